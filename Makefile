@@ -1,0 +1,46 @@
+# Every target makes the virtual environment if it is missing. `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+export DAGSTER_DISABLE_TELEMETRY := 1
+# OpenMP threads spin while others run; the steps bring their own processes where cores allow.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint bench ui clean
+demo test lint bench ui: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(DAGSTER_HOME)
+	cp dagster.yaml $@
+
+demo: export FIREFUSION_STUDY := data/demo
+demo: export FIREFUSION_EXECUTOR := in_process
+demo: $(DAGSTER_HOME)/dagster.yaml  ## the whole lineage for each augmentation config of data/demo
+	for config in data/demo/augmentations/*.yaml; do \
+	  $(BIN)/dagster asset materialize -m firefusion_assets.definitions --select '*' \
+	    --partition $$(basename $$config .yaml) || exit 1; \
+	done
+	$(BIN)/python -m firefusion_assets.report
+
+test:  ## the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint:  ## ruff and mypy
+	$(BIN)/ruff check firefusion_assets firefusion_assets_tests
+	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests
+	$(BIN)/mypy
+
+bench:  ## measurements against plain baselines, on CPU or GPU as found
+	$(BIN)/python -m firefusion_assets_tests.benchmarks
+
+ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000
+	$(BIN)/dagster dev -w workspace.yaml
+
+clean:  ## removes what the demo made, and the virtual environment
+	rm -rf $(VENV) .dagster_home data/demo/artifacts

@@ -1,0 +1,211 @@
+"""What one config adds: model, masks, painted patches, screening, overlay. Empty for engine `none`, never skipped."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from firefusion_assets import checks
+from firefusion_assets.artifacts.lineage import STEP_VERSIONS, UPSTREAM
+from firefusion_assets.assets.publishing import progress_of, published, user_errors
+from firefusion_assets.compute import GPU_OP_TAGS, GPU_POOL, leased_gpu
+from firefusion_assets.partitions import AUGMENTATIONS
+from firefusion_assets.resources import Workspace
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"yaml"},
+    partitions_def=AUGMENTATIONS,
+    code_version=str(STEP_VERSIONS["augmentation_config"]),
+)
+def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """The augmentation config with everything it extends; its data version is its fingerprint.
+
+    Publishes `config.yaml`.
+    """
+    lineage, key = workspace.lineage(), context.partition_key
+    with user_errors():
+        config = lineage.config(key)
+
+        def make(work: Path) -> Mapping[str, Any]:
+            import yaml
+
+            (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            return {"engine": config.generator.engine, "images": config.sampling.images}
+
+        artifact = lineage.build("augmentation_config", key, make, progress_of(context))
+    return published(artifact, config=dg.MetadataValue.json(config.model_dump(mode="json")))
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"pytorch", "huggingface"},
+    partitions_def=AUGMENTATIONS,
+    deps=list(UPSTREAM["finetuned_model"]),
+    pool=GPU_POOL,
+    op_tags=GPU_OP_TAGS,
+    code_version=str(STEP_VERSIONS["finetuned_model"]),
+)
+def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """The generator, fitted on the train part of each fold.
+
+    Publishes `fold-N/`: for `native` a diffusers pipeline with its history, for `copy-paste` the library of real fires.
+    """
+    from firefusion_assets.inpainting.engines import NoFireError
+
+    lineage, key = workspace.lineage(), context.partition_key
+
+    def make(work: Path) -> Mapping[str, Any]:
+        from firefusion_assets.assets.folds import read_folds, require_sun_elevation
+        from firefusion_assets.inpainting.engines import fit
+        from firefusion_assets.report.samples import model_sheet
+
+        config = lineage.config(key)
+        folds = read_folds(lineage)
+        require_sun_elevation(folds, config, lineage.folder)
+        facts: dict[str, Any] = {"engine": config.generator.engine}
+        for fold in folds:
+            facts |= fit(config.generator, fold.train, work / f"fold-{fold.number}", progress_of(context))
+        if config.generator.engine != "none":
+            model_sheet(config, folds[0].train, work / "fold-0", lineage.study.report.pictures).save(work / "sheet.png")
+        return facts
+
+    with user_errors(NoFireError, ValueError), leased_gpu():
+        artifact = lineage.build("finetuned_model", key, make, progress_of(context))
+    return published(artifact, artifact.path / "sheet.png")
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"numpy", "parquet"},
+    partitions_def=AUGMENTATIONS,
+    deps=list(UPSTREAM["inpainting_masks"]),
+    code_version=str(STEP_VERSIONS["inpainting_masks"]),
+)
+def inpainting_masks(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
+
+    Publishes `fold-N/`: `plan.parquet`, `labels.npy` and `edits.npy`.
+    """
+    from firefusion_assets.inpainting.plan import PlanError
+
+    lineage, key = workspace.lineage(), context.partition_key
+
+    def make(work: Path) -> Mapping[str, Any]:
+        from firefusion_assets.assets.folds import read_folds
+        from firefusion_assets.inpainting.plan import write_plan
+
+        config = lineage.config(key)
+        folds = [
+            write_plan(fold.train, config.masks, config.sampling, fold.number, work / f"fold-{fold.number}")
+            for fold in read_folds(lineage)
+        ]
+        return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in folds) for name in folds[0]}}
+
+    with user_errors(PlanError):
+        artifact = lineage.build("inpainting_masks", key, make, progress_of(context))
+    return published(artifact)
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"pytorch", "numpy"},
+    partitions_def=AUGMENTATIONS,
+    deps=list(UPSTREAM["synthetic_images"]),
+    pool=GPU_POOL,
+    op_tags=GPU_OP_TAGS,
+    code_version=str(STEP_VERSIONS["synthetic_images"]),
+    check_specs=checks.specs("synthetic_images", checks.BACKGROUND_UNTOUCHED),
+)
+def synthetic_images(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """Fires painted into real patches down the plan, until enough pass the screening.
+
+    Publishes `fold-N/`: chunks of painted patches and `provenance.parquet`, a row a patch.
+    """
+    lineage, key = workspace.lineage(), context.partition_key
+
+    def make(work: Path) -> Mapping[str, Any]:
+        from firefusion_assets.assets.folds import paint_fold, read_folds
+
+        counts = [paint_fold(lineage, key, fold, work, progress_of(context)) for fold in read_folds(lineage)]
+        return {name: sum(count[name] for count in counts) for name in counts[0]}
+
+    with user_errors(ValueError), leased_gpu():
+        artifact = lineage.build("synthetic_images", key, make, progress_of(context))
+    changed = artifact.facts["n_values_changed_outside"]
+    return published(
+        artifact,
+        checks=[checks.result(checks.BACKGROUND_UNTOUCHED, changed == 0, n_values_changed_outside=changed)],
+    )
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"numpy", "parquet"},
+    partitions_def=AUGMENTATIONS,
+    deps=list(UPSTREAM["screened_images"]),
+    code_version=str(STEP_VERSIONS["screened_images"]),
+    check_specs=checks.specs("screened_images", checks.ENOUGH_ACCEPTED, checks.NO_COPIES),
+)
+def screened_images(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """Which painted patches, and which of their pixels, may be learned from.
+
+    Publishes `fold-N/`: `verdicts.parquet` (accept or reject with reason), `labels.npy`, `ignored.npy`; examples.
+    """
+    lineage, key = workspace.lineage(), context.partition_key
+
+    def make(work: Path) -> Mapping[str, Any]:
+        from firefusion_assets.assets.folds import read_folds, screen_folds
+
+        return screen_folds(lineage, key, read_folds(lineage), work)
+
+    with user_errors():
+        artifact = lineage.build("screened_images", key, make, progress_of(context))
+    facts = artifact.facts
+    enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
+    return published(
+        artifact,
+        artifact.path / "sheet.png",
+        [
+            checks.result(checks.ENOUGH_ACCEPTED, enough, accepted=facts["n_images"], wanted=facts["wanted"]),
+            checks.result(checks.NO_COPIES, facts["n_copies"] == 0, n_copies=facts["n_copies"]),
+        ],
+    )
+
+
+@dg.asset(
+    group_name="augmentation",
+    kinds={"lmdb"},
+    partitions_def=AUGMENTATIONS,
+    deps=list(UPSTREAM["augmented_lmdb"]),
+    code_version=str(STEP_VERSIONS["augmented_lmdb"]),
+    check_specs=checks.specs("augmented_lmdb", checks.STORE_INTACT, checks.COUNTS_MATCH),
+)
+def augmented_lmdb(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    """The accepted patches as an overlay over the base store: only what this config adds.
+
+    Publishes `overlay.lmdb`.
+    """
+    from firefusion_assets.patchstore import LeakError
+
+    lineage, key = workspace.lineage(), context.partition_key
+
+    def make(work: Path) -> Mapping[str, Any]:
+        from firefusion_assets.assets.folds import read_folds, write_overlay
+
+        return write_overlay(lineage, key, read_folds(lineage), work)
+
+    with user_errors(LeakError):
+        artifact = lineage.build("augmented_lmdb", key, make, progress_of(context))
+    damages = lineage.store.damages(artifact, contents=False)
+    added, accepted = artifact.facts["n_added"], artifact.facts["n_accepted"]
+    return published(
+        artifact,
+        checks=[
+            checks.result(checks.STORE_INTACT, not damages, damages="\n".join(damages) or None),
+            checks.result(checks.COUNTS_MATCH, added == accepted, added=added, accepted=accepted),
+        ],
+        **{"dagster/row_count": added},
+    )

@@ -1,0 +1,193 @@
+"""A fold as the assets of one config see it: its parts of the base store, and its folders in upstream objects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from firefusion_assets.artifacts.lineage import Lineage
+from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.inpainting import engines
+from firefusion_assets.inpainting.overlay import add_accepted
+from firefusion_assets.inpainting.painting import PaintJob, SyntheticPatches, paint
+from firefusion_assets.inpainting.plan import Plan
+from firefusion_assets.inpainting.screening import Screen, lacks_sun
+from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
+from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
+from firefusion_assets.landsat.split import part_ids
+from firefusion_assets.patchstore import PatchPart, Patches, PatchWriter
+from firefusion_assets.report.examples import save_examples
+from firefusion_assets.report.inputs import PaintedExample
+from firefusion_assets.report.pictures import painted_sheet
+from firefusion_assets.study import Augmentation, StudyError
+
+OVERLAY = "overlay.lmdb"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of the split over the base store.
+
+    Attributes:
+        number: from 0.
+        base: folder of the base store.
+        table: patches, indexed by patch_id.
+        train: the patches that anything may be fitted on.
+        val: the patches that a checkpoint may be chosen on.
+        test: the patches that the metrics come from.
+    """
+
+    number: int
+    base: Path
+    table: pd.DataFrame
+    train: PatchPart
+    val: PatchPart
+    test: PatchPart
+
+    @property
+    def folder(self) -> str:
+        """Name of the fold's folder in an object."""
+        return f"fold-{self.number}"
+
+
+def read_folds(lineage: Lineage) -> list[Fold]:
+    """Return the folds of the study's split."""
+    base = lineage.find("landsat_patches", UNPARTITIONED).path
+    split = pd.read_parquet(lineage.find("scene_split", UNPARTITIONED).path / "split.parquet")
+    patches = Patches(base / BASE_STORE)
+    table = pd.read_parquet(base / TABLE).set_index("patch_id")
+    groups = split.drop_duplicates("patch_id").set_index("patch_id")["group"]
+    table = table.assign(group=groups.reindex(table.index))
+    return [
+        Fold(
+            number,
+            base / BASE_STORE,
+            table,
+            *(PatchPart(patches, part_ids(split, number, part)) for part in ("train", "val", "test")),
+        )
+        for number in sorted(split["fold"].unique().tolist())
+    ]
+
+
+def require_sun_elevation(folds: Sequence[Fold], config: Augmentation, study_folder: Path) -> None:
+    """Stop before any work if a detector needs a sun elevation that is not known.
+
+    Raises:
+        StudyError: naming the settings that mend it.
+    """
+    unknown = folds[0].table["sun_elevation"].to_numpy(float)
+    if lacks_sun(unknown, config.screening):
+        raise StudyError(
+            [
+                f"{study_folder / 'study.yaml'}: dataset.sun_elevation: missing, and some patches are not "
+                f"georeferenced, so it can't be computed; the detectors {', '.join(config.screening.detectors)} need "
+                "it: set it in degrees, or use screening.detectors: []"
+            ]
+        )
+
+
+def paint_fold(
+    lineage: Lineage, key: str, fold: Fold, work: Path, progress: Callable[[str], None]
+) -> Mapping[str, Any]:
+    """Paint one fold of a config into its folder below `work`; return facts."""
+    config = lineage.config(key)
+    model = lineage.find("finetuned_model", key)
+    plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
+    job = PaintJob(
+        fold=fold.number,
+        part=fold.train,
+        table=fold.table,
+        plan=plan,
+        sampling=config.sampling,
+        engine=config.generator.engine,
+        model=model.fingerprint,
+        patches=lineage.fingerprint("landsat_patches", key),
+    )
+
+    def painter() -> engines.Painter:
+        return engines.load(config.generator, model.path / fold.folder, config.sampling)
+
+    screen = Screen(config.screening, fold.train)
+    return paint(job, painter, screen, lineage.store, work / fold.folder, progress)
+
+
+def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) -> Mapping[str, Any]:
+    """Screen what a config painted, and keep examples for pictures; return facts."""
+    config = lineage.config(key)
+    painted = lineage.find("synthetic_images", key).path
+    plans = lineage.find("inpainting_masks", key).path
+    counts = []
+    for fold in folds:
+        synthetic = SyntheticPatches(painted / fold.folder)
+        plan = Plan.read(plans / fold.folder, fold.train.meta.patch_size)
+        screen = Screen(config.screening, fold.train)
+        counts.append(
+            screen_fold(synthetic, plan, fold.train, screen, config.sampling.images, work / fold.folder)
+        )
+    first = folds[0]
+    examples = _examples(first, painted / first.folder, plans / first.folder, work / first.folder, lineage)
+    save_examples(examples, work / "examples.npz")
+    if examples:
+        painted_sheet(examples, first.train.meta.bands).save(work / "sheet.png")
+    total = {name: sum(count[name] for count in counts) for name in counts[0]}
+    changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
+    passed, tried = total.pop("n_passed"), total["tried"]
+    if config.generator.engine == "copy-paste":
+        total["n_copies"] = 0  # copies are what this engine is for
+    if not tried:
+        return total
+    shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
+    if config.screening.detectors:
+        shares["label_detected_share"] = detected / tried
+    return {**total, **shares}
+
+
+def write_overlay(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) -> Mapping[str, Any]:
+    """Write the accepted patches of a config as an overlay store; return facts."""
+    painted = lineage.find("synthetic_images", key).path
+    verdicts = lineage.find("screened_images", key)
+    meta = folds[0].train.meta
+    with PatchWriter(work / OVERLAY, meta) as writer:
+        for fold in folds:
+            judged = Verdicts.read(verdicts.path / fold.folder, meta.patch_size)
+            add_accepted(writer, SyntheticPatches(painted / fold.folder), judged, fold.train, fold.number)
+    added = sum(len(Patches(fold.base, [work / OVERLAY], fold.number).added_ids) for fold in folds)
+    return {"n_added": added, "n_accepted": verdicts.facts["n_images"]}
+
+
+def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path, lineage: Lineage) -> list[PaintedExample]:
+    """Return accepted patches, from small fires to large ones, and one or two rejected ones."""
+    synthetic = SyntheticPatches(painted)
+    size = fold.train.meta.patch_size
+    plan, judged = Plan.read(plans, size), Verdicts.read(verdicts, size)
+    accepted = judged.rows[judged.rows["accepted"]].sort_values("label_pixels", kind="stable")
+    rejected = judged.rows[~judged.rows["accepted"] & judged.rows["changed_share"].notna()]
+    rejected = rejected[rejected["reason"].str.startswith("only")]
+    wanted = lineage.study.report.pictures
+    n_rejected = min(2, len(rejected), wanted // 4)
+    spread = accepted.index[:: max(1, len(accepted) // max(1, wanted - n_rejected))][: wanted - n_rejected]
+    return [_example(fold, synthetic, plan, judged, number) for number in [*spread, *rejected.index[:n_rejected]]]
+
+
+def _example(
+    fold: Fold, synthetic: SyntheticPatches, plan: Plan, judged: Verdicts, number: int
+) -> PaintedExample:
+    from firefusion_assets.inpainting.nearest import real_fire
+
+    row, verdict = plan.rows.iloc[number], judged.rows.loc[number]
+    top, left, height, width = (int(row[f"crop_{name}"]) for name in ("y", "x", "height", "width"))
+    crop = (slice(top, top + height), slice(left, left + width))
+    return PaintedExample(
+        background=fold.train.read(row["background"]).bands[:, *crop],
+        painted=synthetic.read(number)[:, *crop],
+        mask=plan.labels[number][crop],
+        label=judged.labels[number][crop],
+        ignore=judged.ignored[number][crop],
+        nearest=real_fire(fold.train, verdict["nearest_patch"], height, width) if verdict["nearest_patch"] else None,
+        nearest_distance=float(verdict["nearest_distance"]),
+        caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}",
+        accepted=bool(verdict["accepted"]),
+        reason=str(verdict["reason"]),
+    )

@@ -1,0 +1,79 @@
+"""Scoring on the test part: the networks of a config, and the published detectors on the same pixels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from firefusion_assets.assets.folds import Fold
+from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.patchstore import Patch
+from firefusion_assets.report.inputs import PredictionExample
+from firefusion_assets.report.pictures import prediction_sheet
+from firefusion_assets.segmentation.evaluation import evaluate, score_patches
+from firefusion_assets.segmentation.metrics import summarise
+from firefusion_assets.study import Study
+
+
+def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path) -> Mapping[str, Any]:
+    """Score a config's networks on the test parts; writes tables, predictions and a picture; returns facts."""
+    rows, summary = [], []
+    shown = shown_patches(folds[0], study.report.pictures)
+    predicted: dict[str, npt.NDArray[np.bool_]] = {}
+    for fold in folds:
+        for number, seed in enumerate(study.training.seeds):
+            keep = shown if fold is folds[0] and number == 0 else []
+            folder = networks / fold.folder / f"seed-{seed}"
+            scored, kept = evaluate(folder, fold.test, fold.table, study.evaluation.threshold, keep)
+            predicted |= kept
+            rows.append(scored.assign(fold=fold.number, seed=seed))
+            summary.append({"fold": fold.number, "seed": seed, **summarise(scored)})
+    pd.concat(rows, ignore_index=True).to_parquet(work / "patches.parquet", index=False)
+    table = pd.DataFrame(summary).astype({"dice_micro": float})
+    table.to_parquet(work / "summary.parquet", index=False)
+    np.savez_compressed(work / "predictions.npz", **{name: np.packbits(mask, axis=-1) for name, mask in predicted.items()})
+    examples = prediction_examples(folds[0], work / "predictions.npz")
+    prediction_sheet(examples, folds[0].test.meta.bands).save(work / "sheet.png")
+    means = table.drop(columns=["fold", "seed"]).astype(float).mean()
+    return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
+
+
+def shown_patches(fold: Fold, n: int) -> list[str]:
+    """Return test patches to show: fires from the largest to the smallest, and one or two without."""
+    test = fold.table.loc[fold.test.ids].sort_values("fire_pixels", ascending=False, kind="stable")
+    fires, free = test.index[test["fire_pixels"] > 0], test.index[test["fire_pixels"] == 0]
+    n_free = min(len(free), n // 4)
+    spread = np.unique(np.linspace(0, len(fires) - 1, num=min(len(fires), n - n_free)).astype(int))
+    return [*fires[spread], *free[:n_free]]
+
+
+def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
+    """Return the kept predictions of a config beside bands and truth."""
+    size = fold.test.meta.patch_size
+    with np.load(path, allow_pickle=False) as file:
+        masks = {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in file.files}
+    patches = {name: fold.test.read(name) for name in masks}
+    order = sorted(masks, key=lambda name: -int(patches[name].label.sum()))
+    return [
+        PredictionExample(patches[name].bands, patches[name].label, masks[name], patches[name].ignore, name)
+        for name in order
+    ]
+
+
+def score_murphy(folds: Sequence[Fold]) -> pd.DataFrame:
+    """Score Murphy's detector on the test parts, a row for each fold with the metrics of `summarise`."""
+    summaries = []
+    for fold in folds:
+        scored = score_patches(_detections(fold), fold.table)
+        summaries.append({"fold": fold.number, **summarise(scored)})
+    return pd.DataFrame(summaries)
+
+
+def _detections(fold: Fold) -> Iterator[tuple[str, Patch, npt.NDArray[np.bool_]]]:
+    for patch_id in fold.test.ids:
+        patch = fold.test.read(patch_id)
+        named = dict(zip(fold.test.meta.bands, patch.bands, strict=True))
+        yield patch_id, patch, murphy(named, float(fold.table.loc[patch_id, "sun_elevation"]))

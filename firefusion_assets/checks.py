@@ -1,0 +1,47 @@
+"""The asset checks: their names, what they say, and whether a failure stops what comes after.
+
+Each is answered by the asset itself, which holds the figures already; a step of its own would cost a process.
+"""
+
+import dagster as dg
+
+STORE_INTACT = "store_intact"
+NO_BAD_FILES = "no_bad_files"
+NO_LEAK = "no_leak"
+BACKGROUND_UNTOUCHED = "background_untouched"
+ENOUGH_ACCEPTED = "enough_accepted"
+NO_COPIES = "no_copies"
+COUNTS_MATCH = "counts_match"
+FINDS_FIRE = "finds_fire"
+ALL_CURRENT = "all_current"
+
+_BLOCKING = {
+    STORE_INTACT: "Every file of the object has the size that was published, and right after publishing its content too.",
+    NO_LEAK: "No group lies in two parts of a fold.",
+    BACKGROUND_UNTOUCHED: "Outside the edit masks every painted patch equals its background in every band.",
+    COUNTS_MATCH: "The overlay holds exactly the accepted patches, all painted on patches of the train part.",
+}
+_WARNING = {
+    NO_BAD_FILES: "Every file of the raw input could be used.",
+    ENOUGH_ACCEPTED: "As many patches were accepted as the config asks for, and at least half of the painted ones.",
+    NO_COPIES: "No painted fire is nearly a real one of the train part.",
+    FINDS_FIRE: "Every U-Net finds some of the test fires.",
+    ALL_CURRENT: "Every config has a figure made from today's settings and data.",
+}
+
+
+def specs(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
+    """Return the specs of an asset's checks."""
+    return [
+        dg.AssetCheckSpec(
+            name, asset=asset, description=_BLOCKING.get(name) or _WARNING[name], blocking=name in _BLOCKING
+        )
+        for name in names
+    ]
+
+
+def result(name: str, passed: bool, **metadata: object) -> dg.AssetCheckResult:
+    """Return a check's answer; a failure is an error where it blocks, else a warning."""
+    severity = dg.AssetCheckSeverity.ERROR if name in _BLOCKING else dg.AssetCheckSeverity.WARN
+    shown = {key: value for key, value in metadata.items() if value is not None}
+    return dg.AssetCheckResult(check_name=name, passed=passed, severity=severity, metadata=shown)

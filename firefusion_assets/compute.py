@@ -1,0 +1,103 @@
+"""Where steps run: the executor, the GPU pool and tags, the lease of a local GPU.
+
+Nothing here knows what a step does.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any, Final
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+GPU_POOL: Final = "gpu"
+"""Pool of all steps that use a GPU; its limit is the number of GPUs (dagster.yaml)."""
+
+GPU_OP_TAGS: Final[dict[str, Any]] = {
+    # Each executor reads its own key and ignores the others.
+    "firefusion/device": "gpu",  # multiprocess: tag_concurrency_limits below
+    "dagster-celery/queue": "gpu",  # celery: dagster-celery worker start -q gpu
+    "dagster-k8s/config": {
+        "container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}},
+        "pod_spec_config": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]},
+    },
+}
+"""Op tags of all steps that use a GPU."""
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def executor() -> dg.ExecutorDefinition:
+    """Return the executor that FIREFUSION_EXECUTOR names: multiprocess (default), in_process, k8s or celery.
+
+    Raises:
+        ValueError: for another name.
+    """
+    name = os.environ.get("FIREFUSION_EXECUTOR", "multiprocess")
+    match name:
+        case "multiprocess":
+            return dg.multiprocess_executor.configured(
+                {
+                    # Steps are heavy: a second one at most, and never two on the GPU, dagster.yaml or not.
+                    "max_concurrent": 2,
+                    "tag_concurrency_limits": [
+                        {"key": "firefusion/device", "value": "gpu", "limit": max(1, len(local_gpus()))}
+                    ],
+                    # Only what the code location imports anyway: nothing that touches CUDA.
+                    "start_method": {"forkserver": {"preload_modules": ["firefusion_assets.definitions"]}},
+                }
+            )
+        case "in_process":
+            return dg.in_process_executor
+        case "k8s":
+            from dagster_k8s import k8s_job_executor
+
+            return k8s_job_executor
+        case "celery":
+            from dagster_celery import celery_executor
+
+            return celery_executor
+    raise ValueError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; use multiprocess, in_process, k8s or celery")
+
+
+def local_gpus() -> list[str]:
+    """Return the indices of the NVIDIA GPUs that this process may use, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [index for index in visible.split(",") if index]
+    return [str(index) for index in range(len(list(_GPUS.iterdir())))] if _GPUS.is_dir() else []
+
+
+@contextmanager
+def leased_gpu() -> Iterator[None]:
+    """Hold one of several local GPUs for a step; Dagster limits how many steps run, not which device each takes.
+
+    Works as long as the step has not used CUDA yet, since CUDA reads CUDA_VISIBLE_DEVICES once.
+    """
+    gpus = local_gpus()
+    if len(gpus) < 2:
+        yield
+        return
+    locks = {gpu: FileLock(Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock") for gpu in gpus}
+    for gpu, lock in locks.items():
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        break
+    else:
+        gpu, lock = next(iter(locks.items()))
+        lock.acquire()
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        yield
+    finally:
+        lock.release()
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before

@@ -1,0 +1,1 @@
+"""Painting fires into real patches: masks, plan, engines, screening. No Dagster here."""

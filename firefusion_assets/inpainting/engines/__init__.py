@@ -1,0 +1,74 @@
+"""The inpainting engines: what paints a fire into a real patch, behind one contract.
+
+The choice of an engine belongs here. How one learns and paints lies in its own module, which is imported only
+when a config names it.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from firefusion_assets.inpainting.engines.contract import NoFireError, Painter, compose
+from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.study.augmentation import (
+    CopyPasteGenerator,
+    Generator,
+    NativeGenerator,
+    NoGenerator,
+    Sampling,
+)
+
+__all__ = ["NoFireError", "Painter", "compose", "fit", "load"]
+
+
+def fit(
+    generator: Generator, train: PatchPart, work: Path, progress: Callable[[str], None]
+) -> dict[str, float]:
+    """Fit an engine on the train part and write its model folder.
+
+    Args:
+        generator: which engine, and its settings.
+        train: the patches that it may learn from.
+        work: the folder to fill; an earlier attempt's checkpoint in it is resumed from and then removed.
+        progress: told in words how far the work is.
+
+    Returns:
+        Facts about the model, by name.
+
+    Raises:
+        NoFireError: if the engine learns from fires and the train part holds none.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    match generator:
+        case NoGenerator():
+            (work / "model.json").write_text(json.dumps({"engine": "none", "n": 0}) + "\n")
+            return {"n": 0}
+        case CopyPasteGenerator():
+            from firefusion_assets.inpainting.engines import copy_paste
+
+            return copy_paste.fit(train, work, progress)
+        case NativeGenerator():
+            from firefusion_assets.inpainting.engines.native import training
+
+            return training.fit(generator, train, work, progress)
+
+
+def load(generator: Generator, folder: Path, sampling: Sampling) -> Painter:
+    """Return the painter of a model folder that `fit` wrote.
+
+    Raises:
+        ValueError: for engine `none`, which paints nothing.
+    """
+    match generator:
+        case NoGenerator():
+            raise ValueError(
+                "engine `none` paints nothing: its plan must be empty, and no painter is loaded for it"
+            )
+        case CopyPasteGenerator():
+            from firefusion_assets.inpainting.engines.copy_paste import CopyPastePainter
+
+            return CopyPastePainter(folder)
+        case NativeGenerator():
+            from firefusion_assets.inpainting.engines.native.painting import NativePainter
+
+            return NativePainter(folder, sampling.steps)

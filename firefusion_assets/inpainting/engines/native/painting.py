@@ -1,0 +1,58 @@
+"""Painting whole patches with engine `native`: window after window, each seeing what was painted before.
+
+The batch's patches go on together: round r paints the r-th window of each.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.contract import compose
+from firefusion_assets.inpainting.engines.native.pipeline import load_pipeline
+from firefusion_assets.inpainting.engines.native.windows import next_window
+
+
+class NativePainter:
+    """Paints with a trained pipeline.
+
+    Args:
+        folder: what `training.fit` wrote.
+        steps: denoising steps.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._pipeline = load_pipeline(folder)
+        self._steps = steps
+
+    def paint(
+        self,
+        backgrounds: npt.NDArray[np.uint16],
+        labels: npt.NDArray[np.bool_],
+        edits: npt.NDArray[np.bool_],
+        seeds: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.uint16]:
+        """Paint a fire into each patch; see `engines.contract.Painter`."""
+        size = self._pipeline.crop
+        painted = backgrounds.copy()
+        remaining = edits.copy()
+        paint_round = 0
+        while (unfinished := np.flatnonzero(remaining.any(axis=(1, 2)))).size:
+            windows = [next_window(remaining[i], size) for i in unfinished]
+            known = np.stack([painted[i, :, *window] for i, window in zip(unfinished, windows, strict=True)])
+            label = np.stack([labels[i, *window] for i, window in zip(unfinished, windows, strict=True)])
+            edit = np.stack([remaining[i, *window] for i, window in zip(unfinished, windows, strict=True)])
+            noise = np.stack([_noise(int(seeds[i]), paint_round, known.shape[1:]) for i in unfinished])
+            sampled = self._pipeline(known, label, edit, noise, self._steps)
+            composed = compose(sampled, known, edit, self._pipeline.scaling.dn_max)
+            for i, window, crop in zip(unfinished, windows, composed, strict=True):
+                painted[i, :, *window] = crop
+                remaining[i, *window] = False
+            paint_round += 1
+        return painted
+
+
+def _noise(seed: int, paint_round: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Draw what a patch's window starts from; NumPy's draws are the same whatever the device."""
+    return seeding.generator(seed, "native", paint_round).standard_normal(shape, np.float32)

@@ -1,0 +1,90 @@
+"""Label masks and edit masks: what they are made of and where they may lie. Which go together is the plan's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt, find_objects, label
+
+Mask = npt.NDArray[np.bool_]
+
+_PLACING_TRIES = 50
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A label mask on a background.
+
+    Attributes:
+        label: bool (H, W), where fire shall be.
+        edit: bool (H, W), what the generator may change; covers the label.
+        turn: which of the 8 symmetries of the square was used.
+        y: row of the mask's upper edge in the background.
+        x: column of the mask's left edge in the background.
+    """
+
+    label: Mask
+    edit: Mask
+    turn: int
+    y: int
+    x: int
+
+
+def dilated(mask: Mask, px: int) -> Mask:
+    """Return a mask, bool (H, W), with everything within `px` pixels (Euclidean) of it."""
+    if not mask.any():
+        return mask.copy()
+    near: Mask = distance_transform_edt(~mask) <= px
+    return near
+
+
+def turned(mask: npt.NDArray[np.generic], turn: int) -> npt.NDArray[np.generic]:
+    """Return one of the 8 symmetries of the square of an array's last two axes: 0 is the array itself."""
+    quarter = np.rot90(mask, turn % 4, axes=(-2, -1))
+    return quarter if turn < 4 else np.flip(quarter, axis=-1)
+
+
+def trimmed(mask: Mask) -> tuple[Mask, int, int]:
+    """Return the part of a non-empty mask within its bounding box, and the box's first row and column."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y, x = int(rows[0]), int(columns[0])
+    return mask[y : rows[-1] + 1, x : columns[-1] + 1], y, x
+
+
+def shape_of(mask: Mask, kind: Literal["annotated", "transplanted", "box"], rng: np.random.Generator) -> Mask:
+    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or a component's box."""
+    if kind != "box":
+        return trimmed(mask)[0]
+    components, _ = label(mask, np.ones((3, 3)))
+    boxes = find_objects(components)
+    rows, columns = boxes[rng.integers(len(boxes))]
+    return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+
+
+def place(
+    shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.random.Generator
+) -> Placed | None:
+    """Flip, turn and move a shape to where it may lie on a background.
+
+    Args:
+        shape: bool, at most as large as the background.
+        forbidden: bool (H, W), where the label may not lie: fill, the background's own fire.
+        fill: bool (H, W), where there is no ground: cut out of the edit mask.
+        dilation: px by which the edit mask is larger.
+        rng: where the draws come from.
+
+    Returns:
+        The placed mask, or None if no allowed place was found.
+    """
+    height, width = forbidden.shape
+    for _ in range(_PLACING_TRIES):
+        turn = int(rng.integers(8))
+        piece = turned(shape, turn)
+        y = int(rng.integers(height - piece.shape[0] + 1))
+        x = int(rng.integers(width - piece.shape[1] + 1))
+        moved = np.zeros((height, width), bool)
+        moved[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        if not (moved & forbidden).any():
+            return Placed(moved, dilated(moved, dilation) & ~fill, turn, y, x)
+    return None

@@ -1,0 +1,125 @@
+"""Screening: which painted patches, and which of their pixels, may be learned from.
+
+A patch passes if enough of its label changed and enough of it is confirmed by the detectors. No threshold looks
+at val or test: the scale of a change is the bands' spread over the train part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets.inpainting.masks import Mask
+from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.patchstore import Patch, PatchPart
+from firefusion_assets.seeding import generator
+from firefusion_assets.study.augmentation import Screening
+
+CHANGE: Final = 0.5
+"""A pixel counts as changed where any band moved by more than this share of its interquartile range."""
+
+_PATCHES = 512
+_PIXELS_A_PATCH = 256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What screening says of one painted patch.
+
+    Attributes:
+        accepted: whether it may be learned from.
+        reason: why not; empty if accepted.
+        changed_share: share of the label mask that changed.
+        detected_share: share of the label mask that the detectors confirm; missing without detectors.
+        label: bool (H, W), the patch's label: the background's own outside the edit mask, accepted pixels inside.
+        ignore: bool (H, W), pixels that neither loss nor metrics look at.
+    """
+
+    accepted: bool
+    reason: str
+    changed_share: float
+    detected_share: float
+    label: Mask
+    ignore: Mask
+
+
+class Screen:
+    """Screens the painted patches of one fold.
+
+    Args:
+        settings: the config's.
+        part: the fold's train part, whose spread gives the scale of a change.
+    """
+
+    def __init__(self, settings: Screening, part: PatchPart) -> None:
+        self.settings = settings
+        self.bands = part.meta.bands
+        self._change = CHANGE * interquartile_range(part)
+
+    def __call__(
+        self, background: Patch, painted: npt.NDArray[np.uint16], label: Mask, edit: Mask, sun_elevation: float
+    ) -> Verdict:
+        """Judge one patch.
+
+        Args:
+            background: the patch that was painted on.
+            painted: uint16 (C, H, W), what came out.
+            label: bool (H, W), where fire was wanted.
+            edit: bool (H, W), what could change.
+            sun_elevation: degrees; only used by detectors.
+        """
+        difference = np.abs(painted.astype(np.int32) - background.bands.astype(np.int32))
+        changed = (difference > self._change[:, None, None]).any(0) & edit
+        detected = self._detected(painted, sun_elevation) & edit if self.settings.detectors else changed
+        changed_share, detected_share = (float(found[label].mean()) for found in (changed, detected))
+        reasons = []
+        if changed_share < self.settings.min_changed:
+            reasons.append(f"only {changed_share:.0%} of the label changed")
+        if self.settings.detectors and detected_share < self.settings.min_detected:
+            reasons.append(f"only {detected_share:.0%} of the label is detected")
+        fire, ignored = label, np.zeros_like(label)
+        if self.settings.label == "refined":
+            fire = label & detected
+            # Beside the label a detector may see fire that was not asked for: nobody knows, so nobody learns it.
+            beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
+            ignored = (label & ~fire) | beside
+        return Verdict(
+            accepted=not reasons,
+            reason="; ".join(reasons),
+            changed_share=changed_share,
+            detected_share=detected_share if self.settings.detectors else float("nan"),
+            label=(background.label & ~edit) | fire,
+            ignore=background.ignore | ignored,
+        )
+
+    def _detected(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> Mask:
+        named = dict(zip(self.bands, painted, strict=True))
+        found = named["B7"] == 65535
+        for detector in self.settings.detectors:
+            found |= {"murphy": murphy}[detector](named, sun_elevation)
+        return found
+
+
+def interquartile_range(part: PatchPart) -> npt.NDArray[np.float64]:
+    """Return each band's interquartile range in DN over valid pixels of a part, at least 1: float (C,).
+
+    Taken from a seeded sample of patches, and of pixels of each.
+    """
+    order = generator("patches").permutation(len(part.ids))[:_PATCHES]
+    sample = [_valid_pixels(part.read(part.ids[i]), part.ids[i]) for i in order]
+    low, high = np.percentile(np.concatenate(sample, axis=1), [25, 75], axis=1)
+    return np.maximum(high - low, 1.0)
+
+
+def _valid_pixels(patch: Patch, patch_id: str) -> npt.NDArray[np.uint16]:
+    valid = np.flatnonzero(~patch.ignore)
+    if len(valid) > _PIXELS_A_PATCH:
+        valid = generator("pixels", patch_id).choice(valid, _PIXELS_A_PATCH, replace=False)
+    return patch.bands.reshape(len(patch.bands), -1)[:, valid]
+
+
+def lacks_sun(sun_elevations: Sequence[float], settings: Screening) -> bool:
+    """Return whether a config's detectors need a sun elevation that some patch doesn't have."""
+    return bool(settings.detectors) and bool(np.isnan(sun_elevations).any())

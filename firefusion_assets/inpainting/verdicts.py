@@ -1,0 +1,115 @@
+"""A fold's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from firefusion_assets.inpainting.masks import Mask
+from firefusion_assets.inpainting.nearest import NearestFire, TrainingFires
+from firefusion_assets.inpainting.painting import SyntheticPatches
+from firefusion_assets.inpainting.plan import Plan
+from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.patchstore import PatchPart
+
+COPY_DISTANCE: Final = 0.1
+"""Standard deviations of real fire pixels below which a painted fire counts as a copy of a real one."""
+
+COPY_PIXELS: Final = 4
+"""Fires smaller than this are not compared for copies: single pixels are alike by chance."""
+
+SURPLUS: Final = "more were painted than asked for"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdicts of one fold as they were written.
+
+    Attributes:
+        rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, nearest_patch,
+            nearest_distance; in painted order.
+        labels: bool (N, H, W), the patches' labels.
+        ignored: bool (N, H, W), what neither loss nor metrics look at.
+    """
+
+    rows: pd.DataFrame
+    labels: Mask
+    ignored: Mask
+
+    @classmethod
+    def read(cls, folder: Path, patch_size: int) -> "Verdicts":
+        """Read the verdicts that `screen_fold` wrote."""
+        labels, ignored = (
+            np.unpackbits(np.load(folder / f"{name}.npy"), axis=-1, count=patch_size).view(np.bool_)
+            for name in ("labels", "ignored")
+        )
+        return cls(pd.read_parquet(folder / "verdicts.parquet"), labels, ignored)
+
+
+def screen_fold(
+    synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen, images: int, folder: Path
+) -> Mapping[str, Any]:
+    """Screen the painted patches of one fold and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
+
+    Args:
+        synthetic: what was painted.
+        plan: what it was painted from.
+        part: the fold's train part.
+        screen: the config's screening.
+        images: accepted patches wanted; what passes beyond them is left out.
+        folder: where the files are written.
+
+    Returns:
+        Facts: accepted, wanted and tried patches, shares, copies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fires = TrainingFires(part)
+    rows, labels, ignored = [], [], []
+    passed = 0
+    for number, painted in enumerate(synthetic.provenance.itertuples()):
+        image = synthetic.read(number)
+        verdict = screen(
+            part.read(painted.background), image, plan.labels[number], plan.edits[number], painted.sun_elevation
+        )
+        passed += verdict.accepted
+        kept = verdict.accepted and passed <= images
+        fire = verdict.label & plan.edits[number]
+        nearest = fires.nearest(image, fire) if kept and fire.any() else NearestFire("", float("nan"))
+        rows.append(
+            {
+                "synthetic_id": painted.synthetic_id,
+                "accepted": kept,
+                "reason": verdict.reason or ("" if kept else SURPLUS),
+                "changed_share": verdict.changed_share,
+                "detected_share": verdict.detected_share,
+                "label_pixels": int(fire.sum()),
+                "nearest_patch": nearest.patch_id,
+                "nearest_distance": nearest.distance,
+            }
+        )
+        labels.append(np.packbits(verdict.label, axis=-1))
+        ignored.append(np.packbits(verdict.ignore, axis=-1))
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table.to_parquet(folder / "verdicts.parquet", index=False)
+    size = part.meta.patch_size
+    for name, planes in (("labels", labels), ("ignored", ignored)):
+        np.save(folder / f"{name}.npy", np.array(planes, np.uint8).reshape(len(planes), size, -(-size // 8)))
+    copies = (table["nearest_distance"] < COPY_DISTANCE) & (table["label_pixels"] >= COPY_PIXELS)
+    return {
+        "n_images": int(table["accepted"].sum()),
+        "wanted": images,
+        "tried": len(table),
+        "n_passed": passed,
+        "n_copies": int(copies.sum()),
+        "changed_share_sum": float(table["changed_share"].sum()),
+        "detected_share_sum": float(table["detected_share"].sum()),
+    }
+
+
+_COLUMNS = [
+    "synthetic_id", "accepted", "reason", "changed_share", "detected_share", "label_pixels", "nearest_patch",
+    "nearest_distance",
+]  # fmt: skip

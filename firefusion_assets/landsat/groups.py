@@ -1,0 +1,42 @@
+"""Groups: scenes that may show the same ground or event, so that no split may cut between them."""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import lil_matrix
+from scipy.sparse.csgraph import connected_components
+
+
+def group_patches(table: pd.DataFrame) -> pd.Series:
+    """Return each patch's group: the one its source gave, else that of its scene.
+
+    Scenes share a group if they are of one path and row, if their footprints overlap, or, where one of the two
+    is not georeferenced, if they are of adjacent rows or paths; and if a chain of such pairs joins them.
+
+    Args:
+        table: patches with columns scene, group, path, row, west, south, east, north (degrees; missing where
+            not georeferenced).
+
+    Returns:
+        Group names, indexed as the table: the first scene of the group, or the given name.
+    """
+    if table["group"].notna().all():
+        return table["group"].astype(str)
+    scenes = table.groupby("scene", sort=True).agg(
+        path=("path", "first"),
+        row=("row", "first"),
+        west=("west", "min"),
+        south=("south", "min"),
+        east=("east", "max"),
+        north=("north", "max"),
+    )
+    path, row, west, south, east, north = (scenes[name].to_numpy(float) for name in scenes)
+    joined = lil_matrix((len(scenes), len(scenes)), dtype=bool)
+    for i in range(len(scenes)):
+        paths, rows = np.abs(path - path[i]), np.abs(row - row[i])
+        # Comparisons with a missing bound are False: those pairs are left to paths and rows.
+        overlap = (west < east[i]) & (west[i] < east) & (south < north[i]) & (south[i] < north)
+        placeless = np.isnan(west) | np.isnan(west[i])
+        joined[i] = (paths + rows == 0) | overlap | (placeless & (paths <= 1) & (rows <= 1))
+    _, component = connected_components(joined, directed=False)
+    first = pd.Series(scenes.index, index=scenes.index).groupby(component).transform("first")
+    return table["scene"].map(first)

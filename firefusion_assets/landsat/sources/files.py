@@ -1,0 +1,101 @@
+"""Raster files in folders and in zips, listed without being read.
+
+A zip is never unpacked to disk: members are read one at a time into memory, so that no member's name can lead
+anywhere and no size can fill the disk.
+"""
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+_ENDINGS = {".tif", ".tiff"}
+_LARGEST_MEMBER = 2**30
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One GeoTIFF, in a folder or in a zip.
+
+    Attributes:
+        container: the folder, or the zip.
+        member: path below the container, with "/".
+        size: bytes.
+        stamp: what changes when the content may have (modification time in ns; in a zip the CRC).
+    """
+
+    container: Path
+    member: str
+    size: int
+    stamp: int
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        return PurePosixPath(self.member).stem
+
+    @property
+    def name(self) -> str:
+        """File name with its ending."""
+        return PurePosixPath(self.member).name
+
+    def __str__(self) -> str:
+        return str(self.container / self.member)
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """Open the file with rasterio.
+
+        Raises:
+            rasterio.errors.RasterioIOError: if it is no readable raster.
+            zipfile.BadZipFile: if a member is damaged.
+        """
+        import rasterio
+
+        if self.container.is_dir():
+            with rasterio.open(self.container / self.member) as dataset:
+                yield dataset
+        else:
+            with zipfile.ZipFile(self.container) as archive, rasterio.MemoryFile(archive.read(self.member)) as memory:
+                with memory.open() as dataset:
+                    yield dataset
+
+
+def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
+    """List the GeoTIFFs below a folder or in a zip, sorted by their path.
+
+    Returns:
+        The files, and a line for each member of a zip that is refused.
+
+    Raises:
+        FileNotFoundError: if there is neither a folder nor a zip, or it holds no GeoTIFF.
+    """
+    problems: list[str] = []
+    if container.is_dir():
+        paths = sorted(path for path in container.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
+        files = [
+            RasterFile(container, path.relative_to(container).as_posix(), (stat := path.stat()).st_size, stat.st_mtime_ns)
+            for path in paths
+        ]
+    elif container.is_file() and zipfile.is_zipfile(container):
+        files = []
+        with zipfile.ZipFile(container) as archive:
+            for info in sorted(archive.infolist(), key=lambda info: info.filename):
+                if info.is_dir() or PurePosixPath(info.filename).suffix.lower() not in _ENDINGS:
+                    continue
+                if info.flag_bits & 1 or info.file_size > _LARGEST_MEMBER:
+                    problems.append(f"{container}/{info.filename}: encrypted or over 1 GiB; unpack it by hand")
+                else:
+                    files.append(RasterFile(container, info.filename, info.file_size, info.CRC))
+    else:
+        raise FileNotFoundError(f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml")
+    if not files and not problems:
+        raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or mend its path in study.yaml")
+    return files, problems
+
+
+def listing(files: Iterable[RasterFile]) -> list[tuple[str, int, int]]:
+    """Return what a fingerprint needs to know of files: path below its container, bytes, stamp."""
+    return sorted((file.member, file.size, file.stamp) for file in files)

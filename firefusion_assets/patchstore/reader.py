@@ -1,0 +1,168 @@
+"""Reading patches from a base store and any number of overlays over it.
+
+Stores are opened read-only and without locks, since a published store never changes. So a reader can be sent to
+another process, and a forked process reads the map it inherited.
+"""
+
+import json
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets.patchstore.records import (
+    INDEX_KEY,
+    META_KEY,
+    SCHEMA_VERSION,
+    Patch,
+    Row,
+    StoreMeta,
+    decode_bands,
+    decode_planes,
+)
+from firefusion_assets.patchstore.writer import record_key
+
+
+class PatchStoreError(RuntimeError):
+    """A store that can't be opened, or doesn't hold what is asked of it."""
+
+
+class _Map:
+    """An open LMDB environment with one read transaction that lives as long as it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.env = lmdb.open(str(path), readonly=True, lock=False, readahead=False)
+            self.txn = self.env.begin(buffers=True)
+        except lmdb.Error as error:
+            raise PatchStoreError(f"{path} can't be opened: {error}") from error
+
+
+class _Pinned:
+    """Lets an array keep the map open that its memory belongs to."""
+
+    def __init__(self, array: npt.NDArray[np.uint16], opened: _Map | None) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self.opened = opened
+
+
+_open_maps: "weakref.WeakValueDictionary[Path, _Map]" = weakref.WeakValueDictionary()
+"""LMDB refuses to open one environment twice in a process."""
+
+
+def _open_map(path: Path) -> _Map:
+    opened = _open_maps.get(path)
+    if opened is None:
+        opened = _open_maps[path] = _Map(path)
+    return opened
+
+
+class _Store:
+    """One LMDB folder; a copy sent to another process opens it again there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._map: _Map | None = None
+        if not (path / "data.mdb").is_file():
+            raise PatchStoreError(f"{path} is not a patch store: it holds no data.mdb")
+        meta, index = (self.get(key) for key in (META_KEY, INDEX_KEY))
+        if meta is None or index is None:
+            raise PatchStoreError(f"{path} was not finished: it has no index. Remove it and write it again.")
+        version = json.loads(bytes(meta))["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise PatchStoreError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}")
+        self.meta = StoreMeta.model_validate_json(bytes(meta))
+        self.rows = [Row.model_validate(row) for row in json.loads(bytes(index))]
+
+    def get(self, key: bytes) -> memoryview | None:
+        """Return the record's bytes, valid as long as the store is."""
+        if self._map is None:
+            self._map = _open_map(self.path)
+        record: memoryview | None = self._map.txn.get(key)
+        return record
+
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"_map": None}
+
+    def bands(self, record: memoryview) -> npt.NDArray[np.uint16]:
+        """Return a record's bands, uint16 (C, H, W), as a view that stays valid on its own."""
+        view = decode_bands(record, len(self.meta.bands), self.meta.patch_size)
+        return np.asarray(_Pinned(view, self._map))
+
+
+class Patches:
+    """The patches of a base store with overlays laid over it, for one fold.
+
+    An overlay row may be a whole patch (added), a label or a weight for a base patch (replaced).
+    Rows of other folds are not seen.
+
+    Args:
+        base: folder of the base store.
+        overlays: folders of overlay stores; later ones win.
+        fold: the fold whose overlay rows are read.
+
+    Attributes:
+        meta: what the records have in common.
+        base_ids: patches of the base, in store order.
+        added_ids: patches that only the overlays hold, in store order.
+
+    Raises:
+        PatchStoreError: if a store can't be read, or an overlay doesn't fit the base.
+    """
+
+    def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0) -> None:
+        store = _Store(base)
+        self.meta = store.meta
+        self._records: dict[str, tuple[_Store, bytes]] = {}
+        self._planes: dict[str, tuple[_Store, bytes]] = {}
+        self._weights: dict[str, float] = {}
+        self.base_ids = [row.patch_id for row in store.rows]
+        self.added_ids: list[str] = []
+        self._add_rows(store, store.rows)
+        for path in overlays:
+            overlay = _Store(path)
+            if (overlay.meta.bands, overlay.meta.patch_size) != (self.meta.bands, self.meta.patch_size):
+                raise PatchStoreError(
+                    f"overlay {path} holds {overlay.meta.bands} at {overlay.meta.patch_size} px, "
+                    f"its base {base} {self.meta.bands} at {self.meta.patch_size} px"
+                )
+            rows = [row for row in overlay.rows if row.fold in (None, fold)]
+            unknown = [row.patch_id for row in rows if row.kind != "patch" and row.patch_id not in self._records]
+            if unknown:
+                raise PatchStoreError(f"overlay {path} changes patches that its base lacks: {unknown[:5]}")
+            self.added_ids += [row.patch_id for row in rows if row.kind == "patch"]
+            self._add_rows(overlay, rows)
+
+    def _add_rows(self, store: _Store, rows: Iterable[Row]) -> None:
+        for row in rows:
+            place = (store, record_key(row.patch_id, row.fold))
+            if row.kind != "label":
+                self._weights[row.patch_id] = row.weight
+            if row.kind == "patch":
+                self._records[row.patch_id] = place
+            if row.kind != "weight":
+                self._planes[row.patch_id] = place
+
+    def read(self, patch_id: str) -> Patch:
+        """Return one patch; its bands are a view of the map, without a copy.
+
+        Raises:
+            PatchStoreError: if no store holds the patch.
+        """
+        try:
+            store, key = self._records[patch_id]
+            plane_store, plane_key = self._planes[patch_id]
+        except KeyError:
+            raise PatchStoreError(f"no store holds patch {patch_id!r}") from None
+        record, planes = store.get(key), plane_store.get(plane_key)
+        if record is None or planes is None:
+            raise PatchStoreError(f"{store.path} is damaged: its index names {patch_id!r}, its records do not")
+        size = self.meta.patch_size
+        label, ignore = decode_planes(planes, size)
+        return Patch(store.bands(record), label, ignore, self._weights[patch_id])
+
+    def __len__(self) -> int:
+        return len(self._records)

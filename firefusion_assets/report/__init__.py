@@ -1,0 +1,1 @@
+"""The report: statistics, plots, HTML. No Dagster here."""

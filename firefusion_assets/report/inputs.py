@@ -1,0 +1,148 @@
+"""What the report is made from: plain records, filled by the caller from artifacts.
+
+No computing here and nothing about where artifacts lie. Tables hold NaN where a value is missing, never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from firefusion_assets.study.models import Study
+
+Fact = float | int | str | None
+
+METRICS = (
+    "dice_micro", "iou", "precision", "recall", "pixel_accuracy", "false_alarms_per_1000_km2",
+    "dice_scene_mean", "dice_patch_mean", "dice_batch_mean",
+)  # fmt: skip
+"""Columns of every metrics table, beside fold, seed, n_patches and n_fire_patches."""
+
+
+@dataclass(frozen=True)
+class PaintedExample:
+    """One synthetic patch; all arrays are cut to the same place.
+
+    Attributes:
+        background: uint16 DN (C, H, W), before painting.
+        painted: uint16 DN (C, H, W).
+        mask: bool (H, W), where fire was asked for.
+        label: bool (H, W), what a U-Net learns as fire.
+        ignore: bool (H, W), what the loss leaves out.
+        nearest: uint16 DN (C, H, W), the training fire that looks most alike, cut to the same size; or None.
+        nearest_distance: distance to it; NaN without one.
+        caption: patch, seed and whatever else names the example.
+        accepted: False where screening rejected it.
+        reason: why it was rejected; empty where accepted.
+    """
+
+    background: npt.NDArray[np.uint16]
+    painted: npt.NDArray[np.uint16]
+    mask: npt.NDArray[np.bool_]
+    label: npt.NDArray[np.bool_]
+    ignore: npt.NDArray[np.bool_]
+    nearest: npt.NDArray[np.uint16] | None
+    nearest_distance: float
+    caption: str
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class PredictionExample:
+    """One test patch beside what a U-Net makes of it.
+
+    Attributes:
+        bands: uint16 DN (C, H, W).
+        truth: bool (H, W).
+        predicted: bool (H, W).
+        ignore: bool (H, W), pixels that the metrics leave out.
+        caption: patch, fold, seed and whatever else names the example.
+    """
+
+    bands: npt.NDArray[np.uint16]
+    truth: npt.NDArray[np.bool_]
+    predicted: npt.NDArray[np.bool_]
+    ignore: npt.NDArray[np.bool_]
+    caption: str
+
+
+@dataclass(frozen=True)
+class ConfigResult:
+    """One augmentation config and what came of it.
+
+    Attributes:
+        key: its partition key.
+        description: its own words.
+        engine: which generator paints.
+        status: `current`; `stale`: measured with other settings or data than today's; `missing`: not measured
+            yet; `invalid`: the YAML can't be used.
+        note: why it isn't current, and the command that mends it; else empty.
+        metrics: a row for each fold and seed: fold, seed, `METRICS`, n_patches, n_fire_patches.
+            Empty unless current or stale.
+        history: fold, seed, step, train_loss, val_dice_micro.
+        facts: what was painted: n_images (accepted), wanted, tried, and shares named ``*_share`` from 0 to 1.
+        cost: asset name to seconds.
+        painted: examples, best first to show.
+        predictions: examples, best first to show.
+    """
+
+    key: str
+    description: str
+    engine: str
+    status: Literal["current", "stale", "missing", "invalid"]
+    note: str = ""
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    painted: Sequence[PaintedExample] = ()
+    predictions: Sequence[PredictionExample] = ()
+
+
+@dataclass(frozen=True)
+class DetectorResult:
+    """A published fire detector on the same test patches.
+
+    Attributes:
+        name: the detector.
+        metrics: a row for each fold: fold, `METRICS`, n_patches, n_fire_patches; empty where it can't run.
+        note: for example why it can't run.
+    """
+
+    name: str
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that a report shows.
+
+    Attributes:
+        study: the study.
+        bands: names of the bands in the examples' arrays, in their order.
+        data: facts of the data set: n_patches, n_scenes, n_groups, n_fire_patches, fire_pixels, and whatever
+            is known beside. A sequence is shown as a list; `skipped_files` (could not be used) is one.
+        split: fold, part (train, val, test), n_groups, n_scenes, n_patches, n_fire_patches, fire_pixels, and
+            where known n_fire_scenes.
+        configs: all configs of the study, in any order.
+        detectors: published detectors, to compare with.
+        orphans: keys that have artifacts but no config any more.
+    """
+
+    study: Study
+    bands: tuple[str, ...]
+    data: Mapping[str, Fact | Sequence[str]]
+    split: pd.DataFrame
+    configs: Sequence[ConfigResult]
+    detectors: Sequence[DetectorResult] = ()
+    orphans: Sequence[str] = ()
+
+    @property
+    def ordered_configs(self) -> list[ConfigResult]:
+        """The configs, baseline first, then by key."""
+        return sorted(self.configs, key=lambda config: (config.key != self.study.report.baseline, config.key))

@@ -1,0 +1,193 @@
+"""The report's charts, as PNG files.
+
+Charts of figures belong here; pictures of patches are in pictures.py. Colours are Okabe and Ito's; a marker,
+a name or a line style says the same as the colour does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from firefusion_assets.report.inputs import ReportInputs
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+_LINES: Final = ("-", "--", ":", "-.")
+_GREY, _STALE = "#666666", "#999999"
+_WIDTH = 9.0
+_STYLE: Final = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
+    "savefig.dpi": 130,
+}
+
+
+def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Draw all charts that there are figures for.
+
+    Args:
+        inputs: what the report is made from.
+        table: the comparison of these inputs.
+        folder: where the files go; must exist.
+
+    Returns:
+        name to file, of `dice`, `errors`, `training` and `cost`.
+    """
+    measured = table[table["dice_mean"].notna()]
+    # The defaults first: a user's own matplotlibrc must not change the bytes.
+    with style.context(["default", _STYLE]):
+        figures: dict[str, Figure] = {}
+        if not measured.empty:
+            figures["dice"] = _dice(measured, inputs.study.report.baseline)
+            figures["errors"] = _errors(measured)
+        if any(not config.history.empty for config in inputs.configs):
+            figures["training"] = _training(inputs)
+        if any(config.cost for config in inputs.configs):
+            figures["cost"] = _cost(inputs)
+        files = {name: folder / f"{name}.png" for name in figures}
+        for name, figure in figures.items():
+            figure.savefig(files[name], metadata={"Software": None})
+    return files
+
+
+def _dice(measured: pd.DataFrame, baseline: str) -> Figure:
+    """Configs from top to bottom: a dot for each seed, a bar at the mean; detectors as dashed lines."""
+    configs = measured[measured["engine"] != "detector"]
+    detectors = measured[measured["engine"] == "detector"]
+    figure, axes = _row_chart(configs["key"].tolist(), configs["status"].tolist())
+    for place, (_, row) in enumerate(configs.iterrows()):
+        colour = COLOURS[0] if row["status"] == "current" else _STALE
+        seeds = row.filter(regex=r"^dice_\d+$").to_numpy(float)
+        axes.plot(
+            100 * seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.7, markeredgecolor="white"
+        )
+        axes.plot([100 * row["dice_mean"]] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=3)
+    for _, row in configs[(configs["key"] == baseline) & (configs["status"] == "current")].iterrows():
+        axes.axvline(100 * row["dice_mean"], color=_GREY, linewidth=1.2, label=f"mean of {baseline}")
+    for number, (_, row) in enumerate(detectors.iterrows()):
+        axes.axvline(
+            100 * row["dice_mean"],
+            color=COLOURS[1 + number % (len(COLOURS) - 1)],
+            linestyle=_LINES[1 + number % (len(_LINES) - 1)],
+            label=f"detector: {row['key']}",
+        )
+    axes.plot([], [], "o", color=COLOURS[0], label="one seed, mean over folds")
+    axes.plot([], [], "|", color=COLOURS[0], markersize=14, markeredgewidth=3, label="mean over seeds")
+    axes.set_xlabel("Dice on the test part (percent points)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _errors(measured: pd.DataFrame) -> Figure:
+    """Precision against recall with lines of equal Dice; beside it false alarms on fire-free patches."""
+    figure = Figure(figsize=(_WIDTH, 4.4))
+    axes, alarms = figure.subplots(1, 2, width_ratios=[1.15, 1])
+    recall = np.linspace(0.5, 100, 2000)
+    for dice in (20, 40, 60, 80, 90):
+        # Dice = 2PR / (P + R), solved for P.
+        precision = dice * recall / np.where(2 * recall > dice, 2 * recall - dice, np.nan)
+        axes.plot(recall, np.where(precision <= 100, precision, np.nan), color="#bbbbbb", linewidth=0.9)
+        axes.annotate(
+            f"Dice {dice}", (100, 100 * dice / (200 - dice)), color=_GREY, fontsize=8, ha="right", va="bottom"
+        )
+    for place, (_, row) in enumerate(measured.iterrows()):
+        axes.plot(
+            100 * row["recall"], 100 * row["precision"], **_marker(place, row["status"]), label=row["key"]
+        )
+        alarms.plot(row["false_alarms_per_1000_km2"], place, **_marker(place, row["status"]))
+    axes.set(xlim=(0, 100), ylim=(0, 103), xlabel="recall (%)", ylabel="precision (%)")
+    alarms.set_yticks(range(len(measured)), measured["key"].tolist())
+    alarms.set_ylim(len(measured) - 0.5, -0.5)
+    alarms.set_xlim(left=0)
+    alarms.set_xlabel("false-alarm pixels per 1,000 km²\non patches without fire")
+    return figure
+
+
+def _training(inputs: ReportInputs) -> Figure:
+    """Validation Dice and training loss over steps; thin lines are single U-Nets, thick ones their mean."""
+    figure = Figure(figsize=(_WIDTH, 4.4))
+    panels = dict(zip(("val_dice_micro", "train_loss"), figure.subplots(1, 2), strict=True))
+    trained = [config for config in inputs.ordered_configs if not config.history.empty]
+    for place, config in enumerate(trained):
+        line: dict[str, Any] = {
+            "color": COLOURS[place % len(COLOURS)],
+            "linestyle": _LINES[place // len(COLOURS) % len(_LINES)],
+        }
+        for column, axes in panels.items():
+            history = config.history.dropna(subset=[column]).sort_values("step")
+            scale = 100 if column == "val_dice_micro" else 1
+            for _, run in history.groupby(["fold", "seed"]):
+                axes.plot(run["step"], scale * run[column], **line, linewidth=0.8, alpha=0.4)
+            mean = history.groupby("step")[column].mean()
+            label = config.key if config.status == "current" else f"{config.key} ({config.status})"
+            axes.plot(mean.index, scale * mean, **line, linewidth=2.2, label=label)
+            axes.set_xlabel("optimiser step")
+    panels["val_dice_micro"].set_ylabel("Dice on the validation part\n(percent points)")
+    panels["train_loss"].set_ylabel("training loss")
+    handles, labels = panels["train_loss"].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _cost(inputs: ReportInputs) -> Figure:
+    """Seconds of each asset, stacked, for each config."""
+    priced = [config for config in inputs.ordered_configs if config.cost]
+    figure, axes = _row_chart([config.key for config in priced], [config.status for config in priced])
+    left = np.zeros(len(priced))
+    for place, asset in enumerate(dict.fromkeys(name for config in priced for name in config.cost)):
+        minutes = np.array([config.cost.get(asset, 0.0) for config in priced]) / 60
+        axes.barh(
+            range(len(priced)),
+            minutes,
+            left=left,
+            height=0.6,
+            color=COLOURS[place % len(COLOURS)],
+            hatch=("", "///", "...")[place // len(COLOURS) % 3],
+            edgecolor="white",
+            label=asset,
+        )
+        left += minutes
+    axes.set_xlabel("wall time (min)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _row_chart(keys: Sequence[str], states: Sequence[str]) -> tuple[Figure, Axes]:
+    """Return a chart with a row for each config, the first on top."""
+    figure = Figure(figsize=(_WIDTH, 1.7 + 0.45 * len(keys)))
+    axes = figure.subplots()
+    axes.set_yticks(
+        range(len(keys)),
+        [key if state == "current" else f"{key} ({state})" for key, state in zip(keys, states, strict=True)],
+    )
+    axes.set_ylim(len(keys) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    return figure, axes
+
+
+def _marker(place: int, status: str) -> dict[str, Any]:
+    """Return a marker that stands for one row in all charts; hollow and grey where it isn't current."""
+    current = status == "current"
+    colour = COLOURS[place % len(COLOURS)] if current else _STALE
+    return {
+        "marker": _MARKERS[place % len(_MARKERS)],
+        "color": colour,
+        "markerfacecolor": colour if current else "white",
+        "markersize": 9,
+        "linestyle": "none",
+        "clip_on": False,
+    }

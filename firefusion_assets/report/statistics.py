@@ -1,0 +1,242 @@
+"""The comparison of configs, and what a reader must know before believing it.
+
+Only figures and sentences belong here; how they look is for plots and HTML. Dice and shares are fractions in
+tables and percent points in sentences.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from firefusion_assets.report.inputs import METRICS, ConfigResult, DetectorResult, ReportInputs
+
+FEW_SCENES = 10
+FEW_FIRE_SCENES = 3
+FEW_FIRE_PATCHES = 30
+"""Below these, the test part is called small."""
+
+
+def comparison(inputs: ReportInputs) -> pd.DataFrame:
+    """Put all configs side by side: a row each, baseline first, then by key; then a row for each detector.
+
+    Returns:
+        key, engine (`detector` for detectors), status, n_images, ``dice_SEED`` for each seed of the study
+        (mean over folds), dice_mean and dice_std over seeds and folds, difference and difference_std (mean
+        and spread of the differences to the baseline, paired by fold and seed), the other `METRICS` (mean over
+        seeds and folds) and seconds. Spreads are sample standard deviations. What can't be known is missing,
+        never 0; only current rows have a difference.
+    """
+    baseline = _current_baseline(inputs)
+    rows = [
+        {
+            "key": config.key,
+            "engine": config.engine,
+            "status": config.status,
+            "n_images": config.facts.get("n_images"),
+            **_figures(config.metrics, inputs.study.training.seeds),
+            **_difference(config, baseline),
+            "seconds": sum(config.cost.values()) if config.cost else None,
+        }
+        for config in inputs.ordered_configs
+    ] + [
+        {
+            "key": detector.name,
+            "engine": "detector",
+            "status": "missing" if detector.metrics.empty else "current",
+            **_figures(detector.metrics, ()),
+            **_difference(detector, baseline),
+        }
+        for detector in inputs.detectors
+    ]
+    means = [name for name in METRICS if name != "dice_micro"]
+    numbers = [
+        *(f"dice_{seed}" for seed in inputs.study.training.seeds),
+        *("dice_mean", "dice_std", "difference", "difference_std", *means, "seconds"),
+    ]
+    table = pd.DataFrame(rows, columns=["key", "engine", "status", "n_images", *numbers])
+    return table.astype({"n_images": "Int64", **dict.fromkeys(numbers, float)})
+
+
+def paired_differences(result: ConfigResult | DetectorResult, other: ConfigResult) -> pd.Series:
+    """Return the differences of dice_micro to another config, one for each fold and seed that both have.
+
+    A detector has no seeds: its Dice in a fold is compared with each seed of the other.
+    """
+    if result.metrics.empty or other.metrics.empty:
+        return pd.Series(dtype=float)
+    pair_by = [name for name in ("fold", "seed") if name in result.metrics]
+    pairs = result.metrics.merge(other.metrics, on=pair_by, suffixes=("", "_other"))
+    return (pairs["dice_micro"] - pairs["dice_micro_other"]).dropna()
+
+
+def answers(inputs: ReportInputs) -> list[str]:
+    """Answer the study's question, a sentence for each current config; say so where there is no answer."""
+    baseline = _current_baseline(inputs)
+    if baseline is None:
+        return [
+            f"There is no answer yet: {inputs.study.report.baseline!r}, the baseline, has no current result."
+        ]
+    others = [config for config in _current(inputs) if config is not baseline]
+    if not others:
+        return ["There is no answer yet: no config but the baseline has a current result."]
+    pasted = [config for config in others if config.engine == "copy-paste"]
+    sentences = []
+    for config in others:
+        sentences.append(_answer(config, baseline))
+        if config.engine not in ("none", "copy-paste"):
+            sentences.extend(_answer(config, control) for control in pasted)
+    return sentences
+
+
+def warnings(inputs: ReportInputs) -> list[str]:
+    """Say in plain words what stands against believing the comparison."""
+    return [
+        *_data_warnings(inputs),
+        *_test_part_warnings(inputs),
+        *_repetition_warnings(inputs),
+        *_config_warnings(inputs),
+    ]
+
+
+def points(fraction: float) -> str:
+    """Return a difference in percent points with its sign: 0.0312 becomes `+3.1`."""
+    # Rounding first keeps a tiny negative difference from showing as -0.0.
+    return f"{round(100 * fraction, 1) + 0.0:+.1f}"
+
+
+def _current(inputs: ReportInputs) -> list[ConfigResult]:
+    return [config for config in inputs.ordered_configs if config.status == "current"]
+
+
+def _current_baseline(inputs: ReportInputs) -> ConfigResult | None:
+    return next((config for config in _current(inputs) if config.key == inputs.study.report.baseline), None)
+
+
+def _figures(metrics: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float]:
+    if metrics.empty:
+        return {}
+    figures = {
+        f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, "dice_micro"].mean()) for seed in seeds
+    }
+    figures |= {name: float(metrics[name].mean()) for name in METRICS if name != "dice_micro"}
+    return figures | {
+        "dice_mean": float(metrics["dice_micro"].mean()),
+        "dice_std": float(metrics["dice_micro"].std(ddof=1)),
+    }
+
+
+def _difference(result: ConfigResult | DetectorResult, baseline: ConfigResult | None) -> dict[str, float]:
+    stale = isinstance(result, ConfigResult) and result.status != "current"
+    if baseline is None or result is baseline or stale:
+        return {}
+    differences = paired_differences(result, baseline)
+    return {"difference": float(differences.mean()), "difference_std": float(differences.std(ddof=1))}
+
+
+def _answer(config: ConfigResult, other: ConfigResult) -> str:
+    differences = paired_differences(config, other)
+    if differences.empty:
+        return f"{config.key} can't be compared with {other.key}: no fold and seed has a Dice for both."
+    spread = f" (spread {100 * differences.std(ddof=1):.1f})" if len(differences) > 1 else ""
+    repeats = _count(config.metrics["seed"].nunique(), "seed")
+    folds = config.metrics["fold"].nunique()
+    if folds > 1:
+        repeats += f" and {folds} folds"
+    higher = int((differences > 0).sum())
+    doubt = " That is less than its spread: it may be chance." if _may_be_chance(differences) else ""
+    return (
+        f"{config.key} changes Dice by {points(differences.mean())} points{spread} against {other.key} "
+        f"over {repeats}; it is higher in {higher} of {_count(len(differences), 'pair')}.{doubt}"
+    )
+
+
+def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
+    if inputs.study.dataset.source == "simulated":
+        yield (
+            "These figures come from simulated scenes; they show that the pipeline works and say nothing "
+            "about real fires."
+        )
+    if inputs.study.split.by == "patch":
+        yield (
+            "The split is by patch: neighbouring patches of one fire may be in both the train and the test "
+            "part, so the figures may be too good. Set split.by to group where there are enough scenes."
+        )
+    skipped = inputs.data.get("skipped_files")
+    if isinstance(skipped, Sequence) and skipped:
+        yield f"{_count(len(skipped), 'file')} could not be used and left out; see Data."
+
+
+def _test_part_warnings(inputs: ReportInputs) -> Iterator[str]:
+    if inputs.split.empty:
+        return
+    test = inputs.split[inputs.split["part"] == "test"]
+    scenes, fire_patches = int(test["n_scenes"].sum()), int(test["n_fire_patches"].sum())
+    # Without a count of its own, each patch with fire may be from another scene.
+    fire_scenes = int(test["n_fire_scenes"].sum()) if "n_fire_scenes" in test else min(scenes, fire_patches)
+    if scenes < FEW_SCENES or fire_scenes < FEW_FIRE_SCENES:
+        known = f", {fire_scenes} of them with fire" if "n_fire_scenes" in test else ""
+        yield (
+            f"The test part is {_count(scenes, 'scene')}{known}: other scenes may turn the result round. "
+            f"Test at least {FEW_SCENES}, {FEW_FIRE_SCENES} of them with fire; more folds test more scenes."
+        )
+    if fire_patches < FEW_FIRE_PATCHES:
+        yield (
+            f"The test part has {_count(fire_patches, 'patch', 'patches')} with fire: a few of them "
+            "decide the Dice."
+        )
+
+
+def _repetition_warnings(inputs: ReportInputs) -> Iterator[str]:
+    if len(inputs.study.training.seeds) == 1:
+        yield (
+            "Each U-Net was trained with one seed only: how much the figures change from one training to the "
+            "next is not known. Name at least three in training.seeds."
+        )
+    if inputs.study.split.folds == 1:
+        yield (
+            "There is one fold: only one choice of test scenes was measured. Set split.folds to 3 or more "
+            "where there are enough scenes."
+        )
+
+
+def _config_warnings(inputs: ReportInputs) -> Iterator[str]:
+    baseline = _current_baseline(inputs)
+    if all(config.key != inputs.study.report.baseline for config in inputs.configs):
+        yield (
+            f"The study has no config {inputs.study.report.baseline!r}, which report.baseline names; without "
+            "it there are no differences."
+        )
+    for config in inputs.ordered_configs:
+        if config.status != "current":
+            yield f"{config.key} is {config.status} and does not count. {config.note}".strip()
+    current = _current(inputs)
+    engines = {config.engine for config in current}
+    if engines - {"none", "copy-paste"} and "copy-paste" not in engines:
+        yield (
+            "No copy-paste config is current: without this control, a gain may come from more fire alone, "
+            "however it is made."
+        )
+    for config in current:
+        wanted, accepted = config.facts.get("wanted"), config.facts.get("n_images")
+        if isinstance(wanted, int | float) and isinstance(accepted, int | float) and accepted < wanted:
+            yield (
+                f"{config.key} adds {accepted} of the {wanted} images wanted: too few passed screening. "
+                "Raise sampling.max_tries, or look at why they were rejected."
+            )
+        if baseline is None or config is baseline:
+            continue
+        differences = paired_differences(config, baseline)
+        if _may_be_chance(differences):
+            yield (
+                f"{config.key}: the difference to {baseline.key} ({points(differences.mean())} points) is "
+                f"smaller than its spread over seeds and folds ({100 * differences.std(ddof=1):.1f}): it "
+                "may be chance."
+            )
+
+
+def _may_be_chance(differences: pd.Series) -> bool:
+    return bool(abs(differences.mean()) < differences.std(ddof=1))
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,192 @@
+"""What the network sees in training: normalisation constants, and batches of fixed composition.
+
+Which patches a step sees follows from the seed and the step alone: a resumed training needs no random state.
+Reading and drawing belong here; loss and optimiser do not.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, model_validator
+from torch import Tensor
+
+from firefusion_assets.patchstore import PatchPart, StoreMeta
+from firefusion_assets.seeding import cycled_index, derive_seed
+from firefusion_assets.study.models import Training
+
+
+class Normalisation(BaseModel):
+    """Constants that bring DN to about zero mean and unit variance.
+
+    Attributes:
+        bands: band names, in the order that the network sees.
+        mean: mean DN of each band.
+        std: standard deviation of each band's DN.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _one_of_each_a_band(self) -> Self:
+        if not len(self.bands) == len(self.mean) == len(self.std):
+            raise ValueError("bands, mean and std: one of each for every band")
+        return self
+
+    def scale(self, dn: Tensor) -> Tensor:
+        """Return float32 (N, C, H, W) of uint16 DN (N, C, H, W) on the same device; fill (DN 0) becomes 0."""
+        mean, std = (
+            torch.tensor(values, device=dn.device).view(1, -1, 1, 1) for values in (self.mean, self.std)
+        )
+        values = dn.to(torch.float32)
+        return torch.where(values > 0, (values - mean) / std, 0.0)
+
+
+class TrainSurvey(NamedTuple):
+    """What one look at the real patches of a train part tells.
+
+    Attributes:
+        normalisation: constants of their valid pixels.
+        fire: patches with at least one fire pixel that isn't ignored.
+        fire_free: the others.
+    """
+
+    normalisation: Normalisation
+    fire: list[str]
+    fire_free: list[str]
+
+
+def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> TrainSurvey:
+    """Read each patch once; sums are exact integers, so the constants don't depend on the order of patches.
+
+    Args:
+        part: the train part.
+        ids: its real patches.
+        bands: names of the bands to fit.
+
+    Raises:
+        LeakError: if an id isn't in the part.
+        ValueError: if the store lacks a band, a band has no valid pixel, or no patch has fire.
+    """
+    rows = band_rows(part.meta, bands)
+    count, total, squares = ([0] * len(rows) for _ in range(3))
+    fire: list[str] = []
+    fire_free: list[str] = []
+    for patch_id in ids:
+        patch = part.read(patch_id)
+        (fire if (patch.label & ~patch.ignore).any() else fire_free).append(patch_id)
+        for i, row in enumerate(rows):
+            band = patch.bands[row].astype(np.uint64)  # fill is DN 0: it adds to neither sum
+            count[i] += int(np.count_nonzero(band))
+            total[i] += int(band.sum())
+            squares[i] += int((band * band).sum())
+    empty = [band for band, n in zip(bands, count, strict=True) if n == 0]
+    if empty:
+        raise ValueError(
+            f"no valid pixel (DN > 0) in {', '.join(empty)} of {len(ids)} train patches; drop the band"
+        )
+    if not fire:
+        raise ValueError(f"none of {len(ids)} train patches has a fire pixel: there is nothing to learn from")
+    variances = [(q * n - s * s) / (n * n) for n, s, q in zip(count, total, squares, strict=True)]
+    normalisation = Normalisation(
+        bands=tuple(bands),
+        mean=tuple(s / n for n, s in zip(count, total, strict=True)),
+        std=tuple(max(sqrt(variance), 1.0) for variance in variances),  # 1 DN: a constant band stays finite
+    )
+    return TrainSurvey(normalisation, fire, fire_free)
+
+
+def band_rows(meta: StoreMeta, bands: Sequence[str]) -> list[int]:
+    """Return the rows of a store's arrays that hold some bands.
+
+    Raises:
+        ValueError: if the store lacks one.
+    """
+    missing = [band for band in bands if band not in meta.bands]
+    if missing:
+        raise ValueError(
+            f"the store holds {', '.join(meta.bands)}, not {', '.join(missing)}; see dataset.bands"
+        )
+    return [meta.bands.index(band) for band in bands]
+
+
+class Batch(NamedTuple):
+    """One step's patches.
+
+    Attributes:
+        dn: uint16 (N, C, H, W), DN.
+        label: bool (N, H, W).
+        ignore: bool (N, H, W).
+        weight: float32 (N,), factor on each patch's loss.
+    """
+
+    dn: Tensor
+    label: Tensor
+    ignore: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(*(tensor.to(device) for tensor in self))
+
+
+class TrainingBatches:
+    """The batches of a training: in each, the study's numbers of fire-free, fire and extra patches.
+
+    Each slot goes through its patches in shuffled passes of its own, so two configs of one seed see the same
+    fire-free and fire patches at every step. The extra slot shows what the config adds, or real fire again if
+    it adds nothing; without fire-free patches that slot shows real fire too. A patch comes in one of the
+    eight orientations of a square.
+
+    Args:
+        part: the train part, added patches included.
+        survey: its real patches.
+        added_ids: the patches that the config adds.
+        training: bands and composition.
+        seed: the training's seed.
+    """
+
+    def __init__(
+        self, part: PatchPart, survey: TrainSurvey, added_ids: Sequence[str], training: Training, seed: int
+    ) -> None:
+        self._part = part
+        self._rows = band_rows(part.meta, training.bands)
+        self._seed = seed
+        slots = (("fire-free", survey.fire_free), ("fire", survey.fire), ("extra", added_ids))
+        self._slots = [
+            (name, list(ids) or survey.fire, n)
+            for (name, ids), n in zip(slots, training.batch_composition, strict=True)
+        ]
+
+    def ids(self, step: int) -> list[str]:
+        """Return the patches of a step (from 0): the fire-free ones, then fire, then extra."""
+        return [
+            ids[cycled_index(step * n + place, len(ids), self._seed, name)]
+            for name, ids, n in self._slots
+            for place in range(n)
+        ]
+
+    def read(self, step: int) -> Batch:
+        """Return the batch of a step (from 0), on the CPU."""
+        patches = []
+        for place, patch_id in enumerate(self.ids(step)):
+            patch = self._part.read(patch_id)
+            turn = derive_seed(self._seed, "orientation", step, place) % 8
+            planes = (_turned(plane, turn) for plane in (patch.bands[self._rows], patch.label, patch.ignore))
+            patches.append((*planes, patch.weight))
+        bands, labels, ignores, weights = zip(*patches, strict=True)
+        dn, label, ignore = (torch.from_numpy(np.stack(planes)) for planes in (bands, labels, ignores))
+        return Batch(dn, label, ignore, torch.tensor(weights, dtype=torch.float32))
+
+
+def _turned(array: npt.NDArray[np.generic], turn: int) -> npt.NDArray[np.generic]:
+    """Return one of the eight orientations (0 to 7) of an array (..., H, W)."""
+    turned = np.rot90(array, turn % 4, axes=(-2, -1))
+    return turned[..., ::-1] if turn >= 4 else turned

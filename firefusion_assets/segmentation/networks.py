@@ -1,0 +1,114 @@
+"""The networks that a study can train: the thesis' U-Net, and those of segmentation-models-pytorch.
+
+What maps scaled bands to logits belongs here; scaling, loss and weights on disk do not.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from firefusion_assets.study.models import THESIS_UNET, Training
+
+_UNET_LEVELS = 5
+_SMP_STRIDE = 32
+"""Deepest stride of the encoders of segmentation-models-pytorch; its multiples suit each architecture."""
+
+
+def build_network(training: Training) -> nn.Module:
+    """Return the network that a study trains, with fresh weights.
+
+    The weights are drawn from torch's global generator: seed it first.
+
+    Args:
+        training: names the architecture and the bands.
+
+    Returns:
+        A network that takes float32 (N, C, H, W), the bands scaled to about unit variance, H and W of any
+        size, and gives logits, float32 (N, 1, H, W).
+
+    Raises:
+        ImportError: if an `smp-` architecture is asked for and its package can't be imported.
+    """
+    if training.architecture == THESIS_UNET:
+        return Padded(UNet(len(training.bands), training.filters), 2 ** (_UNET_LEVELS - 1))
+    try:
+        import segmentation_models_pytorch as smp
+    except RuntimeError as error:  # what torchvision raises when its binaries were built for another torch
+        raise ImportError(
+            f"{training.architecture!r} needs segmentation_models_pytorch, which can't be imported: {error}. "
+            "Install torch and torchvision of one build: both for the CPU, or both for the same CUDA version."
+        ) from error
+    network = smp.create_model(
+        training.architecture.removeprefix("smp-"),
+        encoder_name=training.encoder,
+        encoder_weights=training.encoder_weights,
+        in_channels=len(training.bands),
+        classes=1,
+    )
+    return Padded(network, _SMP_STRIDE)
+
+
+class UNet(nn.Module):
+    """The thesis' U-Net: five levels, two convolutions each, transposed convolutions up, no dropout.
+
+    Args:
+        in_channels: bands.
+        filters: filters of the first level (thesis: 64); each level doubles them.
+    """
+
+    def __init__(self, in_channels: int, filters: int) -> None:
+        super().__init__()
+        widths = [filters * 2**level for level in range(_UNET_LEVELS)]
+        self.down = nn.ModuleList(_double_convolution(*pair) for pair in pairwise([in_channels, *widths]))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(deep, wide, 2, stride=2) for wide, deep in pairwise(widths)
+        )
+        self.merge = nn.ModuleList(_double_convolution(2 * wide, wide) for wide in widths[:-1])
+        self.head = nn.Conv2d(filters, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, 1, H, W) of float (N, C, H, W); H and W are multiples of 16."""
+        skips = []
+        for level in self.down[:-1]:
+            x = level(x)
+            skips.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.down[-1](x)
+        for up, merge, skip in reversed(list(zip(self.up, self.merge, skips, strict=True))):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (in_channels, out_channels):
+        layers += [
+            nn.Conv2d(channels, out_channels, 3, padding=1, bias=False),  # the normalisation brings the bias
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class Padded(nn.Module):
+    """Lets a network that needs a multiple of some size take any: edges are repeated, the logits cut back.
+
+    Args:
+        network: gives logits of its input's height and width.
+        multiple: what height and width must be a multiple of, in px.
+    """
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, 1, H, W) of float (N, C, H, W)."""
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        logits: Tensor = self.network(padded)
+        return logits[..., :height, :width]

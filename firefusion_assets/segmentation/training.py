@@ -1,0 +1,238 @@
+"""Training one U-Net: a loop over optimiser steps that can be stopped at any moment and goes on where it was.
+
+The job, the loop, the loss and the checkpoint belong here; what a batch holds and what the network is do not.
+"""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from firefusion_assets.patchstore import Patches, PatchPart
+from firefusion_assets.seeding import derive_seed
+from firefusion_assets.segmentation import metrics
+from firefusion_assets.segmentation.batches import Batch, Normalisation, TrainingBatches, survey_train
+from firefusion_assets.segmentation.networks import build_network
+from firefusion_assets.segmentation.trained import (
+    RECORD_FILE,
+    NetworkRecord,
+    compute_device,
+    predict,
+    save_network,
+    write_atomically,
+)
+from firefusion_assets.study.models import Training
+
+HISTORY_FILE = "history.csv"
+CHECKPOINT_FILE = "checkpoint.pt"
+_HISTORY_COLUMNS = ("step", "train_loss", "val_dice_micro", "val_precision", "val_recall")
+
+
+class TrainingJob(BaseModel):
+    """Everything that one U-Net's training depends on.
+
+    Attributes:
+        base: folder of the base patch store.
+        overlays: folders of what the config adds; none is a valid case.
+        fold: the fold whose overlay rows are read.
+        seed: of weights, batches and orientations.
+        train_ids: real patches to train on; what the overlays add comes on top.
+        val_ids: real patches that choose the best step.
+        training: the study's recipe.
+        threshold: probability from which a pixel counts as fire in validation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Path
+    overlays: tuple[Path, ...] = ()
+    fold: int = 0
+    seed: int
+    train_ids: tuple[str, ...] = Field(min_length=1)
+    val_ids: tuple[str, ...] = Field(min_length=1)
+    training: Training
+    threshold: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _parts_are_apart(self) -> Self:
+        both = sorted({*self.train_ids} & {*self.val_ids})
+        if both:
+            raise ValueError(f"{len(both)} patches are in both train and val, for example {both[0]!r}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Fold and seed, as messages name the job."""
+        return f"fold {self.fold} seed {self.seed}"
+
+
+def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = lambda message: None) -> None:
+    """Train one network; stopped and called again, it goes on from the last checkpoint.
+
+    With the same number of CPU threads a resumed training writes the same bytes as an undisturbed one.
+    Adam on `masked_loss`; after every `validate_every` steps, and the last, the val part is scored, and the
+    weights with the highest `dice_micro` are kept: the earlier ones of equals. Where val holds no fire there
+    is nothing to choose by, and the last weights are kept.
+
+    Args:
+        job: what to train.
+        work: folder that in the end holds `network.safetensors` (the best weights), `network.json`
+            (`NetworkRecord`) and `history.csv` (a row a validation; train_loss is the mean since the last).
+            If it holds `network.json` already, nothing is trained.
+        progress: is told after each validation how it stands.
+
+    Raises:
+        ValueError: if no train patch has fire, the store lacks a band, or the checkpoint is another job's.
+        PatchStoreError: if the stores don't hold the patches.
+        FloatingPointError: if the loss stops being finite.
+    """
+    checkpoint = work / CHECKPOINT_FILE
+    if (work / RECORD_FILE).is_file():
+        checkpoint.unlink(missing_ok=True)  # left where the process was killed between the two
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    recipe, device = job.training, compute_device()
+
+    torch.manual_seed(derive_seed(job.seed, "weights"))
+    network = build_network(recipe).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+
+    patches = Patches(job.base, job.overlays, job.fold)
+    train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
+    val = PatchPart(Patches(job.base), job.val_ids)  # no overlay may change what chooses the step
+    survey = survey_train(train, job.train_ids, recipe.bands)
+    batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed)
+
+    state = _Checkpoint(checkpoint, job, network, optimiser)
+    summed_loss = torch.zeros((), dtype=torch.float64, device=device)
+    for step in range(state.step, recipe.steps):
+        torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
+        network.train()
+        batch = batches.read(step).to(device)
+        loss = masked_loss(network(survey.normalisation.scale(batch.dn))[:, 0], batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        summed_loss += loss.detach()
+
+        done = step + 1
+        if done % recipe.validate_every == 0 or done == recipe.steps:
+            train_loss = float(summed_loss) / (done - state.step)
+            if not math.isfinite(train_loss):
+                raise FloatingPointError(f"{job.name}: loss not finite at step {done}; lower learning_rate")
+            counts = validate(network, survey.normalisation, val, job.threshold)
+            state.record(done, train_loss, counts)
+            summed_loss.zero_()
+            progress(f"{job.name}: step {done}/{recipe.steps}, loss {train_loss:.4g}, {_dice_text(counts)}")
+
+    write_atomically(work / HISTORY_FILE, state.write_history)
+    record = NetworkRecord(
+        training=recipe,
+        normalisation=survey.normalisation,
+        fold=job.fold,
+        seed=job.seed,
+        best_step=state.best_step,
+        val_dice_micro=state.best_dice,
+    )
+    save_network(work, state.best_weights, record)
+    checkpoint.unlink()
+
+
+def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return sum(w v bce) / sum(w v): binary cross-entropy over the pixels that aren't ignored.
+
+    w is a patch's weight and v is 0 on ignored pixels, else 1, so an ignored pixel has no gradient and does
+    not dilute the others. A batch without a single counted pixel has loss 0.
+
+    Args:
+        logits: float (N, H, W).
+        batch: label, ignore and weight of the N patches.
+    """
+    weight = batch.weight[:, None, None] * ~batch.ignore
+    summed = F.binary_cross_entropy_with_logits(logits, batch.label.to(logits.dtype), weight, reduction="sum")
+    return summed / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def validate(
+    network: nn.Module, normalisation: Normalisation, part: PatchPart, threshold: float
+) -> metrics.Counts:
+    """Return the pixel counts of a network over all patches of a part."""
+    network.eval()
+    return metrics.total(
+        [
+            metrics.score(predicted, patch.label, patch.ignore)
+            for _, patch, predicted in predict(network, normalisation, part, part.ids, threshold)
+        ]
+    )
+
+
+class _Checkpoint:
+    """Where a training stands; written to one file at each validation, so that its parts always fit together.
+
+    Args:
+        path: the file; if it is there, network and optimiser are brought to its state.
+        job: the training; a checkpoint of another one is refused. The stores may have moved.
+        network: the network in training.
+        optimiser: its optimiser.
+    """
+
+    def __init__(
+        self, path: Path, job: TrainingJob, network: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> None:
+        self.path = path
+        self.step = 0
+        self.best_step = 0
+        self.best_dice: float | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        self.history: list[list[float | None]] = []
+        self._job = job.model_dump_json(exclude={"base", "overlays"})
+        self._network = network
+        self._optimiser = optimiser
+        if path.is_file():
+            self._resume(torch.load(path, weights_only=True, map_location="cpu"))
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        if saved["job"] != self._job:
+            raise ValueError(
+                f"{self.path} belongs to a training with other settings; remove it to start afresh"
+            )
+        self._network.load_state_dict(saved["network"])
+        self._optimiser.load_state_dict(saved["optimiser"])
+        self.step, self.history = saved["step"], saved["history"]
+        self.best_step, self.best_dice, self.best_weights = saved["best"]
+
+    def record(self, step: int, train_loss: float, val: metrics.Counts) -> None:
+        """Note a validation, keep the weights if they are the best so far, and write the file."""
+        dice = metrics.dice(val) if val.tp + val.fn else None
+        self.history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
+        if self.best_dice is None or (dice is not None and dice > self.best_dice):
+            self.best_step, self.best_dice = step, dice
+            self.best_weights = {
+                name: value.cpu().clone() for name, value in self._network.state_dict().items()
+            }
+        self.step = step
+        state = {
+            "job": self._job,
+            "step": step,
+            "history": self.history,
+            "best": (self.best_step, self.best_dice, self.best_weights),
+            "network": self._network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+        write_atomically(self.path, lambda path: torch.save(state, path))
+
+    def write_history(self, path: Path) -> None:
+        """Write a row a validation; a figure that isn't defined stays empty."""
+        with path.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([_HISTORY_COLUMNS, *self.history])
+
+
+def _dice_text(val: metrics.Counts) -> str:
+    dice = metrics.dice(val)
+    return "val Dice not defined" if dice is None else f"val Dice {dice:.4f}"

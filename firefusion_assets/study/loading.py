@@ -1,0 +1,198 @@
+"""Reading study.yaml and augmentation configs; every mistake of a file is told at once.
+
+A message names file and key and says what to do. Nothing here looks at the data itself.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from firefusion_assets.landsat.detectors import DETECTOR_BANDS
+from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.models import Study
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+class StudyError(ValueError):
+    """A study or config that can't be used. The message lists every problem with file, key and remedy.
+
+    Args:
+        problems: one line each.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load_study(folder: Path) -> Study:
+    """Read ``study.yaml`` of a study folder.
+
+    Raises:
+        StudyError: if folder or file are missing or wrong.
+    """
+    if not folder.is_dir():
+        raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
+    file = folder / "study.yaml"
+    return _validate(Study, _read_yaml(file), file)
+
+
+def augmentation_keys(folder: Path) -> list[str]:
+    """Return the sorted keys of a study: the names of ``augmentations/*.yaml`` without their ending.
+
+    Raises:
+        StudyError: if there are none, or names are no slugs.
+    """
+    if not folder.is_dir():
+        raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
+    keys = sorted(file.stem for file in (folder / "augmentations").glob("*.yaml"))
+    if not keys:
+        raise StudyError([f"{folder / 'augmentations'}: holds no *.yaml; add at least one augmentation config"])
+    wrong = [key for key in keys if not _SLUG.fullmatch(key)]
+    if wrong:
+        raise StudyError(
+            f"{folder / 'augmentations' / key}.yaml: rename it; a key is made of a-z, 0-9 and -" for key in wrong
+        )
+    return keys
+
+
+def load_augmentation(folder: Path, key: str, study: Study) -> Augmentation:
+    """Read one augmentation config of a study, resolve its `extends` and check it against the study.
+
+    Raises:
+        StudyError: with all problems of the file.
+    """
+    file = folder / "augmentations" / f"{key}.yaml"
+    config = _validate(Augmentation, _resolve(folder, key, ()), file)
+    problems = list(_misfits(config, study))
+    if problems:
+        raise StudyError(f"{file}: {problem}" for problem in problems)
+    return config
+
+
+def _resolve(folder: Path, key: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    file = folder / "augmentations" / f"{key}.yaml"
+    if key in seen:
+        raise StudyError([f"{file}: extends: goes round in a circle ({' -> '.join((*seen, key))})"])
+    if not file.is_file():
+        known = ", ".join(augmentation_keys(folder))
+        raise StudyError([f"{file}: there is no such augmentation config; the study has {known}"])
+    values = _read_yaml(file)
+    parent = values.get("extends")
+    if not isinstance(parent, str):
+        return values
+    return _merge(_resolve(folder, parent, (*seen, key)), values)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one config over another, section by section; another engine or mask kind starts its section anew."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = base.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            same_engine = value.get("engine", below.get("engine")) == below.get("engine")
+            merged[key] = _merge(below, value) if same_engine else dict(value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
+    """Say what of a config doesn't fit the study's data."""
+    for detector in config.screening.detectors:
+        if study.dataset.source == "folder":
+            yield (
+                f"screening.detectors: {detector} is made for Landsat DN; with source `folder` use detectors: []"
+            )
+            continue
+        missing = [band for band in DETECTOR_BANDS[detector] if band not in study.dataset.bands]
+        if missing:
+            yield (
+                f"screening.detectors: {detector} needs {', '.join(missing)}, which dataset.bands leaves out; "
+                "add them there, or use detectors: []"
+            )
+    crop = getattr(config.generator, "crop", 0)
+    if crop > study.dataset.patch_size:
+        yield f"generator.crop: {crop} px is larger than a patch ({study.dataset.patch_size} px)"
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise StudyError([f"{file}: missing"])
+    try:
+        values = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise StudyError([f"{file}: is not YAML: {error}"]) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise StudyError([f"{file}: holds {type(values).__name__}, expected keys with values"])
+    return values
+
+
+def _validate(model: type[ModelT], values: dict[str, Any], file: Path) -> ModelT:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(_problem(model, file, details) for details in error.errors()) from error
+
+
+def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
+    """Turn one finding of pydantic into a line with file, key and remedy."""
+    # Behind a discriminated union pydantic puts the chosen variant into the location.
+    location = [str(part) for part in details["loc"]]
+    siblings, location = _walk(model, location)
+    key = ".".join(location)
+    if details["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(location[-1], siblings, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(siblings)}"
+        return f"{file}: {key}: unknown key; {hint}"
+    if details["type"] == "missing":
+        return f"{file}: {key}: missing; add it"
+    message = details["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(details["input"], dict) else f" (given: {details['input']!r})"
+    return f"{file}: {key + ': ' if key else ''}{message}{given}"
+
+
+def _walk(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
+    """Return the field names beside the last part of a location, and the location without union variants."""
+    cleaned: list[str] = []
+    models = [model]
+    for part in location:
+        fields = {name: field for each in models for name, field in each.model_fields.items()}
+        variants = [each for each in models if part in _tags(each)]
+        if part not in fields and variants:
+            models = variants
+            continue
+        cleaned.append(part)
+        if part in fields:
+            inner = _models_in(fields[part].annotation)
+            if part != location[-1] or inner:
+                siblings = list(fields)
+                models = inner or models
+                if part == location[-1]:
+                    return siblings, cleaned
+    return list({name: None for each in models for name in each.model_fields}), cleaned
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    tags: set[str] = set()
+    for name in ("engine", "source"):
+        if name in model.model_fields:
+            tags |= set(get_args(model.model_fields[name].annotation))
+    return tags
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

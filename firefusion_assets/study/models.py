@@ -1,0 +1,248 @@
+"""The models behind study.yaml: data set, split, training, evaluation and report. Each field says what it is."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from firefusion_assets.landsat.bands import FILE_BANDS
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+THESIS_UNET = "unet"
+SMP_ARCHITECTURES = (
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+    "segformer", "dpt",
+)  # fmt: skip
+"""Names that `segmentation_models_pytorch.create_model` knows; written ``smp-NAME`` in a study."""
+
+
+class StrictModel(BaseModel):
+    """A part of a YAML file: unknown keys are errors, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class _Dataset(StrictModel):
+    patch_size: int = Field(256, ge=8, le=4096)
+    """Height and width of a patch in px."""
+    bands: tuple[str, ...] = Field(FILE_BANDS, min_length=1)
+    """The bands kept in the store, by name, in this order."""
+    on_bad_input: Literal["fail", "skip"] = "fail"
+    """What to do when files can't be used: stop with the list, or go on without them."""
+    sun_elevation: float | None = Field(None, gt=0, le=90)
+    """Degrees above the horizon for every scene; without it, computed from date and place where both are known."""
+
+    @model_validator(mode="after")
+    def _bands_are_named_once(self) -> Self:
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError("bands: each band may be named once")
+        return self
+
+
+class _LandsatDataset(_Dataset):
+    @model_validator(mode="after")
+    def _bands_are_landsats(self) -> Self:
+        unknown = [band for band in self.bands if band not in FILE_BANDS]
+        if unknown:
+            raise ValueError(f"bands: {', '.join(unknown)} not in a patch file; it holds {', '.join(FILE_BANDS)}")
+        return self
+
+
+class ActiveFireDataset(_LandsatDataset):
+    """The active fire data set, or patches in its layout."""
+
+    source: Literal["activefire"]
+    """Patches and masks named as in the active fire data set."""
+    images: Path
+    """Folder of the patches, or the zip as downloaded; relative to the study folder."""
+    masks: Path
+    """Folder of the masks, or the zip as downloaded; relative to the study folder."""
+    mask_label: str = "v1"
+    """Which masks are the truth: v1 (manual), Voting, Intersection, Schroeder, Murphy, Kumar-Roy, ..."""
+
+
+class Pairs(StrictModel):
+    """Which image and mask belong together: a table, or two name patterns."""
+
+    table: Path | None = None
+    """CSV with columns image, mask (empty where there is no event) and, where it gives the groups too, group."""
+    image: str | None = None
+    """Regular expression of an image's file name, with a group (?P<id>...)."""
+    mask: str | None = None
+    """Regular expression of a mask's file name, with a group (?P<id>...)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.table is None) == (self.image is None or self.mask is None):
+            raise ValueError("pairs: give either `table`, or both patterns `image` and `mask`")
+        return self
+
+
+class Groups(StrictModel):
+    """Which patches may show the same ground or event: a table, or a name pattern."""
+
+    table: Path | None = None
+    """CSV with columns image and group."""
+    pattern: str | None = None
+    """Regular expression of an image's file name, with a group (?P<group>...)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.table is None) == (self.pattern is None):
+            raise ValueError("groups: give either `table` or `pattern`")
+        return self
+
+
+class FolderDataset(_Dataset):
+    """Pairs of image and mask GeoTIFF of any names, bands and integer type."""
+
+    source: Literal["folder"]
+    """Your own image and mask GeoTIFFs."""
+    images: Path
+    """Folder of the images; relative to the study folder."""
+    masks: Path
+    """Folder of the masks (0 = no event, anything else = event); relative to the study folder."""
+    file_bands: tuple[str, ...] = ()
+    """Names of the bands in file order; by default the same as `bands`."""
+    pairs: Pairs
+    """Which image and mask belong together."""
+    groups: Groups | None = None
+    """Which patches must not be split; may be left out where the pairs table has a column `group`."""
+
+    @model_validator(mode="after")
+    def _bands_are_in_the_file(self) -> Self:
+        missing = [band for band in self.bands if self.file_bands and band not in self.file_bands]
+        if missing:
+            raise ValueError(f"bands: {', '.join(missing)} not among file_bands")
+        if self.groups is None and self.pairs.table is None:
+            raise ValueError("groups: missing; say which patches may show the same ground (a table or a pattern)")
+        return self
+
+
+class SimulatedDataset(_LandsatDataset):
+    """Simulated scenes, written and read as the active fire data set's patches are."""
+
+    source: Literal["simulated"]
+    """Scenes made by the simulation, for trying things out."""
+    scenes: int = Field(12, ge=1, le=100)
+    """Number of scenes."""
+    patches_per_scene: int = Field(16, ge=1)
+    """Patches cut from each scene."""
+    fire_share: float = Field(0.4, ge=0, le=1)
+    """Share of patches with a fire."""
+    seed: int = 187
+    """Seed of everything in the scenes."""
+
+
+Dataset = Annotated[ActiveFireDataset | FolderDataset | SimulatedDataset, Field(discriminator="source")]
+
+
+class Split(StrictModel):
+    """How groups become train, validation and test part."""
+
+    by: Literal["group", "patch"] = "group"
+    """`patch` is for tiny sets: neighbours of one fire may fall on both sides, and every report says so."""
+    folds: int = Field(1, ge=1, le=20)
+    """1: one train / val / test assignment; 3 or more: each group is in the test part of one fold."""
+    seed: int = 187
+    """Seed of the assignment."""
+    val_share: float = Field(0.2, gt=0, lt=0.5)
+    """Share of the fire pixels in the validation part, with one fold."""
+    test_share: float = Field(0.2, gt=0, lt=0.5)
+    """Share of the fire pixels in the test part, with one fold."""
+
+    @model_validator(mode="after")
+    def _folds_leave_a_train_part(self) -> Self:
+        if self.folds == 2:
+            raise ValueError("folds: 2 folds leave no train part beside val and test; use 1, or 3 and more")
+        return self
+
+
+class Training(StrictModel):
+    """How every U-Net of the study is trained. No augmentation config changes it."""
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    """The bands that the network sees, by name, in this order."""
+    architecture: str = THESIS_UNET
+    """`unet` (the thesis'), or `smp-NAME` for any architecture of segmentation-models-pytorch."""
+    filters: int = Field(64, ge=1)
+    """Filters of the first level of the thesis' U-Net; each level doubles them."""
+    encoder: str = "resnet18"
+    """Encoder of an `smp-NAME` architecture."""
+    encoder_weights: str | None = None
+    """Pretrained weights of that encoder, for example `imagenet`; none by default."""
+    steps: int = Field(4000, ge=1)
+    """Optimiser steps, the same for every config."""
+    batch_size: int = Field(8, ge=2)
+    """Patches a step."""
+    fire_share: float = Field(0.25, gt=0, lt=1)
+    """Share of a batch that holds real fire patches."""
+    extra_share: float = Field(0.25, gt=0, lt=1)
+    """Share of a batch that holds what the config adds; real fire patches again where it adds nothing."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Adam's."""
+    validate_every: int = Field(100, ge=1)
+    """Steps between validations; each also writes a checkpoint."""
+    seeds: tuple[int, ...] = Field((187,), min_length=1)
+    """One U-Net is trained for each."""
+
+    @property
+    def batch_composition(self) -> tuple[int, int, int]:
+        """Fire-free, fire and extra patches in each batch; at least one of each where the batch is that large."""
+        fire = max(1, round(self.batch_size * self.fire_share))
+        extra = max(1, round(self.batch_size * self.extra_share)) if self.batch_size > 2 else 0
+        return self.batch_size - fire - extra, fire, extra
+
+    @model_validator(mode="after")
+    def _names_and_shares(self) -> Self:
+        known = [THESIS_UNET, *(f"smp-{name}" for name in SMP_ARCHITECTURES)]
+        if self.architecture not in known:
+            raise ValueError(f"architecture: {self.architecture!r} is unknown; known are {', '.join(known)}")
+        if self.batch_composition[0] < 1:
+            raise ValueError("fire_share and extra_share leave no room for fire-free patches in a batch")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: each seed may be named once")
+        return self
+
+
+class Evaluation(StrictModel):
+    """How predictions become metrics."""
+
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Probability from which a pixel counts as fire."""
+
+
+class ReportSettings(StrictModel):
+    """What the report shows."""
+
+    baseline: Slug = "baseline"
+    """Key of the augmentation config that the others are compared with."""
+    pictures: int = Field(8, ge=1, le=50)
+    """Rows of each contact sheet."""
+
+
+class Study(StrictModel):
+    """One data set, one training recipe, and a ladder of augmentation configs to compare."""
+
+    name: Slug
+    """Name of the study."""
+    description: str = ""
+    """What the study asks."""
+    dataset: Dataset
+    """Where the patches come from."""
+    split: Split = Split()
+    """How they are split."""
+    training: Training
+    """How the U-Nets are trained."""
+    evaluation: Evaluation = Evaluation()
+    """How they are measured."""
+    report: ReportSettings = ReportSettings()
+    """How the report looks."""
+
+    @model_validator(mode="after")
+    def _training_bands_are_stored(self) -> Self:
+        missing = [band for band in self.training.bands if band not in self.dataset.bands]
+        if missing:
+            raise ValueError(f"training.bands: {', '.join(missing)} not among dataset.bands; add them there")
+        return self

@@ -1,0 +1,143 @@
+"""The patch store gives back what was written, zero-copy, in any process, with overlays over a base."""
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from firefusion_assets.patchstore import Patch, Patches, PatchStoreError, PatchWriter, StoreMeta
+
+
+def random_patch(seed: int, n_bands: int, size: int, weight: float = 1.0) -> Patch:
+    rng = np.random.default_rng(seed)
+    return Patch(
+        rng.integers(0, 65536, (n_bands, size, size), dtype=np.uint16),
+        rng.random((size, size)) < 0.1,
+        rng.random((size, size)) < 0.1,
+        weight,
+    )
+
+
+def write(path: Path, patches: dict[str, Patch], **meta: object) -> Path:
+    first = next(iter(patches.values()))
+    bands = tuple(f"B{i + 1}" for i in range(first.bands.shape[0]))
+    with PatchWriter(path, StoreMeta(study="t", bands=bands, patch_size=first.bands.shape[1])) as writer:
+        for patch_id, patch in patches.items():
+            writer.add_patch(patch_id, patch)
+    return path
+
+
+def assert_same(read: Patch, written: Patch) -> None:
+    for got, want in zip(read[:3], written[:3], strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert read.weight == written.weight
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n=st.integers(1, 70), n_bands=st.integers(1, 10), size=st.sampled_from([7, 8, 33]), seed=st.integers(0, 2**32)
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, n: int, n_bands: int, size: int, seed: int) -> None:
+    patches = {f"p{i}": random_patch(seed + i, n_bands, size, weight=i / 7) for i in range(n)}
+    reader = Patches(write(tmp_path_factory.mktemp("store"), patches))
+    assert reader.base_ids == list(patches)
+    for patch_id, patch in patches.items():
+        assert_same(reader.read(patch_id), patch)
+
+
+def test_bytes_a_patch_at_256_px_and_growth_of_the_map(tmp_path: Path) -> None:
+    patches = {f"p{i}": random_patch(i, 3, 256) for i in range(200)}  # 82 MB: more than the first map
+    path = write(tmp_path, patches)
+    bytes_a_patch = (path / "data.mdb").stat().st_size / 200
+    assert bytes_a_patch <= 1.05 * (3 * 256 * 256 * 2 + 256 * 256 / 4)
+    assert_same(Patches(path).read("p199"), patches["p199"])
+
+
+def test_bands_are_a_view_of_the_map(tmp_path: Path) -> None:
+    bands = Patches(write(tmp_path, {"p": random_patch(0, 3, 64)})).read("p").bands
+    assert not bands.flags.owndata
+    assert not bands.flags.writeable
+
+
+def test_overlay_adds_patches_and_replaces_labels_and_weights_of_its_fold_only(tmp_path: Path) -> None:
+    base = {key: random_patch(i, 2, 16) for i, key in enumerate("abc")}
+    write(tmp_path / "base", base)
+    added, relabelled = random_patch(7, 2, 16, weight=0.5), random_patch(8, 2, 16)
+    meta = StoreMeta(study="t", bands=("B1", "B2"), patch_size=16)
+    with PatchWriter(tmp_path / "overlay", meta) as writer:
+        writer.add_patch("syn", added, fold=0)
+        writer.add_patch("syn", relabelled, fold=1)
+        writer.add_label("a", relabelled.label, relabelled.ignore)
+        writer.add_weight("b", 0.25, fold=0)
+    reader = Patches(tmp_path / "base", [tmp_path / "overlay"], fold=0)
+    assert reader.added_ids == ["syn"]
+    assert_same(reader.read("syn"), added)
+    assert_same(reader.read("a"), Patch(base["a"].bands, relabelled.label, relabelled.ignore, 1.0))
+    assert_same(reader.read("b"), base["b"]._replace(weight=0.25))
+    assert_same(reader.read("c"), base["c"])
+    other_fold = Patches(tmp_path / "base", [tmp_path / "overlay"], fold=1)
+    assert_same(other_fold.read("syn"), relabelled)
+    assert_same(other_fold.read("b"), base["b"])
+
+
+def test_empty_overlay_changes_nothing(tmp_path: Path) -> None:
+    base = {"a": random_patch(0, 2, 16)}
+    write(tmp_path / "base", base)
+    with PatchWriter(tmp_path / "overlay", StoreMeta(study="t", bands=("B1", "B2"), patch_size=16)):
+        pass
+    reader = Patches(tmp_path / "base", [tmp_path / "overlay"])
+    assert (reader.base_ids, reader.added_ids) == (["a"], [])
+
+
+def _read_in_child(reader: Patches, queue: "multiprocessing.Queue[int]") -> None:
+    queue.put(int(reader.read("p").bands.astype(np.int64).sum()))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_one_reader_serves_several_processes(tmp_path: Path, method: str) -> None:
+    patch = random_patch(0, 3, 64)
+    reader = Patches(write(tmp_path, {"p": patch}))
+    expected = int(reader.read("p").bands.astype(np.int64).sum())
+    context = multiprocessing.get_context(method)
+    queue: multiprocessing.Queue[int] = context.Queue()
+    child = context.Process(target=_read_in_child, args=(reader, queue))
+    child.start()
+    assert queue.get(timeout=60) == expected == int(patch.bands.astype(np.int64).sum())
+    child.join()
+    assert_same(pickle.loads(pickle.dumps(reader)).read("p"), patch)  # noqa: S301
+
+
+def test_two_readers_of_one_store(tmp_path: Path) -> None:
+    path = write(tmp_path, {"p": random_patch(0, 3, 8)})
+    assert_same(Patches(path).read("p"), Patches(path).read("p"))
+
+
+def test_unfinished_and_foreign_stores_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PatchStoreError, match="not a patch store"):
+        Patches(tmp_path / "nowhere")
+    with lmdb.open(str(tmp_path / "cut")) as env, env.begin(write=True) as transaction:
+        transaction.put(b"p", b"half a store")
+    with pytest.raises(PatchStoreError, match="was not finished"):
+        Patches(tmp_path / "cut")
+    write(tmp_path / "base", {"a": random_patch(0, 2, 16)})
+    write(tmp_path / "other", {"a": random_patch(0, 3, 16)})
+    with pytest.raises(PatchStoreError, match="overlay"):
+        Patches(tmp_path / "base", [tmp_path / "other"])
+    with pytest.raises(PatchStoreError, match="no store holds patch 'z'"):
+        Patches(tmp_path / "base").read("z")
+
+
+def test_wrong_patches_are_refused(tmp_path: Path) -> None:
+    with PatchWriter(tmp_path, StoreMeta(study="t", bands=("B1",), patch_size=8)) as writer:
+        with pytest.raises(ValueError, match="holds uint16"):
+            writer.add_patch("a", random_patch(0, 2, 8))
+        with pytest.raises(ValueError, match="holds bool"):
+            writer.add_label("a", np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool))  # type: ignore[arg-type]
+        writer.add_patch("a", random_patch(0, 1, 8))
+        with pytest.raises(ValueError, match="already written"):
+            writer.add_patch("a", random_patch(0, 1, 8))

@@ -1,0 +1,169 @@
+"""The page as its reader gets it: complete, self-contained, escaped, and the same for the same inputs."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from firefusion_assets.report.html import build_report, text_table
+from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
+from firefusion_assets.report.statistics import comparison, warnings
+from firefusion_assets_tests.report.small_inputs import (
+    config,
+    history,
+    inputs,
+    painted,
+    prediction,
+    runs,
+    study,
+)
+
+NASTY = '<script>alert("x")</script> & more'
+
+
+def full() -> ReportInputs:
+    native = config(
+        "native",
+        "native",
+        runs(0.53, 0.58, 0.57),
+        description=NASTY,
+        history=history(),
+        facts={"n_images": 64, "wanted": 64, "accepted_share": 0.5, "screening": None},
+        cost={"finetuned_model": 60.0, "trained_unet": 90.0},
+        painted=[painted(), painted(accepted=False)],
+        predictions=[prediction()],
+    )
+    stale = config("old", "native", runs(0.6), status="stale", note="Settings changed. Run: make old")
+    return inputs(
+        configs=[native, stale, *inputs().configs],
+        detectors=[*inputs().detectors, DetectorResult("schroeder", note="needs B1 to B7")],
+        data={"n_patches": 1200, "skipped_files": ["bad.tif: truncated"]},
+        orphans=["gone"],
+    )
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would load or link, and whether the tags are balanced."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.without_alt = 0
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")
+        ]
+        self.without_alt += tag == "img" and not dict(attrs).get("alt")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "new"
+    build_report(full(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(report: Path) -> str:
+    return (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_beside_it(page: str) -> None:
+    parsed = _Page(page)
+    assert parsed.open == []
+    assert parsed.without_alt == 0
+    assert len(parsed.addresses) == 4 + 2, "four charts and two sheets"
+    assert all(address.startswith("data:image/png;base64,") for address in parsed.addresses)
+    assert not re.search(r"@import|url\(", page)
+
+
+def test_words_of_a_config_are_escaped(page: str) -> None:
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_page_says_what_the_reader_must_know(page: str) -> None:
+    for words in (
+        *("Before you believe", "Run: make old", "bad.tif: truncated", "needs B1 to B7", "gone", "1,200"),
+        *("native changes Dice by +5.7 points", "dice_batch_mean", "learning_rate"),
+    ):
+        assert words in page
+    top = page.index("Before you believe")
+    assert top < page.index("native changes Dice") < page.index("<table")
+
+
+def test_a_stale_row_is_grey(page: str) -> None:
+    assert re.search(r'<tr class="stale">\s*<th scope="row">old \(stale\)</th>', page)
+
+
+def test_the_csv_keeps_fractions(report: Path) -> None:
+    back = pd.read_csv(report / "comparison.csv").set_index("key")
+    expected = comparison(full()).set_index("key")
+    assert back.loc["native", "dice_mean"] == pytest.approx(0.56)
+    assert back.columns.tolist() == expected.columns.tolist()
+    assert back["difference"].isna()["old"]
+
+
+def test_equal_inputs_give_equal_bytes(report: Path, tmp_path: Path) -> None:
+    build_report(full(), tmp_path)
+    files = sorted(file.name for file in report.iterdir())
+    assert files == ["comparison.csv", "cost.png", "dice.png", "errors.png", "report.html", "training.png"]
+    for name in files:
+        assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+def test_no_more_rows_are_drawn_than_the_study_wants(tmp_path: Path) -> None:
+    many = config("baseline", "none", painted=[painted()] * 3)
+    build_report(inputs(study=study(report={"pictures": 2}), configs=[many]), tmp_path)
+    assert (tmp_path / "report.html").read_text().count("patch-1") == 2
+
+
+@pytest.mark.parametrize("configs", [[], [config("baseline", "none", status="missing", note="Run: make")]])
+def test_a_study_without_results_has_a_report(configs: list[ConfigResult], tmp_path: Path) -> None:
+    empty = inputs(configs=configs, detectors=[], split=pd.DataFrame(), data={})
+    table = build_report(empty, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert len(table) == len(configs)
+    assert "There is no answer yet" in text
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["comparison.csv", "report.html"]
+
+
+def test_a_report_without_warnings_has_no_box(tmp_path: Path) -> None:
+    assert warnings(inputs()) == []
+    build_report(inputs(), tmp_path)
+    assert "Before you believe" not in (tmp_path / "report.html").read_text()
+
+
+def test_the_text_table_is_aligned_and_in_points() -> None:
+    lines = text_table(comparison(full())).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split()[0] == "config"
+    by_name = {line.split("  ")[0]: line.split() for line in lines}
+    assert by_name["native"] == [
+        "native",
+        "64",
+        "56.0",
+        "±",
+        "2.6",
+        "+5.7",
+        "±",
+        "2.5",
+        "50.0",
+        "50.0",
+        "0.5",
+    ]
+    assert by_name["baseline"] == ["baseline", "–", "50.3", "±", "0.6", "–", "50.0", "50.0", "0.5"]
+    assert by_name["murphy (detector)"][2:5] == ["–", "45.0", "±"]
+    assert "old (stale)" in by_name
