@@ -34,7 +34,7 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         import pandas as pd
 
         from firefusion_assets.assets.folds import OVERLAY, read_folds
-        from firefusion_assets.report.plots import training_curves
+        from firefusion_assets.report.plots import write_training_curves
         from firefusion_assets.segmentation.parallel import train_all
         from firefusion_assets.segmentation.training import HISTORY_FILE, TrainingJob
 
@@ -60,12 +60,12 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         train_all(jobs, progress_of(context))
         history = pd.concat(
             [
-                pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, seed=job.seed, config=key)
+                pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, seed=job.seed)
                 for job, folder in jobs
             ]
         )
         history.to_parquet(work / "history.parquet", index=False)
-        training_curves(history, work / "sheet.png")
+        write_training_curves(history, key, work / "sheet.png")
         last = history[history["step"] == history["step"].max()]
         return {"n_networks": len(jobs), "loss_final": float(last["train_loss"].mean())}
 

@@ -1,19 +1,28 @@
 """Which real fire of the train part a painted fire resembles most: memorisation shows inside the mask.
 
-Whole images tell nothing here, since the ground around a painted fire is another patch on purpose.
+Whole images tell nothing here, since the ground around a painted fire is another one on purpose. So fires are
+compared component by component, by their contrast to the ground around them, over the 8 turns of the square.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects, label
 
-from firefusion_assets.inpainting.masks import Mask, trimmed, turned
-from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.inpainting.masks import Mask, dilated, trimmed, turned
+from firefusion_assets.patchstore import Patch, PatchPart
+
+LEAST_PIXELS: Final = 4
+"""Smaller fires are not compared: single pixels are alike by chance."""
 
 LEAST_OVERLAP: Final = 0.5
 """Share (intersection over union of the masks) from which two fires are compared at all."""
+
+_GROUND_FROM, _GROUND_TO = 4, 8
+"""px from a fire between which its ground is taken."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,8 @@ class NearestFire:
 
     Attributes:
         patch_id: the train patch it burns in; empty if no mask is similar enough to compare.
-        distance: root mean square difference inside both masks, in standard deviations of real fire pixels;
-            0 is a copy; missing if nothing was compared.
+        distance: root mean square difference of contrasts inside both masks, in standard deviations of real
+            fires' contrasts; 0 is a copy; missing if nothing was compared.
     """
 
     patch_id: str
@@ -32,9 +41,10 @@ class NearestFire:
 
 @dataclass(frozen=True)
 class _Fire:
-    patch_id: str
-    bands: npt.NDArray[np.uint16]
+    """One connected fire: bool (h, w) within its box, and its contrast to the ground, float (C, h, w)."""
+
     mask: Mask
+    contrast: npt.NDArray[np.float64]
 
 
 class TrainingFires:
@@ -45,41 +55,61 @@ class TrainingFires:
     """
 
     def __init__(self, part: PatchPart) -> None:
-        self._fires: list[_Fire] = []
-        pixels = []
-        for patch_id in part.ids:
-            patch = part.read(patch_id)
-            if patch.label.any():
-                mask, y, x = trimmed(patch.label)
-                bands = patch.bands[:, y : y + mask.shape[0], x : x + mask.shape[1]]
-                self._fires.append(_Fire(patch_id, bands, mask))
-                pixels.append(patch.bands[:, patch.label])
-        spread = np.concatenate(pixels, axis=1).std(axis=1) if pixels else np.ones(len(part.meta.bands))
+        patches = ((patch_id, part.read(patch_id)) for patch_id in part.ids)
+        self._fires = [
+            (patch_id, fire)
+            for patch_id, patch in patches
+            if patch.label.any()
+            for fire in _fires(patch.bands, patch.label & ~patch.ignore, patch.ignore)
+        ]
+        contrasts = [fire.contrast[:, fire.mask] for _, fire in self._fires]
+        spread = np.concatenate(contrasts, axis=1).std(axis=1) if contrasts else np.ones(len(part.meta.bands))
         self._spread = np.maximum(spread, 1.0)
 
-    def nearest(self, painted: npt.NDArray[np.uint16], label: Mask) -> NearestFire:
-        """Return the real fire that is most like a painted one, over its 8 turns, boxes centred on each other.
+    def nearest(self, painted: Patch) -> NearestFire:
+        """Return the real fire that is most like one of a painted patch's fires.
 
         Args:
-            painted: uint16 (C, H, W).
-            label: bool (H, W), where the painted fire is; not empty.
+            painted: a synthetic patch; its label says where its fires are.
         """
-        mask, y, x = trimmed(label)
-        height, width = mask.shape
-        values = painted[:, y : y + height, x : x + width].astype(np.float64)
         best = NearestFire("", float("nan"))
-        for fire in self._fires:
-            for turn in range(8):
-                bands = centred(turned(fire.bands, turn), height, width)
-                both = mask & centred(turned(fire.mask, turn), height, width)
-                union = int(fire.mask.sum()) + int(mask.sum()) - int(both.sum())
-                if both.sum() < LEAST_OVERLAP * union:
+        for fire in _fires(painted.bands, painted.label, painted.ignore & ~painted.label):
+            size = fire.mask.sum()
+            for patch_id, real in self._fires:
+                if not LEAST_OVERLAP <= real.mask.sum() / size <= 1 / LEAST_OVERLAP:
                     continue
-                difference = (values - bands)[:, both] / self._spread[:, None]
-                distance = float(np.sqrt((difference**2).mean()))
+                distance = self._distance(fire, real)
                 if not distance >= best.distance:
-                    best = NearestFire(fire.patch_id, distance)
+                    best = NearestFire(patch_id, distance)
         return best
+
+    def _distance(self, fire: _Fire, real: _Fire) -> float:
+        """Return the smallest distance over the turns, boxes centred on each other; infinite without overlap."""
+        height, width = fire.mask.shape
+        smallest = float("inf")
+        for turn in range(8):
+            mask = centred(turned(real.mask, turn), height, width).astype(bool)
+            both = fire.mask & mask
+            if both.sum() < LEAST_OVERLAP * (fire.mask.sum() + real.mask.sum() - both.sum()):
+                continue
+            contrast = centred(turned(real.contrast, turn), height, width)
+            difference = (fire.contrast - contrast)[:, both] / self._spread[:, None]
+            smallest = min(smallest, float(np.sqrt((difference**2).mean())))
+        return smallest
+
+
+def _fires(bands: npt.NDArray[np.uint16], mask: Mask, ignore: Mask) -> Iterator[_Fire]:
+    components, _ = label(mask, np.ones((3, 3)))
+    for number, box in enumerate(find_objects(components), start=1):
+        piece = components[box] == number
+        if piece.sum() < LEAST_PIXELS:
+            continue
+        # All that follows looks at the fire's surroundings only, however large the patch.
+        window = tuple(slice(max(0, side.start - _GROUND_TO), side.stop + _GROUND_TO) for side in box)
+        alone = components[window] == number
+        near = dilated(alone, _GROUND_TO) & ~dilated(mask[window], _GROUND_FROM) & ~ignore[window]
+        ground = np.median(bands[:, *window][:, near], axis=1) if near.any() else np.zeros(len(bands))
+        yield _Fire(piece, bands[:, *box].astype(np.float64) - ground[:, None, None])
 
 
 def centred(array: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArray[np.generic]:

@@ -13,15 +13,17 @@ from firefusion_assets.inpainting.nearest import NearestFire, TrainingFires
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.patchstore import Patch, PatchPart
 
 COPY_DISTANCE: Final = 0.1
-"""Standard deviations of real fire pixels below which a painted fire counts as a copy of a real one."""
-
-COPY_PIXELS: Final = 4
-"""Fires smaller than this are not compared for copies: single pixels are alike by chance."""
+"""Standard deviations of real fires' contrasts below which a painted fire counts as a copy of a real one."""
 
 SURPLUS: Final = "more were painted than asked for"
+
+_COLUMNS = {
+    "synthetic_id": str, "accepted": bool, "reason": str, "changed_share": float, "detected_share": float,
+    "label_pixels": int, "nearest_patch": str, "nearest_distance": float,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def screen_fold(
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         fire = verdict.label & plan.edits[number]
-        nearest = fires.nearest(image, fire) if kept and fire.any() else NearestFire("", float("nan"))
+        # Compared is all that was painted: a refined label would hide the rest of a copy.
+        wanted = Patch(image, plan.labels[number], verdict.ignore)
+        nearest = fires.nearest(wanted) if kept else NearestFire("", float("nan"))
         rows.append(
             {
                 "synthetic_id": painted.synthetic_id,
@@ -92,12 +96,12 @@ def screen_fold(
         )
         labels.append(np.packbits(verdict.label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
     table.to_parquet(folder / "verdicts.parquet", index=False)
     size = part.meta.patch_size
     for name, planes in (("labels", labels), ("ignored", ignored)):
         np.save(folder / f"{name}.npy", np.array(planes, np.uint8).reshape(len(planes), size, -(-size // 8)))
-    copies = (table["nearest_distance"] < COPY_DISTANCE) & (table["label_pixels"] >= COPY_PIXELS)
+    copies = table["nearest_distance"] < COPY_DISTANCE
     return {
         "n_images": int(table["accepted"].sum()),
         "wanted": images,
@@ -107,9 +111,3 @@ def screen_fold(
         "changed_share_sum": float(table["changed_share"].sum()),
         "detected_share_sum": float(table["detected_share"].sum()),
     }
-
-
-_COLUMNS = [
-    "synthetic_id", "accepted", "reason", "changed_share", "detected_share", "label_pixels", "nearest_patch",
-    "nearest_distance",
-]  # fmt: skip

@@ -4,7 +4,7 @@ Charts of figures belong here; pictures of patches are in pictures.py. Colours a
 a name or a line style says the same as the colour does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,17 +51,35 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
     # The defaults first: a user's own matplotlibrc must not change the bytes.
     with style.context(["default", _STYLE]):
         figures: dict[str, Figure] = {}
-        if not measured.empty:
+        if (measured["engine"] != "detector").any():
             figures["dice"] = _dice(measured, inputs.study.report.baseline)
+        if not measured.empty:
             figures["errors"] = _errors(measured)
-        if any(not config.history.empty for config in inputs.configs):
-            figures["training"] = _training(inputs)
+        histories = {
+            config.key if config.status == "current" else f"{config.key} ({config.status})": config.history
+            for config in inputs.ordered_configs
+            if not config.history.empty
+        }
+        if histories:
+            figures["training"] = _training(histories)
         if any(config.cost for config in inputs.configs):
             figures["cost"] = _cost(inputs)
         files = {name: folder / f"{name}.png" for name in figures}
         for name, figure in figures.items():
             figure.savefig(files[name], metadata={"Software": None})
     return files
+
+
+def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None:
+    """Draw the training of one config's U-Nets.
+
+    Args:
+        history: fold, seed, step, train_loss, val_dice_micro.
+        label: name of the config.
+        path: the PNG file.
+    """
+    with style.context(["default", _STYLE]):
+        _training({label: history}).savefig(path, metadata={"Software": None})
 
 
 def _dice(measured: pd.DataFrame, baseline: str) -> Figure:
@@ -117,23 +135,21 @@ def _errors(measured: pd.DataFrame) -> Figure:
     return figure
 
 
-def _training(inputs: ReportInputs) -> Figure:
+def _training(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Validation Dice and training loss over steps; thin lines are single U-Nets, thick ones their mean."""
     figure = Figure(figsize=(_WIDTH, 4.4))
     panels = dict(zip(("val_dice_micro", "train_loss"), figure.subplots(1, 2), strict=True))
-    trained = [config for config in inputs.ordered_configs if not config.history.empty]
-    for place, config in enumerate(trained):
+    for place, (label, trained) in enumerate(histories.items()):
         line: dict[str, Any] = {
             "color": COLOURS[place % len(COLOURS)],
             "linestyle": _LINES[place // len(COLOURS) % len(_LINES)],
         }
         for column, axes in panels.items():
-            history = config.history.dropna(subset=[column]).sort_values("step")
+            history = trained.dropna(subset=[column]).sort_values("step")
             scale = 100 if column == "val_dice_micro" else 1
             for _, run in history.groupby(["fold", "seed"]):
                 axes.plot(run["step"], scale * run[column], **line, linewidth=0.8, alpha=0.4)
             mean = history.groupby("step")[column].mean()
-            label = config.key if config.status == "current" else f"{config.key} ({config.status})"
             axes.plot(mean.index, scale * mean, **line, linewidth=2.2, label=label)
             axes.set_xlabel("optimiser step")
     panels["val_dice_micro"].set_ylabel("Dice on the validation part\n(percent points)")

@@ -22,9 +22,9 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     Returns:
         key, engine (`detector` for detectors), status, n_images, ``dice_SEED`` for each seed of the study
         (mean over folds), dice_mean and dice_std over seeds and folds, difference and difference_std (mean
-        and spread of the differences to the baseline, paired by fold and seed), the other `METRICS` (mean over
-        seeds and folds) and seconds. Spreads are sample standard deviations. What can't be known is missing,
-        never 0; only current rows have a difference.
+        and spread of the differences to the baseline, paired by fold and seed), the other `METRICS` (mean
+        over seeds and folds) and seconds. Spreads are sample standard deviations. What can't be known is
+        missing, never 0; only current rows have a difference.
     """
     baseline = _current_baseline(inputs)
     rows = [

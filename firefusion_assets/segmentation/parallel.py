@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from firefusion_assets.segmentation.training import TrainingJob, train_unet
+from firefusion_assets.segmentation.training import TrainingJob, is_finished, train_unet
 
 _PARENT_CHECK_S = 1.0
 
@@ -80,7 +80,8 @@ class _Worker(NamedTuple):
 def _train_in_processes(
     jobs: Sequence[tuple[TrainingJob, Path]], workers: int, threads: int, progress: Callable[[str], None]
 ) -> None:
-    waiting, free = list(jobs), list(range(workers))
+    waiting = [(job, work) for job, work in jobs if not is_finished(work)]
+    free = list(range(workers))
     running: list[_Worker] = []
     try:
         while waiting or running:

@@ -94,7 +94,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     """
     checkpoint = work / CHECKPOINT_FILE
     if (work / RECORD_FILE).is_file():
-        checkpoint.unlink(missing_ok=True)  # left where the process was killed between the two
+        checkpoint.unlink(missing_ok=True)  # it outlives a process that is killed at the very end
         return
     work.mkdir(parents=True, exist_ok=True)
     recipe, device = job.training, compute_device()
@@ -129,7 +129,11 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
             counts = validate(network, survey.normalisation, val, job.threshold)
             state.record(done, train_loss, counts)
             summed_loss.zero_()
-            progress(f"{job.name}: step {done}/{recipe.steps}, loss {train_loss:.4g}, {_dice_text(counts)}")
+            dice = _deciding_dice(counts)
+            progress(
+                f"{job.name}: step {done}/{recipe.steps}, loss {train_loss:.4g}, "
+                f"val Dice {'not defined' if dice is None else f'{dice:.4f}'}"
+            )
 
     write_atomically(work / HISTORY_FILE, state.write_history)
     record = NetworkRecord(
@@ -142,6 +146,11 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     )
     save_network(work, state.best_weights, record)
     checkpoint.unlink()
+
+
+def is_finished(work: Path) -> bool:
+    """Tell whether `train_unet` has nothing left to do in a folder."""
+    return (work / RECORD_FILE).is_file() and not (work / CHECKPOINT_FILE).exists()
 
 
 def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -209,7 +218,7 @@ class _Checkpoint:
 
     def record(self, step: int, train_loss: float, val: metrics.Counts) -> None:
         """Note a validation, keep the weights if they are the best so far, and write the file."""
-        dice = metrics.dice(val) if val.tp + val.fn else None
+        dice = _deciding_dice(val)
         self.history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
         if self.best_dice is None or (dice is not None and dice > self.best_dice):
             self.best_step, self.best_dice = step, dice
@@ -233,6 +242,6 @@ class _Checkpoint:
             csv.writer(file, lineterminator="\n").writerows([_HISTORY_COLUMNS, *self.history])
 
 
-def _dice_text(val: metrics.Counts) -> str:
-    dice = metrics.dice(val)
-    return "val Dice not defined" if dice is None else f"val Dice {dice:.4f}"
+def _deciding_dice(val: metrics.Counts) -> float | None:
+    """Return the Dice that chooses the best step; without fire in the truth it can't tell good from bad."""
+    return metrics.dice(val) if val.tp + val.fn else None

@@ -104,13 +104,12 @@ def test_answers_say_the_change_against_the_baseline_and_against_pasting() -> No
             config("pasted", "copy-paste", runs(0.54, 0.56)),
         ]
     )
+    repeats = "over 1 seed and 2 folds; it is higher in"
     assert answers(given) == [
-        "native changes Dice by +4.0 points (spread 1.4) against baseline over 1 seed and 2 folds; it is higher "
-        "in 2 of 2 pairs.",
-        "native changes Dice by +0.0 points (spread 1.4) against pasted over 1 seed and 2 folds; it is higher "
-        "in 1 of 2 pairs. That is less than its spread: it may be chance.",
-        "pasted changes Dice by +4.0 points (spread 0.0) against baseline over 1 seed and 2 folds; it is higher "
-        "in 2 of 2 pairs.",
+        f"native changes Dice by +4.0 points (spread 1.4) against baseline {repeats} 2 of 2 pairs.",
+        f"native changes Dice by +0.0 points (spread 1.4) against pasted {repeats} 1 of 2 pairs. "
+        "That is less than its spread: it may be chance.",
+        f"pasted changes Dice by +4.0 points (spread 0.0) against baseline {repeats} 2 of 2 pairs.",
     ]
 
 

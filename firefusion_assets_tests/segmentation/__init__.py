@@ -1,0 +1,1 @@
+"""Tests of networks, loading, training, evaluation and metrics."""

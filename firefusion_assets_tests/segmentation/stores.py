@@ -14,7 +14,7 @@ SIZE = 16
 
 
 def square_patch(seed: int, fire: bool, ignored_rows: int = 0, weight: float = 1.0) -> Patch:
-    """A noisy patch; a fire is a square of 4 to 6 px, bright in B7. The ignored rows hold fill and a wrong label."""
+    """A noisy patch; a fire is a square of 4 to 6 px, bright in B7. Ignored rows: fill, and a wrong label."""
     rng = np.random.default_rng(seed)
     bands = rng.normal(9000, 500, (len(BANDS), SIZE, SIZE))
     label = np.zeros((SIZE, SIZE), bool)

@@ -1,4 +1,4 @@
-"""Batches have the promised composition and follow from seed and step alone; fitting reads the train part only."""
+"""Batches have the promised composition and follow from seed and step; fitting reads the train part only."""
 
 from collections import Counter
 from pathlib import Path

@@ -23,7 +23,9 @@ def ratio(numerator: int, denominator: int) -> Fraction | None:
 
 
 def mean(values: list[Fraction | None]) -> Fraction | None:
-    return sum(values, Fraction(0)) / len(values) if values else None  # type: ignore[arg-type]
+    defined = [value for value in values if value is not None]
+    assert len(defined) == len(values)
+    return sum(defined, Fraction(0)) / len(defined) if defined else None
 
 
 def set_dice(patches: list[Counts]) -> Fraction | None:

@@ -18,6 +18,10 @@ from firefusion_assets_tests.segmentation.stores import square_job
 WEIGHTS = "network.safetensors"
 
 
+def workers_of(pid: int) -> list[psutil.Process]:
+    return [p for p in psutil.Process(pid).children() if "spawn_main" in " ".join(p.cmdline())]
+
+
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1})
@@ -44,9 +48,7 @@ def test_an_error_in_a_worker_names_fold_and_seed_with_its_traceback(tmp_path: P
     bad = square_job(tmp_path, seed=2, fold=3).model_copy(update={"train_ids": ("p01", "p03")})
     with pytest.raises(TrainingError, match=r"(?s)fold 3 seed 2 failed:.*survey_train.*has a fire pixel"):
         train_all([(good, tmp_path / "good"), (bad, tmp_path / "bad")], lambda _: None)
-    assert not psutil.Process().children(recursive=True) or all(
-        "resource_tracker" in " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)
-    )
+    assert not workers_of(os.getpid())
 
 
 @pytest.mark.slow
@@ -57,9 +59,8 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
 
     def kill_one(message: str) -> None:
         if not victim:
-            workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
-            victim.append(workers[0].pid)
-            os.kill(workers[0].pid, signal.SIGKILL)
+            victim.append(workers_of(os.getpid())[0].pid)
+            os.kill(victim[0], signal.SIGKILL)
 
     with pytest.raises(TrainingError, match=r"training of fold 0 seed [12] was ended by signal 9"):
         train_all(jobs, kill_one)
@@ -94,7 +95,7 @@ from firefusion_assets.segmentation import parallel
 from firefusion_assets.segmentation.training import TrainingJob
 
 os.sched_getaffinity = lambda _: {0, 1}
-jobs = [(TrainingJob.model_validate_json(Path(name).read_text()), Path(name + ".work")) for name in sys.argv[1:]]
+jobs = [(TrainingJob.model_validate_json(Path(arg).read_text()), Path(arg + ".work")) for arg in sys.argv[1:]]
 parallel.train_all(jobs, lambda message: print(message, flush=True))
 """
 
@@ -111,8 +112,8 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdout is not None
         assert "step 4/100000" in parent.stdout.readline()
-        workers = psutil.Process(parent.pid).children()
-        assert len([p for p in workers if "spawn_main" in " ".join(p.cmdline())]) == 2
+        workers = workers_of(parent.pid)
+        assert len(workers) == 2
         parent.kill()
         _, alive = psutil.wait_procs(workers, timeout=20)
     try:

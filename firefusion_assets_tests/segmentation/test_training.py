@@ -196,8 +196,8 @@ def test_constants_and_batches_know_nothing_of_val(tmp_path: Path) -> None:
     write_store(tmp_path / "marked", marked)
     train_unet(job.model_copy(update={"base": tmp_path / "marked"}), tmp_path / "b")
     assert record_of(tmp_path / "a").normalisation == record_of(tmp_path / "b").normalisation
-    losses = [pd.read_csv(tmp_path / name / "history.csv")["train_loss"] for name in "ab"]
-    pd.testing.assert_series_equal(*losses, check_exact=True)
+    a, b = (pd.read_csv(tmp_path / name / "history.csv")["train_loss"] for name in "ab")
+    pd.testing.assert_series_equal(a, b, check_exact=True)
 
 
 def test_constants_are_those_of_the_real_patches(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from math import radians, tan
 
 import numpy as np
-from scipy.special import ndtri
 
-from firefusion_assets.landsat.simulation.noise import Field, Window, fractal, ramp, smooth
+from firefusion_assets.landsat.simulation.noise import Field, Window, fractal, level_of, ramp, smooth
 from firefusion_assets.landsat.simulation.scenes import Scene
 
 RAYLEIGH = np.array([0.090, 0.067, 0.039, 0.022, 0.007, 0.001, 0.0])[:, None, None]
@@ -21,7 +20,7 @@ _CLOUD = np.array([0.62, 0.62, 0.61, 0.63, 0.66, 0.46, 0.33])[:, None, None]
 _SMOKE = np.array([0.34, 0.33, 0.31, 0.30, 0.28, 0.25, 0.22])[:, None, None]
 """Reflectance of thick smoke in B1 to B7."""
 _SMOKE_DEPTH = np.array([1.15, 1.05, 0.85, 0.68, 0.33, 0.06, 0.02])[:, None, None]
-"""Optical depth of smoke in B1 to B7 against its nominal one: its particles are too small to veil the infrared."""
+"""Optical depth of smoke in B1 to B7 against its nominal one: too fine to veil the infrared."""
 _CIRRUS = 0.4
 """Reflectance of thick cirrus in all bands."""
 
@@ -92,4 +91,4 @@ def cloud(scene: Scene, window: Window) -> Field:
     """Return the opacity (H, W) of cumulus: tops of a rough field, gathered where a broader one is high."""
     bank = smooth(scene.layer("cloud bank"), window, 220)
     puffs = fractal(scene.layer("cloud"), window, 40, hurst=0.75)
-    return 0.95 * ramp(0.8 * bank + 0.6 * puffs - float(ndtri(1 - scene.biome.cloud)), -0.05, 0.7)
+    return 0.95 * ramp(0.8 * bank + 0.6 * puffs - level_of(scene.biome.cloud), -0.05, 0.7)

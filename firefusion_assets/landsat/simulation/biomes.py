@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 COVERS: Final = {
     "rainforest": ((0.012, 0.015, 0.033, 0.020, 0.280, 0.120, 0.045), -6.0),
@@ -29,10 +30,10 @@ COVERS: Final = {
     "pale roof": ((0.300, 0.330, 0.360, 0.380, 0.420, 0.420, 0.390), 3.0),
     "coated roof": ((0.150, 0.160, 0.180, 0.200, 0.230, 0.260, 0.520), 12.0),
 }
-"""Char is of fresh scars; `coated roof` is brightest in B7, as some paints and minerals are: bait for detectors."""
+"""`char` is of fresh scars; `coated roof`, brightest in B7 as some paints are, is bait for detectors."""
 
 
-def spectrum(cover: str) -> np.ndarray:
+def spectrum(cover: str) -> npt.NDArray[np.float64]:
     """Return the surface reflectance of B1 to B7 of a cover, (7,)."""
     return np.array(COVERS[cover][0])
 
@@ -73,7 +74,7 @@ SAVANNA = Biome(
 )  # fmt: skip
 AMAZON_FRONTIER = Biome(
     natural=(("rainforest", 0.9), ("woodland", 0.1)),
-    crops=(("rainforest", 0.25), ("pasture", 0.45), ("bare soil", 0.12), ("green crop", 0.08), ("stubble", 0.1)),
+    crops=(("rainforest", 0.25), ("pasture", 0.45), ("bare soil", 0.12), ("stubble", 0.18)),
     fields=0.5, parcel=44, relief=0.08, water=0.02, towns=0.02, cloud=0.06, haze=0.015, temperature=304,
 )  # fmt: skip
 WESTERN_CONIFERS = Biome(

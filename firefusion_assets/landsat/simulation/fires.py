@@ -1,7 +1,7 @@
 """Where fires break out in a scene, how large they are and how they have grown.
 
-Places and shapes belong here; how hot a pixel is does not. A tile's fires follow from the scene's seed and the
-tile alone, so that any window finds all that reach into it.
+Places and shapes belong here; how hot a pixel is does not. A tile's fires follow from the scene's seed and
+the tile alone, so that any window finds all that reach into it.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ import numpy as np
 
 from firefusion_assets.landsat.simulation.atmosphere import cloud
 from firefusion_assets.landsat.simulation.landcover import water_depth
-from firefusion_assets.landsat.simulation.noise import Window, uniform
+from firefusion_assets.landsat.simulation.noise import Window
 from firefusion_assets.landsat.simulation.scenes import Scene
-from firefusion_assets.seeding import generator
+from firefusion_assets.seeding import derive_seed, generator
 
 _LONGEST = 100.0
 """Longest semi-axis of a fire in px."""
@@ -24,7 +24,7 @@ _PLUME = 1.9
 _REACH = 2
 """Tiles to the farthest one whose fires may touch a window: a plume's length, rounded up."""
 _SIZE_EXPONENT = 0.4
-"""Share of fires with more than n burning pixels is n to minus this power: a median of 5.7, and a heavy tail."""
+"""Share of fires with more than n burning pixels is n to minus this power: median 5.7, heavy tail."""
 _SCAR_SHARE = 0.12
 """Share of tiles without fire in which one has burnt out."""
 
@@ -59,6 +59,10 @@ class Fire:
     plume: float
     seed: int
 
+    def layer(self, *name: int | str) -> int:
+        """Return the seed of one random field of the fire."""
+        return derive_seed(self.seed, *name)
+
     @property
     def is_spot(self) -> bool:
         """Whether the fire has no inside."""
@@ -68,7 +72,9 @@ class Fire:
 def fires_near(scene: Scene, window: Window) -> Iterator[Fire]:
     """Yield the fires of all tiles from which fire or smoke may reach a window, in a fixed order."""
     size = scene.tile_size
-    for tile_column in range(window.column // size - _REACH, (window.column + window.width) // size + _REACH + 1):
+    for tile_column in range(
+        window.column // size - _REACH, (window.column + window.width) // size + _REACH + 1
+    ):
         for tile_row in range(window.row // size - _REACH, (window.row + window.height) // size + _REACH + 1):
             number = tile_column * scene.tile_rows + tile_row + 1
             if 0 <= tile_row < scene.tile_rows and 1 <= number <= scene.patches:
@@ -82,7 +88,7 @@ def fires_of_tile(scene: Scene, number: int) -> tuple[Fire, ...]:
     burns = number in scene.fire_numbers
     if not burns and draws.random() >= _SCAR_SHARE:
         return ()
-    wind = 2 * pi * float(uniform(scene.layer("wind"), np.zeros(1))[0]) + draws.normal(0, 0.2)
+    wind = generator(scene.seed, "wind").uniform(0, 2 * pi) + draws.normal(0, 0.2)
     pixels = (1 - draws.random()) ** (-1 / _SIZE_EXPONENT)
     pixels = pixels if burns else max(pixels, 60.0)
     front = float(np.clip(2.0 * exp(draws.normal(0, 0.3)), 1.2, 4.0))
@@ -113,10 +119,10 @@ def fires_of_tile(scene: Scene, number: int) -> tuple[Fire, ...]:
 
 
 def _place(scene: Scene, number: int, length: float, draws: np.random.Generator) -> tuple[float, float]:
-    """Draw the centre, in whole px, where neither water nor cloud would hide the fire, if such a place is found."""
+    """Draw the centre, in whole px; where a few draws find such a place, clear of water and cloud."""
     tile = scene.tile(number)
     margin = min(1.3 * length, 0.45 * scene.tile_size)
-    for _ in range(12):
+    for _ in range(20):
         row, column = (floor(start + draws.uniform(margin, scene.tile_size - margin)) for start in tile[:2])
         pixel = Window(row, column, 1, 1)
         if water_depth(scene, pixel)[0, 0] < -0.3 and cloud(scene, pixel)[0, 0] < 0.3:

@@ -1,7 +1,7 @@
 """Random fields over absolute pixel coordinates of a scene.
 
-Every value depends on a seed and on its place in the scene only, never on the window that is computed: two windows
-that overlap agree bit for bit. What the fields stand for (land, cloud, fire) does not belong here.
+Every value depends on a seed and on its place in the scene only, never on the window that is computed: two
+windows that overlap agree bit for bit. What the fields stand for (land, cloud, fire) does not belong here.
 """
 
 from typing import NamedTuple
@@ -60,14 +60,14 @@ class Window(NamedTuple):
 
 
 def uniform(seed: int, *coordinates: Field) -> Field:
-    """Return a value in [0, 1) for each place of a lattice: a hash of the seed and the whole-number coordinates.
+    """Return a value in [0, 1) for each place of a lattice: a hash of seed and whole-number coordinates.
 
     The mixing steps are those of SplitMix64 (Steele, Lea and Flood 2014).
     """
     state = _mixed(np.array([seed], np.uint64))
     for coordinate in coordinates:
         state = _mixed(state ^ coordinate.astype(np.int64).view(np.uint64))
-    return (state >> np.uint64(11)) * 2.0**-53
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -83,15 +83,15 @@ def white(seed: int, window: Window) -> Field:
 
 
 def _normal(seed: int, rows: Field, columns: Field) -> Field:
-    normal: Field = ndtri(uniform(seed, rows, columns) * (1 - 2.0**-52) + 2.0**-54)
+    normal: Field = ndtri(uniform(seed, rows, columns) * (1 - 2.0**-52) + 2.0**-54)  # never 0 or 1
     return normal
 
 
 def smooth(seed: int, window: Window, cell: float) -> Field:
     """Return smooth noise (H, W) that is standard normal at each pixel.
 
-    Normal values on a lattice of `cell` px are interpolated by cubic B-splines, and the sum is divided by the root
-    of its squared weights, so that the spread is the same on and between the lattice's nodes.
+    Normal values on a lattice of `cell` px are interpolated by cubic B-splines, and the sum is divided by
+    the root of its squared weights, so that the spread is the same on and between the lattice's nodes.
     """
     offsets = uniform(seed, np.array([-1.0, -2.0]))
     rows, row_weights = _spline(window.rows[:, 0] / cell + offsets[0])
@@ -101,12 +101,12 @@ def smooth(seed: int, window: Window, cell: float) -> Field:
     )
     row_index, column_index = (rows - rows[0]).astype(int), (columns - columns[0]).astype(int)
     bands = sum(row_weights[k][:, None] * nodes[row_index + k] for k in range(4))
-    field: Field = sum(column_weights[k] * bands[:, column_index + k] for k in range(4))  # type: ignore[index,assignment]
+    field: Field = sum(column_weights[k] * bands[:, column_index + k] for k in range(4))
     return field
 
 
 def _spline(position: Field) -> tuple[Field, list[Field]]:
-    """Return the first of four nodes at each position, and the nodes' weights with a root square sum of one."""
+    """Return the first of four nodes at each position, and their weights, whose squares add up to one."""
     node = np.floor(position)
     t = position - node
     weights = [
@@ -136,6 +136,11 @@ def fractal(seed: int, window: Window, largest: float, smallest: float = 2.0, hu
         squares += amplitude * amplitude
         cell, octave = cell / 2, octave + 1
     return total / squares**0.5
+
+
+def level_of(share: float) -> float:
+    """Return the level that a standard normal field exceeds on a share of the ground."""
+    return float(ndtri(1 - share))
 
 
 def ramp(values: Field, low: float, high: float) -> Field:

@@ -33,7 +33,7 @@ _THERMAL_BLUR = 1.4
 """Sigma in px of the thermal bands, which are measured at 100 m."""
 _MARGIN = 10
 """px around a window that blurs and slopes look at."""
-_FOLD = 2.6
+_FOLD = 2.2
 """Reflectance' in B7 above which the electronics may fold."""
 _AIR = {"B10": (0.88, 286.0), "B11": (0.80, 285.0)}
 """Transmission of the air in the thermal bands, and the temperature in K at which it radiates itself."""
@@ -60,10 +60,12 @@ def render(scene: Scene, window: Window) -> Rendered:
     radiance = _thermal(scene, land.temperature, fires, sky)
 
     inner = (..., slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN))
-    dn = np.concatenate([
-        (reflectance[inner] - REFLECTANCE_ADD) / REFLECTANCE_MULT,
-        (radiance[inner] - RADIANCE_ADD) / RADIANCE_MULT,
-    ])
+    dn = np.concatenate(
+        [
+            (reflectance[inner] - REFLECTANCE_ADD) / REFLECTANCE_MULT,
+            (radiance[inner] - RADIANCE_ADD) / RADIANCE_MULT,
+        ]
+    )
     for index, band in enumerate(FILE_BANDS):
         dn[index] += 12 * white(scene.layer("sensor", band), window)
     label = caused[inner] >= LABEL_EXCESS
@@ -74,8 +76,8 @@ def render(scene: Scene, window: Window) -> Rendered:
 def _reflective(scene: Scene, surface: Field, fires: Burning, sky: Air) -> tuple[Field, Field]:
     """Return reflectance' of B1 to B7 and B9, (8, H, W), and what fire has added to B7, (H, W), both blurred.
 
-    reflectance' = (1 - f) background + f pi B(wavelength, T) d^2 / E0, for flames and for smouldering ground; the
-    background shines by the sun and so goes with the sine of its elevation.
+    reflectance' = (1 - f) background + f pi B(wavelength, T) d^2 / E0, for flames and for smouldering
+    ground; the background shines by the sun and so goes with the sine of its elevation.
     """
     background = np.concatenate([sky.over(surface, fires.smoke), sky.cirrus_reflectance[None]])
     background *= np.sin(np.radians(scene.sun_elevation))
@@ -90,7 +92,7 @@ def _reflective(scene: Scene, surface: Field, fires: Burning, sky: Air) -> tuple
 
 
 def _thermal(scene: Scene, temperature: Field, fires: Burning, sky: Air) -> Field:
-    """Return radiance of B10 and B11, (2, H, W) in W/(m2 sr um): areas mix as radiance, then the pixels blur."""
+    """Return radiance of B10 and B11, (2, H, W) in W/(m2 sr um): areas mix as radiance, then pixels blur."""
     flames_share = fires.flames_share(scene.acquired)
     radiance = np.empty((2, *temperature.shape))
     for index, band in enumerate(THERMAL_BANDS):

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from math import asin, atan, ceil, cos, degrees, isqrt, radians, sin, tan
 
-from rasterio.transform import Affine, from_origin
+from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from firefusion_assets.landsat.bands import PIXEL_SIZE
@@ -91,15 +91,27 @@ class Scene:
         return f"EPSG:{32601 + int((self.centre[1] + 180) // 6)}"
 
     @cached_property
-    def transform(self) -> Affine:
-        """Georeference of the scene's upper left corner; pixel centres lie on multiples of 30 m."""
+    def origin(self) -> tuple[float, float]:
+        """Easting and northing of the scene's upper left corner in m; pixel centres lie on multiples of 30
+        m.
+        """
         latitude, longitude = self.centre
         (x,), (y,) = transform("EPSG:4326", self.crs, [longitude], [latitude])
-        tile_columns = ceil(self.patches / self.tile_rows)
-        x -= tile_columns * self.tile_size / 2 * PIXEL_SIZE
-        y += self.tile_rows * self.tile_size / 2 * PIXEL_SIZE
-        west, north = ((round(place / PIXEL_SIZE) + 0.5) * PIXEL_SIZE for place in (x, y))
-        return from_origin(west, north, PIXEL_SIZE, PIXEL_SIZE)
+        west = x - ceil(self.patches / self.tile_rows) * self.tile_size / 2 * PIXEL_SIZE
+        north = y + self.tile_rows * self.tile_size / 2 * PIXEL_SIZE
+        return (round(west / PIXEL_SIZE) + 0.5) * PIXEL_SIZE, (round(north / PIXEL_SIZE) + 0.5) * PIXEL_SIZE
+
+    def georeference(self, window: Window) -> Affine:
+        """Return the transform from a window's columns and rows to easting and northing."""
+        west, north = self.origin
+        return Affine(
+            PIXEL_SIZE,
+            0.0,
+            west + window.column * PIXEL_SIZE,
+            0.0,
+            -PIXEL_SIZE,
+            north - window.row * PIXEL_SIZE,
+        )
 
 
 def scenes(dataset: SimulatedDataset) -> Iterator[Scene]:
@@ -133,8 +145,9 @@ def _fire_numbers(dataset: SimulatedDataset, scene: int) -> frozenset[int]:
 def wrs2_centre(path: int, row: int) -> tuple[float, float]:
     """Return latitude and longitude of a descending WRS-2 scene's centre in degrees, to about 0.2 degrees.
 
-    A circular orbit of the inclination of Landsat; 233 paths and 248 rows around the earth, row 60 on the equator,
-    path 1 crossing it at 64.6 degrees west, 233 orbits in 16 days (Landsat 8 Data Users Handbook, section 2).
+    A circular orbit of the inclination of Landsat; 233 paths and 248 rows around the earth, row 60 on the
+    equator, path 1 crossing it at 64.6 degrees west, 233 orbits in 16 days (Landsat 8 Data Users Handbook,
+    section 2).
     """
     travelled = (row - 60) * 360 / 248
     angle = radians(travelled)
@@ -147,8 +160,8 @@ def wrs2_centre(path: int, row: int) -> tuple[float, float]:
 def pass_day(path: int, near: date) -> date:
     """Return the first day from `near` on which Landsat 8 flies a path (UTC).
 
-    Passes of one day lie 16 paths apart, those of the next day 7 further on; path 99 was flown on 27 August 2020.
-    Paths below 94 follow on the same day as the high ones, after the count wraps at 233.
+    Passes of one day lie 16 paths apart, those of the next day 7 further on; path 99 was flown on 27 August
+    2020. Paths below 94 follow on the same day as the high ones, after the count wraps at 233.
     """
     days = (near - date(2020, 8, 27)).days
     lag = path - 99 - (7 if path < 94 else 0) - 7 * days

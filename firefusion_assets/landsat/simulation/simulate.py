@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.transform import Affine
-from rasterio.windows import Window as RasterWindow
-from rasterio.windows import transform as window_transform
 
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
@@ -26,12 +24,12 @@ def simulate(dataset: SimulatedDataset, folder: Path) -> None:
     """Write a simulated data set in the layout of the active fire data set.
 
     ``landsat_patches/NAME.tif`` holds uint16 DN of the ten FILE_BANDS, whatever the data set keeps of them;
-    ``manual_annotations_patches/NAME.tif`` uint8 0/1, and exists only where there is fire. Both are georeferenced.
-    The same data set gives the same bytes; files that are there already are written again.
+    ``manual_annotations_patches/NAME.tif`` uint8 0/1, and exists only where there is fire. Both are
+    georeferenced. The same data set gives the same bytes; files that are there already are written again.
 
     Args:
         dataset: number of scenes and patches, patch size, share of patches with fire, seed.
-        folder: where the two folders go; made if need be.
+        folder: where the two folders go; made if need be, and holding no other data set.
     """
     images, masks = folder / "landsat_patches", folder / "manual_annotations_patches"
     images.mkdir(parents=True, exist_ok=True)
@@ -40,7 +38,7 @@ def simulate(dataset: SimulatedDataset, folder: Path) -> None:
         for number in range(1, scene.patches + 1):
             tile = scene.tile(number)
             dn, label = render(scene, tile)
-            place = window_transform(RasterWindow(tile.column, tile.row, tile.width, tile.height), scene.transform)
+            place = scene.georeference(tile)
             _write(images / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
             if label.any():
                 mask = label[None].astype(np.uint8)
@@ -67,6 +65,7 @@ def _write(
 ) -> None:
     """Write (C, H, W) as a GeoTIFF with band descriptions."""
     count, height, width = pixels.shape
+    path.unlink(missing_ok=True)  # GDAL looks into a file before it replaces it, and stops at a torn one
     with rasterio.open(
         path, "w", driver="GTiff", height=height, width=width, count=count, dtype=pixels.dtype,
         crs=crs, transform=transform, compress="deflate", interleave="band",

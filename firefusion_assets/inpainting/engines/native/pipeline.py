@@ -9,16 +9,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from scipy.ndimage import gaussian_filter
-
+from firefusion_assets.inpainting.engines.native.building_blocks import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    UNet2DModel,
+)
+from firefusion_assets.inpainting.engines.native.contrast import Contrast, fill_in
+from firefusion_assets.inpainting.engines.native.crops import Crops
 from firefusion_assets.inpainting.engines.native.scaling import Scaling
 
-_BLUR: Final = 2.0
-_FAR: Final = 1e-3
 TRAIN_TIMESTEPS: Final = 1000
 """Noise levels of the schedule."""
 
@@ -36,6 +36,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: band names, in the order of the channels.
         median: see `Scaling`.
         iqr: see `Scaling`.
+        ground_std: see `Contrast`.
+        fire_mean: see `Contrast`.
+        fire_std: see `Contrast`.
         dn_max: see `Scaling`.
         crop: height and width in px of what the network was trained on.
     """
@@ -51,17 +54,34 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: list[str] | None = None,
         median: list[float] | None = None,
         iqr: list[float] | None = None,
+        ground_std: list[float] | None = None,
+        fire_mean: list[float] | None = None,
+        fire_std: list[float] | None = None,
         dn_max: int = 65535,
         crop: int = 32,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(bands=bands, median=median, iqr=iqr, dn_max=dn_max, crop=crop)
+        self.register_to_config(
+            bands=bands,
+            median=median,
+            iqr=iqr,
+            ground_std=ground_std,
+            fire_mean=fire_mean,
+            fire_std=fire_std,
+            dn_max=dn_max,
+            crop=crop,
+        )
 
     @property
     def scaling(self) -> Scaling:
         """DN to what the network sees, and back."""
         return Scaling(tuple(self.config.median), tuple(self.config.iqr), self.config.dn_max)
+
+    @property
+    def contrast(self) -> Contrast:
+        """Differences to the ground, and what the network sees of them."""
+        return Contrast(*(tuple(self.config[name]) for name in Contrast._fields))
 
     @property
     def crop(self) -> int:
@@ -90,21 +110,25 @@ class NativeInpaintPipeline(DiffusionPipeline):
             float32 DN (N, C, S, S), of use inside the edit masks only.
         """
         scaling = self.scaling
-        known = ~edits[:, None] & (backgrounds > 0).all(axis=1, keepdims=True)
-        filled = fill_in(scaling.from_dn(backgrounds), known)
+        crops = Crops(
+            bands=scaling.from_dn(backgrounds),
+            label=(labels & edits)[:, None].astype(np.float32),
+            edit=edits[:, None].astype(np.float32),
+            valid=(backgrounds.min(axis=1, keepdims=True) > 0).astype(np.float32),
+        )
+        filled = fill_in(crops)
         ground, label, edit, sample = (
-            torch.from_numpy(array).to(self.device, torch.float32)
-            for array in (filled, (labels & edits)[:, None], edits[:, None], noise)
+            torch.from_numpy(array).to(self.device) for array in (filled, crops.label, crops.edit, noise)
         )
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         for timestep in self.scheduler.timesteps:
             velocity = self.unet(network_input(sample, ground, label, edit), timestep).sample
             (sample, *_) = self.scheduler.step(velocity, timestep, sample, return_dict=False)
-        return scaling.to_dn(filled + sample.cpu().numpy())
+        return scaling.to_dn(self.contrast.restore(sample.cpu().numpy(), filled, crops.label))
 
 
 def new_pipeline(
-    bands: tuple[str, ...], scaling: Scaling, crop: int, channels: tuple[int, ...]
+    bands: tuple[str, ...], scaling: Scaling, contrast: Contrast, crop: int, channels: tuple[int, ...]
 ) -> NativeInpaintPipeline:
     """Return an untrained pipeline; its weights come from torch's generator."""
     unet = UNet2DModel(
@@ -125,11 +149,10 @@ def new_pipeline(
         clip_sample=False,
     )
     constants: dict[str, Any] = {
-        "bands": list(bands),
-        "median": list(scaling.median),
-        "iqr": list(scaling.iqr),
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in (scaling._asdict() | contrast._asdict()).items()
     }
-    return NativeInpaintPipeline(unet, scheduler, **constants, dn_max=scaling.dn_max, crop=crop)
+    return NativeInpaintPipeline(unet, scheduler, bands=list(bands), crop=crop, **constants)
 
 
 def load_pipeline(folder: Path) -> NativeInpaintPipeline:
@@ -139,31 +162,14 @@ def load_pipeline(folder: Path) -> NativeInpaintPipeline:
     return pipeline.to(device())
 
 
-def fill_in(bands: npt.NDArray[np.float32], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Replace what isn't known by a weighted mean of what is, near pixels first.
-
-    Args:
-        bands: scaled bands (N, C, S, S).
-        known: bool (N, 1, S, S).
-    """
-    weight = known.astype(np.float32)
-    near_bands, near_weight = (
-        gaussian_filter(array, (0, 0, _BLUR, _BLUR), mode="constant", truncate=6) for array in (bands * weight, weight)
-    )
-    # Far from anything known the crop's mean takes over.
-    far_bands, far_weight = (_FAR * array.mean(axis=(2, 3), keepdims=True) for array in (bands * weight, weight))
-    smooth = (near_bands + far_bands) / np.maximum(near_weight + far_weight, 1e-9)
-    return np.where(known, bands, smooth).astype(np.float32)
-
-
 def network_input(
     noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor, edit: torch.Tensor
 ) -> torch.Tensor:
     """Stack what the network sees, float32 (N, 2 C + 2, S, S).
 
     Args:
-        noisy: noisy difference to the ground (N, C, S, S).
-        ground: the scaled bands (N, C, S, S), filled in where they aren't known.
+        noisy: noisy standardised difference to the ground (N, C, S, S).
+        ground: scaled bands (N, C, S, S) with the edit area filled in.
         label: 1 where fire shall be (N, 1, S, S).
         edit: 1 where to paint (N, 1, S, S).
     """

@@ -5,8 +5,8 @@ What a crop holds is drawn in `crops`; how the network is sampled stands in `pip
 
 import copy
 import csv
-import os
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.inpainting.engines.native.crops import Crops, CropStream
 from firefusion_assets.inpainting.engines.native.pipeline import (
     TRAIN_TIMESTEPS,
     NativeInpaintPipeline,
     device,
-    fill_in,
     network_input,
     new_pipeline,
 )
@@ -30,6 +30,8 @@ from firefusion_assets.study.augmentation import NativeGenerator
 
 _WARM_UP: Final = 50
 """Steps over which the learning rate rises."""
+_CONTRAST_STEPS: Final = 50
+"""Steps whose crops the contrast is measured on."""
 _EMA_DECAY: Final = 0.995
 _LABEL_WEIGHT: Final = 4.0
 """A label pixel's weight in the loss; other pixels of the edit mask have 1."""
@@ -47,10 +49,11 @@ def fit(
     """
     scaling = fit_scaling(train, generator.seed)
     stream = CropStream(train, scaling, generator.crop, generator.seed)
+    contrast = fit_contrast(stream.batch(step, generator.batch_size) for step in range(_CONTRAST_STEPS))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive_seed(generator.seed, "weights"))
-        pipeline = new_pipeline(train.meta.bands, scaling, generator.crop, generator.channels).to(device())
-    unet = pipeline.unet.train()
+        pipeline = new_pipeline(train.meta.bands, scaling, contrast, generator.crop, generator.channels)
+    unet = pipeline.to(device()).unet.train()
     averaged = copy.deepcopy(unet)
     optimizer = torch.optim.Adam(unet.parameters(), lr=generator.learning_rate)
     losses: list[float] = []
@@ -65,7 +68,7 @@ def fit(
 
     for step in range(len(losses), generator.steps):
         for group in optimizer.param_groups:
-            group["lr"] = generator.learning_rate * min(1, (step + 1) / _WARM_UP)*(0.02+0.98*math.cos(math.pi/2*step/generator.steps)**2)
+            group["lr"] = learning_rate(generator, step)
         loss = training_loss(pipeline, stream.batch(step, generator.batch_size), generator.seed, step)
         optimizer.zero_grad()
         loss.backward()
@@ -95,20 +98,31 @@ def fit(
 def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step: int) -> torch.Tensor:
     """Return the weighted mean squared error of v inside the edit masks, for noise drawn for this step."""
     rng = seeding.generator(seed, "noise", step)
-    filled = fill_in(crops.bands, (crops.edit == 0) & (crops.valid == 1))
-    noise = rng.standard_normal(crops.bands.shape, np.float32)
-    timesteps = torch.from_numpy(rng.integers(0, TRAIN_TIMESTEPS, len(noise))).to(pipeline.unet.device)
-    target, ground, label, edit, valid, noise = (
+    filled = fill_in(crops)
+    target, ground, label, edit, valid, noise, timesteps = (
         torch.from_numpy(array).to(pipeline.unet.device)
-        for array in (crops.bands - filled, filled, crops.label, crops.edit, crops.valid, noise)
+        for array in (
+            pipeline.contrast.standardise(crops.bands, filled, crops.label),
+            filled,
+            crops.label,
+            crops.edit,
+            crops.valid,
+            rng.standard_normal(crops.bands.shape, np.float32),
+            rng.integers(0, TRAIN_TIMESTEPS, len(filled)),
+        )
     )
     noisy = pipeline.scheduler.add_noise(target, noise, timesteps)
     velocity = pipeline.scheduler.get_velocity(target, noise, timesteps)
     predicted = pipeline.unet(network_input(noisy, ground, label, edit), timesteps).sample
     weight = valid * edit * (1 + (_LABEL_WEIGHT - 1) * label)
-    return ((predicted - velocity).square().mean(dim=1, keepdim=True) * weight).sum() / weight.sum().clamp(
-        min=1
-    )
+    error = (predicted - velocity).square().mean(dim=1, keepdim=True)
+    return (error * weight).sum() / weight.sum().clamp(min=1)
+
+
+def learning_rate(generator: NativeGenerator, step: int) -> float:
+    """Return the learning rate of a step: a short rise, then a cosine down to 0 at the end."""
+    rise = min(1, (step + 1) / _WARM_UP)
+    return generator.learning_rate * rise * math.cos(math.pi / 2 * step / generator.steps) ** 2
 
 
 @torch.no_grad()
