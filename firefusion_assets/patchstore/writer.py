@@ -3,6 +3,7 @@
 A store without an index was not finished; readers refuse it.
 """
 
+import errno
 import json
 from pathlib import Path
 from types import TracebackType
@@ -96,6 +97,8 @@ class PatchWriter:
                 return
             except lmdb.MapFullError:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
+            except lmdb.Error as error:  # LMDB has no number for a full disk of its own
+                raise OSError(errno.EIO, f"patch store {self._env.path()} could not be written: {error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from firefusion_assets.study.models import Slug, StrictModel
 
@@ -41,10 +41,15 @@ class NativeGenerator(StrictModel):
     seed: int = 1
     """Seed of weights, crops and noise."""
 
+    @field_validator("channels")
+    @classmethod
+    def _channels_fit_the_norm(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
+        if any(width % 8 for width in channels):
+            raise ValueError("each must be a multiple of 8 (group normalisation)")
+        return channels
+
     @model_validator(mode="after")
-    def _channels_fit_the_norm(self) -> Self:
-        if any(channels % 8 for channels in self.channels):
-            raise ValueError("channels: each must be a multiple of 8 (group normalisation)")
+    def _crop_fits_the_levels(self) -> Self:
         if self.crop % 2 ** (len(self.channels) - 1):
             raise ValueError(f"crop: must be a multiple of {2 ** (len(self.channels) - 1)} for these channels")
         return self

@@ -94,7 +94,7 @@ def _resolve(folder: Path, key: str, seen: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one config over another, section by section; another engine or mask kind starts its section anew."""
+    """Lay one config over another, section by section; another engine starts its section anew."""
     merged = dict(base)
     for key, value in over.items():
         below = base.get(key)
@@ -143,14 +143,12 @@ def _validate(model: type[ModelT], values: dict[str, Any], file: Path) -> ModelT
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise StudyError(_problem(model, file, details) for details in error.errors()) from error
+        raise StudyError(_problem(model, file, details) for details in error.errors()) from None
 
 
 def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
     """Turn one finding of pydantic into a line with file, key and remedy."""
-    # Behind a discriminated union pydantic puts the chosen variant into the location.
-    location = [str(part) for part in details["loc"]]
-    siblings, location = _walk(model, location)
+    location, siblings = _locate(model, [str(part) for part in details["loc"]])
     key = ".".join(location)
     if details["type"] == "extra_forbidden":
         close = difflib.get_close_matches(location[-1], siblings, n=1)
@@ -163,36 +161,31 @@ def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
     return f"{file}: {key + ': ' if key else ''}{message}{given}"
 
 
-def _walk(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
-    """Return the field names beside the last part of a location, and the location without union variants."""
-    cleaned: list[str] = []
-    models = [model]
+def _locate(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
+    """Return a location without the union variants that pydantic puts into it, and the keys known there."""
+    keys: list[str] = []
+    variants = [model]
     for part in location:
-        fields = {name: field for each in models for name, field in each.model_fields.items()}
-        variants = [each for each in models if part in _tags(each)]
-        if part not in fields and variants:
-            models = variants
-            continue
-        cleaned.append(part)
+        fields = {name: field for variant in variants for name, field in variant.model_fields.items()}
+        tagged = [variant for variant in variants if part in _tags(variant)]
         if part in fields:
-            inner = _models_in(fields[part].annotation)
-            if part != location[-1] or inner:
-                siblings = list(fields)
-                models = inner or models
-                if part == location[-1]:
-                    return siblings, cleaned
-    return list({name: None for each in models for name in each.model_fields}), cleaned
+            keys.append(part)
+            variants = _models_in(fields[part].annotation) or variants
+        elif tagged:
+            variants = tagged
+        else:
+            keys.append(part)
+    return keys, list(dict.fromkeys(name for variant in variants for name in variant.model_fields))
 
 
 def _tags(model: type[BaseModel]) -> set[str]:
-    tags: set[str] = set()
-    for name in ("engine", "source"):
-        if name in model.model_fields:
-            tags |= set(get_args(model.model_fields[name].annotation))
-    return tags
+    """Return the values by which a variant is chosen."""
+    discriminators = [model.model_fields[name] for name in ("engine", "source") if name in model.model_fields]
+    return {value for field in discriminators for value in get_args(field.annotation)}
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that a field's annotation is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from firefusion_assets.landsat.bands import FILE_BANDS
 
@@ -33,20 +33,22 @@ class _Dataset(StrictModel):
     sun_elevation: float | None = Field(None, gt=0, le=90)
     """Degrees above the horizon for every scene; without it, computed from date and place where both are known."""
 
-    @model_validator(mode="after")
-    def _bands_are_named_once(self) -> Self:
-        if len(set(self.bands)) < len(self.bands):
-            raise ValueError("bands: each band may be named once")
-        return self
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_named_once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(bands)) < len(bands):
+            raise ValueError("each band may be named once")
+        return bands
 
 
 class _LandsatDataset(_Dataset):
-    @model_validator(mode="after")
-    def _bands_are_landsats(self) -> Self:
-        unknown = [band for band in self.bands if band not in FILE_BANDS]
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_landsats(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [band for band in bands if band not in FILE_BANDS]
         if unknown:
-            raise ValueError(f"bands: {', '.join(unknown)} not in a patch file; it holds {', '.join(FILE_BANDS)}")
-        return self
+            raise ValueError(f"{', '.join(unknown)} not in a patch file; it holds {', '.join(FILE_BANDS)}")
+        return bands
 
 
 class ActiveFireDataset(_LandsatDataset):
@@ -152,11 +154,12 @@ class Split(StrictModel):
     test_share: float = Field(0.2, gt=0, lt=0.5)
     """Share of the fire pixels in the test part, with one fold."""
 
-    @model_validator(mode="after")
-    def _folds_leave_a_train_part(self) -> Self:
-        if self.folds == 2:
-            raise ValueError("folds: 2 folds leave no train part beside val and test; use 1, or 3 and more")
-        return self
+    @field_validator("folds")
+    @classmethod
+    def _folds_leave_a_train_part(cls, folds: int) -> int:
+        if folds == 2:
+            raise ValueError("2 folds leave no train part beside val and test; use 1, or 3 and more")
+        return folds
 
 
 class Training(StrictModel):
@@ -194,15 +197,25 @@ class Training(StrictModel):
         extra = max(1, round(self.batch_size * self.extra_share)) if self.batch_size > 2 else 0
         return self.batch_size - fire - extra, fire, extra
 
-    @model_validator(mode="after")
-    def _names_and_shares(self) -> Self:
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_is_known(cls, architecture: str) -> str:
         known = [THESIS_UNET, *(f"smp-{name}" for name in SMP_ARCHITECTURES)]
-        if self.architecture not in known:
-            raise ValueError(f"architecture: {self.architecture!r} is unknown; known are {', '.join(known)}")
+        if architecture not in known:
+            raise ValueError(f"unknown; known are {', '.join(known)}")
+        return architecture
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed may be named once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _fire_free_patches_have_room(self) -> Self:
         if self.batch_composition[0] < 1:
             raise ValueError("fire_share and extra_share leave no room for fire-free patches in a batch")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: each seed may be named once")
         return self
 
 

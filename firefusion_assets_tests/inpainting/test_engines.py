@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firefusion_assets.inpainting.engines import NoFireError, Painter, compose, fit, load
-from firefusion_assets.inpainting.engines.copy_paste import donors, feather
+from firefusion_assets.inpainting.engines.blending import feather
+from firefusion_assets.inpainting.engines.copy_paste import donors
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import CopyPasteGenerator, NativeGenerator, NoGenerator, Sampling
 

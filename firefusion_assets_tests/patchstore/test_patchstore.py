@@ -2,6 +2,9 @@
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import lmdb
@@ -141,3 +144,27 @@ def test_wrong_patches_are_refused(tmp_path: Path) -> None:
         writer.add_patch("a", random_patch(0, 1, 8))
         with pytest.raises(ValueError, match="already written"):
             writer.add_patch("a", random_patch(0, 1, 8))
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_no_readable_store(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import resource, signal, sys
+        from pathlib import Path
+        import numpy as np
+        from firefusion_assets.patchstore import Patch, PatchWriter, StoreMeta
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit fails instead of killing
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        patch = Patch(np.ones((10, 64, 64), np.uint16), np.zeros((64, 64), bool), np.zeros((64, 64), bool))
+        try:
+            with PatchWriter(Path(sys.argv[1]), StoreMeta(study="t", bands=tuple("abcdefghij"), patch_size=64)) as w:
+                for i in range(100):
+                    w.add_patch(str(i), patch)
+        except OSError as error:
+            print(error)
+        """
+    )
+    output = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    assert "could not be written" in output.stdout
+    with pytest.raises(PatchStoreError, match="was not finished"):
+        Patches(tmp_path)

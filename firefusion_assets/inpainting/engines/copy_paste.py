@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects
+from scipy.ndimage import binary_dilation, find_objects
 from scipy.ndimage import label as connected_components
 
 from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.blending import feather
 from firefusion_assets.inpainting.engines.contract import compose, fire_patches
 from firefusion_assets.patchstore import Patch, PatchPart
 
@@ -168,16 +169,6 @@ class CopyPastePainter:
         excess = (bands - surroundings[:, None, None]) * opacity[ours] * used
         saturated = on_fire & (bands == self._dn_max)
         canvas[:, *ours] = np.where(saturated, self._dn_max, canvas[:, *ours] + excess)
-
-
-def feather(label: Mask, edit: Mask) -> npt.NDArray[np.float32]:
-    """Return opacity (H, W): 1 on the label, falling to 0 at the edge of the edit mask, 0 outside it."""
-    outside_label = distance_transform_edt(~label) if label.any() else np.full(label.shape, np.inf)
-    inside_edit = distance_transform_edt(np.pad(edit, 1))[1:-1, 1:-1]
-    opacity: npt.NDArray[np.float32] = np.where(label, 1, inside_edit / (inside_edit + outside_label)).astype(
-        np.float32
-    )
-    return opacity
 
 
 def turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:

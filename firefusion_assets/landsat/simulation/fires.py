@@ -19,6 +19,8 @@ from firefusion_assets.seeding import derive_seed, generator
 
 _LONGEST = 100.0
 """Longest semi-axis of a fire in px."""
+_SPOT = 3.0
+"""Semi-axis in px below which a fire burns all along its edge."""
 _PLUME = 1.9
 """Longest plume in tiles."""
 _REACH = 2
@@ -65,8 +67,8 @@ class Fire:
 
     @property
     def is_spot(self) -> bool:
-        """Whether the fire has no inside."""
-        return self.length < 1.8
+        """Whether the fire is too small for gaps and a ragged edge."""
+        return self.length < _SPOT
 
 
 def fires_near(scene: Scene, window: Window) -> Iterator[Fire]:
@@ -94,11 +96,13 @@ def fires_of_tile(scene: Scene, number: int) -> tuple[Fire, ...]:
     front = float(np.clip(2.0 * exp(draws.normal(0, 0.3)), 1.2, 4.0))
     active = draws.uniform(0.35, 0.9) if burns else 0.0
     aspect = draws.uniform(0.3, 0.85)
-    if pixels < 10:  # all of it burns: no inside yet
-        length, active = (pixels / (pi * aspect)) ** 0.5, 1.0 if burns else 0.0
+    if pixels < 10:  # no inside yet
+        length = (pixels / (pi * aspect)) ** 0.5
     else:  # pixels = active share x circumference x depth of the front
         length = max(2.0, pixels / (2 * pi * 0.62 * front * ((1 + aspect**2) / 2) ** 0.5))
     length = min(length, 0.45 * scene.tile_size, _LONGEST)
+    if burns and length < _SPOT:
+        active = 1.0
     if pixels < 3:
         aspect = 1.0
     row, column = _place(scene, number, length, draws)

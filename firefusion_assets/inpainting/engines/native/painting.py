@@ -1,6 +1,7 @@
 """Painting whole patches with engine `native`: window after window, each seeing what was painted before.
 
-The batch's patches go on together: round r paints the r-th window of each.
+The batch's patches go on together: round r paints the r-th window of each. Beside label pixels the paint fades into
+the ground that is there, so that the edit mask has no visible edge.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.blending import feather
 from firefusion_assets.inpainting.engines.contract import compose
 from firefusion_assets.inpainting.engines.native.pipeline import load_pipeline
 from firefusion_assets.inpainting.engines.native.windows import next_window
@@ -35,6 +37,7 @@ class NativePainter:
     ) -> npt.NDArray[np.uint16]:
         """Paint a fire into each patch; see `engines.contract.Painter`."""
         size = self._pipeline.crop
+        opacity = np.stack([feather(label, edit)[None] for label, edit in zip(labels, edits, strict=True)])
         painted = backgrounds.copy()
         remaining = edits.copy()
         paint_round = 0
@@ -45,7 +48,9 @@ class NativePainter:
             edit = np.stack([remaining[i, *window] for i, window in zip(unfinished, windows, strict=True)])
             noise = np.stack([_noise(int(seeds[i]), paint_round, known.shape[1:]) for i in unfinished])
             sampled = self._pipeline(known, label, edit, noise, self._steps)
-            composed = compose(sampled, known, edit, self._pipeline.scaling.dn_max)
+            paint = np.stack([opacity[i, :, *window] for i, window in zip(unfinished, windows, strict=True)])
+            blended = known + (sampled - known) * paint
+            composed = compose(blended, known, edit, self._pipeline.scaling.dn_max)
             for i, window, crop in zip(unfinished, windows, composed, strict=True):
                 painted[i, :, *window] = crop
                 remaining[i, *window] = False

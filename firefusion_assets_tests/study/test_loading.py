@@ -1,0 +1,137 @@
+"""Study files: what is valid is read, every mistake of a file is told at once with file, key and remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from firefusion_assets.study import StudyError, augmentation_keys, load_augmentation, load_study
+
+DATA = Path(__file__).parents[2] / "data"
+
+STUDY = """
+name: tiny
+dataset: {source: simulated, patch_size: 64, bands: [B2, B5, B6, B7]}
+training: {bands: [B7, B6, B2], steps: 10}
+"""
+
+
+def write_study(folder: Path, study: str = STUDY, **configs: str) -> Path:
+    (folder / "augmentations").mkdir(parents=True)
+    (folder / "study.yaml").write_text(study)
+    for key, text in configs.items():
+        (folder / "augmentations" / f"{key}.yaml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["demo", "activefire"])
+def test_the_studies_of_the_project_are_valid(name: str) -> None:
+    study = load_study(DATA / name)
+    keys = augmentation_keys(DATA / name)
+    assert {"baseline", "copy-paste", "native"} <= set(keys)
+    for key in keys:
+        load_augmentation(DATA / name, key, study)
+
+
+def test_all_mistakes_of_a_study_are_told_at_once(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s",
+        """
+name: Bad Name
+dataset: {source: simulated, scens: 3, bands: [B7, B99]}
+training: {bands: [B7], arhitecture: unet, steps: 0, seeds: [1, 1]}
+split: {folds: 2}
+colour: red
+""",
+    )
+    with pytest.raises(StudyError) as error:
+        load_study(folder)
+    text = str(error.value)
+    assert all(str(folder / "study.yaml") in problem for problem in error.value.problems)
+    for expected in (
+        "name: ",
+        "dataset.scens: unknown key; did you mean scenes?",
+        "dataset.bands: B99 not in a patch file",
+        "training.arhitecture: unknown key; did you mean architecture?",
+        "training.steps: ",
+        "training.seeds: each seed",
+        "split.folds: 2 folds leave no train part",
+        "colour: unknown key; known here: name, description",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("generator: {engine: natve}", "natve"),
+        ("generator: {engine: native, crap: 32}\nsampling: {images: 2}", "generator.crap: unknown key; did you mean crop?"),
+        ("generator: {engine: native}\nsampling: {imags: 2}", "sampling.imags: unknown key; did you mean images?"),
+        ("generator: {engine: native}", "sampling.images: 0, but the engine paints"),
+        ("sampling: {images: 3}", "engine `none` paints nothing"),
+        ("generator: {engine: native, crop: 128}\nsampling: {images: 2}", "128 px is larger than a patch"),
+        ("generator: {engine: copy-paste}\nsampling: {images: 5, max_tries: 4}", "less than images"),
+        (
+            "generator: {engine: copy-paste}\nmasks: {kind: annotated}\nsampling: {images: 5, pairing: complete}",
+            "stays on its own patch",
+        ),
+        ("extends: nobody", "there is no such augmentation config"),
+        ("extends: wrong", "goes round in a circle"),
+        ("- a list", "expected keys with values"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_config_names_key_and_remedy(tmp_path: Path, config: str, expected: str) -> None:
+    folder = write_study(tmp_path / "s", wrong=config)
+    with pytest.raises(StudyError) as error:
+        load_augmentation(folder, "wrong", load_study(folder))
+    assert expected in str(error.value)
+    assert ".yaml" in str(error.value)
+
+
+def test_detectors_need_their_bands_and_landsat(tmp_path: Path) -> None:
+    config = "generator: {engine: copy-paste}\nsampling: {images: 1}\nscreening: {detectors: [murphy]}"
+    few = write_study(tmp_path / "few", STUDY.replace("[B2, B5, B6, B7]", "[B2, B6, B7]"), c=config)
+    with pytest.raises(StudyError, match="murphy needs B5, which dataset.bands leaves out"):
+        load_augmentation(few, "c", load_study(few))
+    other = write_study(
+        tmp_path / "other",
+        """
+name: other
+dataset: {source: folder, images: i, masks: m, bands: [red, nir], pairs: {table: t.csv}}
+training: {bands: [red]}
+""",
+        c=config,
+    )
+    with pytest.raises(StudyError, match="made for Landsat DN"):
+        load_augmentation(other, "c", load_study(other))
+
+
+def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s",
+        base="generator: {engine: native, crop: 48, steps: 7}\nsampling: {images: 9, seed: 4}\nmasks: {dilation: 2}",
+        child="extends: base\nsampling: {images: 3}",
+        other="extends: child\ngenerator: {engine: copy-paste}",
+    )
+    study = load_study(folder)
+    child = load_augmentation(folder, "child", study)
+    assert (child.generator.crop, child.generator.steps) == (48, 7)  # type: ignore[union-attr]
+    assert (child.sampling.images, child.sampling.seed, child.masks.dilation) == (3, 4, 2)
+    assert load_augmentation(folder, "other", study).generator.engine == "copy-paste"
+
+
+def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no such study folder; set FIREFUSION_STUDY"):
+        load_study(tmp_path / "nowhere")
+    with pytest.raises(StudyError, match="no such study folder"):
+        augmentation_keys(tmp_path / "nowhere")
+    empty = write_study(tmp_path / "empty")
+    with pytest.raises(StudyError, match="add at least one augmentation config"):
+        augmentation_keys(empty)
+    named = write_study(tmp_path / "named", **{"Not a key": ""})
+    with pytest.raises(StudyError, match="rename it"):
+        augmentation_keys(named)
+
+
+def test_batches_have_room_for_each_kind() -> None:
+    assert load_study(DATA / "demo").training.batch_composition == (4, 2, 2)
