@@ -3,6 +3,8 @@
 Each is answered by the asset itself, which holds the figures already; a step of its own would cost a process.
 """
 
+from typing import Any
+
 import dagster as dg
 
 STORE_INTACT = "store_intact"
@@ -16,7 +18,7 @@ FINDS_FIRE = "finds_fire"
 ALL_CURRENT = "all_current"
 
 _BLOCKING = {
-    STORE_INTACT: "Every file of the object has the size that was published, and right after publishing its content too.",
+    STORE_INTACT: "Every file of the object has the published size, and right after publishing its content too.",
     NO_LEAK: "No group lies in two parts of a fold.",
     BACKGROUND_UNTOUCHED: "Outside the edit masks every painted patch equals its background in every band.",
     COUNTS_MATCH: "The overlay holds exactly the accepted patches, all painted on patches of the train part.",
@@ -40,7 +42,7 @@ def specs(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def result(name: str, passed: bool, **metadata: object) -> dg.AssetCheckResult:
+def result(name: str, passed: bool, **metadata: Any) -> dg.AssetCheckResult:
     """Return a check's answer; a failure is an error where it blocks, else a warning."""
     severity = dg.AssetCheckSeverity.ERROR if name in _BLOCKING else dg.AssetCheckSeverity.WARN
     shown = {key: value for key, value in metadata.items() if value is not None}

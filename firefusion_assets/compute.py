@@ -82,22 +82,26 @@ def leased_gpu() -> Iterator[None]:
         yield
         return
     locks = {gpu: FileLock(Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock") for gpu in gpus}
-    for gpu, lock in locks.items():
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        break
-    else:
-        gpu, lock = next(iter(locks.items()))
-        lock.acquire()
+    free = (gpu for gpu, lock in locks.items() if _try(lock))
+    gpu = next(free, None)
+    if gpu is None:
+        gpu = gpus[0]
+        locks[gpu].acquire()
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
         yield
     finally:
-        lock.release()
+        locks[gpu].release()
         if before is None:
             del os.environ["CUDA_VISIBLE_DEVICES"]
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _try(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True

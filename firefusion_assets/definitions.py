@@ -21,9 +21,7 @@ def build_defs() -> dg.Definitions:
         jobs=[lineage_job],
         schedules=[weekly_lineage],
         executor=executor(),
-        resources={
-            "workspace": Workspace(study_folder=str(lineage.folder), artifacts_folder=str(lineage.store.root))
-        },
+        resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts_folder=str(lineage.store.root))},
     )
 
 

@@ -8,7 +8,7 @@ from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
 
 
-class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Workspace(dg.ConfigurableResource):
     """The study folder and the folder of its artifacts."""
 
     study_folder: str

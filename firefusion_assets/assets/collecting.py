@@ -20,8 +20,10 @@ _SCORES = "detector_scores"
 
 def report_fingerprint(lineage: Lineage) -> str:
     """Return what the report depends on: the study, the data, and each config's state and figures."""
-    states = [[key, *_state(lineage, key)[:2]] for key in augmentation_keys(lineage.folder)]
-    figures = [[key, status, artifact and artifact.fingerprint] for key, status, artifact in states]
+    figures = []
+    for key in augmentation_keys(lineage.folder):
+        status, metrics, _ = _state(lineage, key)
+        figures.append([key, status, metrics and metrics.fingerprint])
     data = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
     study = lineage.study.model_dump(mode="json")
     orphans = _orphans(lineage)

@@ -10,6 +10,7 @@ import pandas as pd
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.inpainting import engines
+from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import PaintJob, SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Plan
@@ -17,7 +18,7 @@ from firefusion_assets.inpainting.screening import Screen, lacks_sun
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
 from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
 from firefusion_assets.landsat.split import part_ids
-from firefusion_assets.patchstore import PatchPart, Patches, PatchWriter
+from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter
 from firefusion_assets.report.examples import save_examples
 from firefusion_assets.report.inputs import PaintedExample
 from firefusion_assets.report.pictures import painted_sheet
@@ -123,9 +124,7 @@ def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) 
         synthetic = SyntheticPatches(painted / fold.folder)
         plan = Plan.read(plans / fold.folder, fold.train.meta.patch_size)
         screen = Screen(config.screening, fold.train)
-        counts.append(
-            screen_fold(synthetic, plan, fold.train, screen, config.sampling.images, work / fold.folder)
-        )
+        counts.append(screen_fold(synthetic, plan, fold.train, screen, config.sampling.images, work / fold.folder))
     first = folds[0]
     examples = _examples(first, painted / first.folder, plans / first.folder, work / first.folder, lineage)
     save_examples(examples, work / "examples.npz")
@@ -171,21 +170,21 @@ def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path, lineage: L
     return [_example(fold, synthetic, plan, judged, number) for number in [*spread, *rejected.index[:n_rejected]]]
 
 
-def _example(
-    fold: Fold, synthetic: SyntheticPatches, plan: Plan, judged: Verdicts, number: int
-) -> PaintedExample:
-    from firefusion_assets.inpainting.nearest import real_fire
-
+def _example(fold: Fold, synthetic: SyntheticPatches, plan: Plan, judged: Verdicts, number: int) -> PaintedExample:
     row, verdict = plan.rows.iloc[number], judged.rows.loc[number]
     top, left, height, width = (int(row[f"crop_{name}"]) for name in ("y", "x", "height", "width"))
     crop = (slice(top, top + height), slice(left, left + width))
+    nearest = None
+    if verdict["nearest_patch"]:
+        burning = fold.train.read(verdict["nearest_patch"])
+        nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], height, width)
     return PaintedExample(
         background=fold.train.read(row["background"]).bands[:, *crop],
         painted=synthetic.read(number)[:, *crop],
         mask=plan.labels[number][crop],
         label=judged.labels[number][crop],
         ignore=judged.ignored[number][crop],
-        nearest=real_fire(fold.train, verdict["nearest_patch"], height, width) if verdict["nearest_patch"] else None,
+        nearest=nearest,
         nearest_distance=float(verdict["nearest_distance"]),
         caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}",
         accepted=bool(verdict["accepted"]),

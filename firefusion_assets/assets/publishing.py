@@ -14,7 +14,12 @@ from firefusion_assets.study import StudyError
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""
 
-_USER_ERRORS: tuple[type[Exception], ...] = (StudyError, MissingUpstreamError, ArtifactError, FileNotFoundError)
+_USER_ERRORS: tuple[type[Exception], ...] = (
+    StudyError,
+    MissingUpstreamError,
+    ArtifactError,
+    FileNotFoundError,
+)
 
 
 @contextmanager
@@ -64,9 +69,7 @@ def published(
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Return rows as table metadata; missing values become empty cells."""
-    records = [
-        dg.TableRecord({name: None if value != value else value for name, value in row.items()}) for row in rows
-    ]
+    records = [dg.TableRecord({name: None if value != value else value for name, value in row.items()}) for row in rows]
     return dg.MetadataValue.table(records)
 
 

@@ -34,7 +34,8 @@ def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path
     pd.concat(rows, ignore_index=True).to_parquet(work / "patches.parquet", index=False)
     table = pd.DataFrame(summary).astype({"dice_micro": float})
     table.to_parquet(work / "summary.parquet", index=False)
-    np.savez_compressed(work / "predictions.npz", **{name: np.packbits(mask, axis=-1) for name, mask in predicted.items()})
+    packed: dict[str, Any] = {name: np.packbits(mask, axis=-1) for name, mask in predicted.items()}
+    np.savez_compressed(work / "predictions.npz", **packed)
     examples = prediction_examples(folds[0], work / "predictions.npz")
     prediction_sheet(examples, folds[0].test.meta.bands).save(work / "sheet.png")
     means = table.drop(columns=["fold", "seed"]).astype(float).mean()

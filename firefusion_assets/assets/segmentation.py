@@ -59,10 +59,7 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         ]
         train_all(jobs, progress_of(context))
         history = pd.concat(
-            [
-                pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, seed=job.seed)
-                for job, folder in jobs
-            ]
+            [pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, seed=job.seed) for job, folder in jobs]
         )
         history.to_parquet(work / "history.parquet", index=False)
         write_training_curves(history, key, work / "sheet.png")

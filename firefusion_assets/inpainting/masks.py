@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, find_objects, label
 
+from firefusion_assets.orientation import ORIENTATIONS, turned
+
 Mask = npt.NDArray[np.bool_]
 
 _PLACING_TRIES = 50
@@ -39,12 +41,6 @@ def dilated(mask: Mask, px: int) -> Mask:
     return near
 
 
-def turned(mask: npt.NDArray[np.generic], turn: int) -> npt.NDArray[np.generic]:
-    """Return one of the 8 symmetries of the square of an array's last two axes: 0 is the array itself."""
-    quarter = np.rot90(mask, turn % 4, axes=(-2, -1))
-    return quarter if turn < 4 else np.flip(quarter, axis=-1)
-
-
 def trimmed(mask: Mask) -> tuple[Mask, int, int]:
     """Return the part of a non-empty mask within its bounding box, and the box's first row and column."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -62,9 +58,7 @@ def shape_of(mask: Mask, kind: Literal["annotated", "transplanted", "box"], rng:
     return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
 
 
-def place(
-    shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.random.Generator
-) -> Placed | None:
+def place(shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.random.Generator) -> Placed | None:
     """Flip, turn and move a shape to where it may lie on a background.
 
     Args:
@@ -79,7 +73,7 @@ def place(
     """
     height, width = forbidden.shape
     for _ in range(_PLACING_TRIES):
-        turn = int(rng.integers(8))
+        turn = int(rng.integers(ORIENTATIONS))
         piece = turned(shape, turn)
         y = int(rng.integers(height - piece.shape[0] + 1))
         x = int(rng.integers(width - piece.shape[1] + 1))

@@ -6,13 +6,14 @@ compared component by component, by their contrast to the ground around them, ov
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects, label
 
-from firefusion_assets.inpainting.masks import Mask, dilated, trimmed, turned
+from firefusion_assets.inpainting.masks import Mask, dilated
+from firefusion_assets.orientation import ORIENTATIONS, turned
 from firefusion_assets.patchstore import Patch, PatchPart
 
 LEAST_PIXELS: Final = 4
@@ -31,20 +32,26 @@ class NearestFire:
 
     Attributes:
         patch_id: the train patch it burns in; empty if no mask is similar enough to compare.
+        y: row of its centre in that patch.
+        x: column of its centre in that patch.
         distance: root mean square difference of contrasts inside both masks, in standard deviations of real
             fires' contrasts; 0 is a copy; missing if nothing was compared.
     """
 
-    patch_id: str
-    distance: float
+    patch_id: str = ""
+    y: int = 0
+    x: int = 0
+    distance: float = float("nan")
 
 
 @dataclass(frozen=True)
 class _Fire:
-    """One connected fire: bool (h, w) within its box, and its contrast to the ground, float (C, h, w)."""
+    """One connected fire: bool (h, w) within its box, its contrast to the ground, float (C, h, w), and its centre."""
 
     mask: Mask
     contrast: npt.NDArray[np.float64]
+    y: int
+    x: int
 
 
 class TrainingFires:
@@ -72,7 +79,7 @@ class TrainingFires:
         Args:
             painted: a synthetic patch; its label says where its fires are.
         """
-        best = NearestFire("", float("nan"))
+        best = NearestFire()
         for fire in _fires(painted.bands, painted.label, painted.ignore & ~painted.label):
             size = fire.mask.sum()
             for patch_id, real in self._fires:
@@ -80,14 +87,14 @@ class TrainingFires:
                     continue
                 distance = self._distance(fire, real)
                 if not distance >= best.distance:
-                    best = NearestFire(patch_id, distance)
+                    best = NearestFire(patch_id, real.y, real.x, distance)
         return best
 
     def _distance(self, fire: _Fire, real: _Fire) -> float:
         """Return the smallest distance over the turns, boxes centred on each other; infinite without overlap."""
         height, width = fire.mask.shape
         smallest = float("inf")
-        for turn in range(8):
+        for turn in range(ORIENTATIONS):
             mask = centred(turned(real.mask, turn), height, width).astype(bool)
             both = fire.mask & mask
             if both.sum() < LEAST_OVERLAP * (fire.mask.sum() + real.mask.sum() - both.sum()):
@@ -109,10 +116,11 @@ def _fires(bands: npt.NDArray[np.uint16], mask: Mask, ignore: Mask) -> Iterator[
         alone = components[window] == number
         near = dilated(alone, _GROUND_TO) & ~dilated(mask[window], _GROUND_FROM) & ~ignore[window]
         ground = np.median(bands[:, *window][:, near], axis=1) if near.any() else np.zeros(len(bands))
-        yield _Fire(piece, bands[:, *box].astype(np.float64) - ground[:, None, None])
+        y, x = ((side.start + side.stop) // 2 for side in box)
+        yield _Fire(piece, bands[:, *box].astype(np.float64) - ground[:, None, None], y, x)
 
 
-def centred(array: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArray[np.generic]:
+def centred(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Return the last two axes cut or zero-padded around their centre to (height, width)."""
     for axis, wanted in ((-2, height), (-1, width)):
         size = array.shape[axis]
@@ -125,11 +133,8 @@ def centred(array: npt.NDArray[np.generic], height: int, width: int) -> npt.NDAr
     return array
 
 
-def real_fire(part: PatchPart, patch_id: str, height: int, width: int) -> npt.NDArray[np.uint16]:
-    """Return a patch of the train part around its fire, uint16 (C, height, width), to be shown beside a painted one."""
-    patch = part.read(patch_id)
-    mask, y, x = trimmed(patch.label)
-    size = patch.label.shape[0]
-    top = int(np.clip(y + mask.shape[0] // 2 - height // 2, 0, size - height))
-    left = int(np.clip(x + mask.shape[1] // 2 - width // 2, 0, size - width))
+def cut_around(patch: Patch, y: int, x: int, height: int, width: int) -> npt.NDArray[np.uint16]:
+    """Return a patch's bands around a pixel, moved so as to stay inside: uint16 (C, height, width)."""
+    top = int(np.clip(y - height // 2, 0, patch.label.shape[0] - height))
+    left = int(np.clip(x - width // 2, 0, patch.label.shape[1] - width))
     return patch.bands[:, top : top + height, left : left + width]

@@ -59,7 +59,12 @@ class Screen:
         self._change = CHANGE * interquartile_range(part)
 
     def __call__(
-        self, background: Patch, painted: npt.NDArray[np.uint16], label: Mask, edit: Mask, sun_elevation: float
+        self,
+        background: Patch,
+        painted: npt.NDArray[np.uint16],
+        label: Mask,
+        edit: Mask,
+        sun_elevation: float,
     ) -> Verdict:
         """Judge one patch.
 

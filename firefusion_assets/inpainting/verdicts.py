@@ -15,14 +15,14 @@ from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.patchstore import Patch, PatchPart
 
-COPY_DISTANCE: Final = 0.1
+COPY_DISTANCE: Final = 0.25
 """Standard deviations of real fires' contrasts below which a painted fire counts as a copy of a real one."""
 
 SURPLUS: Final = "more were painted than asked for"
 
 _COLUMNS = {
     "synthetic_id": str, "accepted": bool, "reason": str, "changed_share": float, "detected_share": float,
-    "label_pixels": int, "nearest_patch": str, "nearest_distance": float,
+    "label_pixels": int, "nearest_patch": str, "nearest_y": int, "nearest_x": int, "nearest_distance": float,
 }  # fmt: skip
 
 
@@ -31,8 +31,8 @@ class Verdicts:
     """The verdicts of one fold as they were written.
 
     Attributes:
-        rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, nearest_patch,
-            nearest_distance; in painted order.
+        rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, and of the nearest
+            real fire patch, centre and distance; in painted order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -74,14 +74,18 @@ def screen_fold(
     for number, painted in enumerate(synthetic.provenance.itertuples()):
         image = synthetic.read(number)
         verdict = screen(
-            part.read(painted.background), image, plan.labels[number], plan.edits[number], painted.sun_elevation
+            part.read(painted.background),
+            image,
+            plan.labels[number],
+            plan.edits[number],
+            painted.sun_elevation,
         )
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         fire = verdict.label & plan.edits[number]
         # Compared is all that was painted: a refined label would hide the rest of a copy.
         wanted = Patch(image, plan.labels[number], verdict.ignore)
-        nearest = fires.nearest(wanted) if kept else NearestFire("", float("nan"))
+        nearest = fires.nearest(wanted) if kept else NearestFire()
         rows.append(
             {
                 "synthetic_id": painted.synthetic_id,
@@ -91,6 +95,8 @@ def screen_fold(
                 "detected_share": verdict.detected_share,
                 "label_pixels": int(fire.sum()),
                 "nearest_patch": nearest.patch_id,
+                "nearest_y": nearest.y,
+                "nearest_x": nearest.x,
                 "nearest_distance": nearest.distance,
             }
         )

@@ -41,9 +41,7 @@ class _Expected:
     sun_elevation: float | None
 
 
-def ingest(
-    study: Study, source: SourceListing, folder: Path, progress: Callable[[str], None]
-) -> Mapping[str, Any]:
+def ingest(study: Study, source: SourceListing, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write the base store, the table of patches and the list of bad files.
 
     Args:

@@ -67,9 +67,7 @@ class PatchName:
         if not fields["level"].startswith("L1"):
             raise PatchNameError(f"{stem!r} is of level {fields['level']}: level 2 is another quantity, use level 1")
         try:
-            acquired, processed = (
-                datetime.strptime(fields[key], "%Y%m%d").date() for key in ("acquired", "processed")
-            )
+            acquired, processed = (datetime.strptime(fields[key], "%Y%m%d").date() for key in ("acquired", "processed"))
         except ValueError as error:
             raise PatchNameError(f"{stem!r} holds a date that does not exist ({error})") from error
         return cls(

@@ -31,9 +31,7 @@ def sun_elevation(latitude: float, day: date) -> float:
         ValueError: where the orbit does not reach.
     """
     if abs(latitude) > 180 - INCLINATION:
-        raise ValueError(
-            f"latitude {latitude} is beyond Landsat's ground track of {180 - INCLINATION:.1f} degrees"
-        )
+        raise ValueError(f"latitude {latitude} is beyond Landsat's ground track of {180 - INCLINATION:.1f} degrees")
     year_angle = 2 * pi * (day.timetuple().tm_yday - 1) / 365
     declination = (
         0.006918

@@ -61,7 +61,11 @@ class PatchWriter:
         self._add(Row(patch_id=patch_id, fold=fold, weight=patch.weight), encode_patch(patch))
 
     def add_label(
-        self, patch_id: str, label: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_], fold: int | None = None
+        self,
+        patch_id: str,
+        label: npt.NDArray[np.bool_],
+        ignore: npt.NDArray[np.bool_],
+        fold: int | None = None,
     ) -> None:
         """Add another label, bool (H, W), and ignore, bool (H, W), for a patch of the base."""
         self._check_planes(patch_id, label, ignore)

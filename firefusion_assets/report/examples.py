@@ -21,11 +21,7 @@ def save_examples(examples: Sequence[PaintedExample], path: Path) -> None:
         if (value := getattr(example, name)) is not None
     }
     rest = [
-        {
-            field.name: getattr(example, field.name)
-            for field in dataclasses.fields(example)
-            if field.name not in _ARRAYS
-        }
+        {field.name: getattr(example, field.name) for field in dataclasses.fields(example) if field.name not in _ARRAYS}
         for example in examples
     ]
     np.savez_compressed(path, rest=np.array(json.dumps(rest)), **arrays)
@@ -34,13 +30,7 @@ def save_examples(examples: Sequence[PaintedExample], path: Path) -> None:
 def load_examples(path: Path) -> list[PaintedExample]:
     """Read the examples that `save_examples` wrote."""
     with np.load(path, allow_pickle=False) as file:
-        rest = json.loads(str(file["rest"]))
         return [
-            PaintedExample(
-                **values,
-                **{
-                    name: file[f"{name}-{number}"] if f"{name}-{number}" in file else None for name in _ARRAYS
-                },
-            )
-            for number, values in enumerate(rest)
+            PaintedExample(**{name: file.get(f"{name}-{number}") for name in _ARRAYS}, **values)
+            for number, values in enumerate(json.loads(str(file["rest"])))
         ]

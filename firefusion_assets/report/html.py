@@ -153,9 +153,7 @@ def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
                     row["engine"],
                     _text(row["n_images"], _whole),
                     _with_spread(row["dice_mean"], row["dice_std"], _percent),
-                    "baseline"
-                    if is_baseline
-                    else _with_spread(row["difference"], row["difference_std"], points),
+                    "baseline" if is_baseline else _with_spread(row["difference"], row["difference_std"], points),
                     _text(row["precision"], _percent),
                     _text(row["recall"], _percent),
                     _text(row["false_alarms_per_1000_km2"], _tenth),

@@ -115,9 +115,7 @@ def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> I
         if example.nearest is not None:
             scenes.append(example.nearest)
         # Side by side in one picture, so that all are stretched alike.
-        background, painted, *nearest = np.split(
-            composite(np.concatenate(scenes, axis=2), names), len(scenes), axis=1
-        )
+        background, painted, *nearest = np.split(composite(np.concatenate(scenes, axis=2), names), len(scenes), axis=1)
         rows.append(
             [
                 background,
@@ -128,11 +126,7 @@ def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> I
             ]
         )
         verdict = "" if example.accepted else f"; REJECTED: {example.reason}"
-        distance = (
-            ""
-            if math.isnan(example.nearest_distance)
-            else f"; nearest fire at {example.nearest_distance:.3g}"
-        )
+        distance = "" if math.isnan(example.nearest_distance) else f"; nearest fire at {example.nearest_distance:.3g}"
         captions.append(f"{example.caption}{distance}{verdict}")
     return contact_sheet(rows, PAINTED_COLUMNS, captions)
 
@@ -158,15 +152,12 @@ def prediction_sheet(examples: Sequence[PredictionExample], names: Sequence[str]
         )
         rows.append([scene, outline(scene, truth), prediction])
         captions.append(
-            f"{example.caption}; {hits.sum()} px found, {misses.sum()} missed, "
-            f"{false_alarms.sum()} false alarms"
+            f"{example.caption}; {hits.sum()} px found, {misses.sum()} missed, {false_alarms.sum()} false alarms"
         )
     return contact_sheet(rows, PREDICTION_COLUMNS, captions)
 
 
-def contact_sheet(
-    rows: Sequence[Sequence[Picture]], columns: Sequence[str], captions: Sequence[str]
-) -> Image.Image:
+def contact_sheet(rows: Sequence[Sequence[Picture]], columns: Sequence[str], captions: Sequence[str]) -> Image.Image:
     """Lay pictures out in rows under column titles, each row with its caption above it.
 
     Small pictures are enlarged by whole factors without smoothing, so that single pixels can be seen; large

@@ -90,9 +90,7 @@ def _dice(measured: pd.DataFrame, baseline: str) -> Figure:
     for place, (_, row) in enumerate(configs.iterrows()):
         colour = COLOURS[0] if row["status"] == "current" else _STALE
         seeds = row.filter(regex=r"^dice_\d+$").to_numpy(float)
-        axes.plot(
-            100 * seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.7, markeredgecolor="white"
-        )
+        axes.plot(100 * seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.7, markeredgecolor="white")
         axes.plot([100 * row["dice_mean"]] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=3)
     for _, row in configs[(configs["key"] == baseline) & (configs["status"] == "current")].iterrows():
         axes.axvline(100 * row["dice_mean"], color=_GREY, linewidth=1.2, label=f"mean of {baseline}")
@@ -123,9 +121,7 @@ def _errors(measured: pd.DataFrame) -> Figure:
             f"Dice {dice}", (100, 100 * dice / (200 - dice)), color=_GREY, fontsize=8, ha="right", va="bottom"
         )
     for place, (_, row) in enumerate(measured.iterrows()):
-        axes.plot(
-            100 * row["recall"], 100 * row["precision"], **_marker(place, row["status"]), label=row["key"]
-        )
+        axes.plot(100 * row["recall"], 100 * row["precision"], **_marker(place, row["status"]), label=row["key"])
         alarms.plot(row["false_alarms_per_1000_km2"], place, **_marker(place, row["status"]))
     axes.set(xlim=(0, 100), ylim=(0, 103), xlabel="recall (%)", ylabel="precision (%)")
     alarms.set_yticks(range(len(measured)), measured["key"].tolist())

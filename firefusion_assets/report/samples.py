@@ -8,7 +8,7 @@ from PIL import Image
 
 from firefusion_assets.inpainting import engines
 from firefusion_assets.inpainting.masks import dilated
-from firefusion_assets.patchstore import PatchPart, Patches
+from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.pictures import composite, contact_sheet, outline
 from firefusion_assets.seeding import derive_seed
 from firefusion_assets.study import Augmentation
@@ -47,9 +47,7 @@ def model_sheet(config: Augmentation, part: PatchPart, folder: Path, rows: int) 
     backgrounds = np.stack([patch.bands for patch in patches])
     labels = np.stack([patch.label for patch in patches])
     edits = np.stack([dilated(patch.label, config.masks.dilation) & ~patch.ignore for patch in patches])
-    seeds = np.array(
-        [derive_seed(config.sampling.seed, "sample", patch_id) for patch_id, _ in fires], np.int64
-    )
+    seeds = np.array([derive_seed(config.sampling.seed, "sample", patch_id) for patch_id, _ in fires], np.int64)
     painted = engines.load(config.generator, folder, config.sampling).paint(backgrounds, labels, edits, seeds)
     names = part.meta.bands
     pictures = [

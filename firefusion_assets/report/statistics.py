@@ -73,9 +73,7 @@ def answers(inputs: ReportInputs) -> list[str]:
     """Answer the study's question, a sentence for each current config; say so where there is no answer."""
     baseline = _current_baseline(inputs)
     if baseline is None:
-        return [
-            f"There is no answer yet: {inputs.study.report.baseline!r}, the baseline, has no current result."
-        ]
+        return [f"There is no answer yet: {inputs.study.report.baseline!r}, the baseline, has no current result."]
     others = [config for config in _current(inputs) if config is not baseline]
     if not others:
         return ["There is no answer yet: no config but the baseline has a current result."]
@@ -115,9 +113,7 @@ def _current_baseline(inputs: ReportInputs) -> ConfigResult | None:
 def _figures(metrics: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float]:
     if metrics.empty:
         return {}
-    figures = {
-        f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, "dice_micro"].mean()) for seed in seeds
-    }
+    figures = {f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, "dice_micro"].mean()) for seed in seeds}
     figures |= {name: float(metrics[name].mean()) for name in METRICS if name != "dice_micro"}
     return figures | {
         "dice_mean": float(metrics["dice_micro"].mean()),
@@ -181,8 +177,7 @@ def _test_part_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     if fire_patches < FEW_FIRE_PATCHES:
         yield (
-            f"The test part has {_count(fire_patches, 'patch', 'patches')} with fire: a few of them "
-            "decide the Dice."
+            f"The test part has {_count(fire_patches, 'patch', 'patches')} with fire: a few of them decide the Dice."
         )
 
 

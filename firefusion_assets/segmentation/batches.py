@@ -9,11 +9,11 @@ from math import sqrt
 from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
+from firefusion_assets.orientation import ORIENTATIONS, turned
 from firefusion_assets.patchstore import PatchPart, StoreMeta
 from firefusion_assets.seeding import cycled_index, derive_seed
 from firefusion_assets.study.models import Training
@@ -42,9 +42,7 @@ class Normalisation(BaseModel):
 
     def scale(self, dn: Tensor) -> Tensor:
         """Return float32 (N, C, H, W) of uint16 DN (N, C, H, W) on the same device; fill (DN 0) becomes 0."""
-        mean, std = (
-            torch.tensor(values, device=dn.device).view(1, -1, 1, 1) for values in (self.mean, self.std)
-        )
+        mean, std = (torch.tensor(values, device=dn.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
         values = dn.to(torch.float32)
         return torch.where(values > 0, (values - mean) / std, 0.0)
 
@@ -89,9 +87,7 @@ def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> T
             squares[i] += int((band * band).sum())
     empty = [band for band, n in zip(bands, count, strict=True) if n == 0]
     if empty:
-        raise ValueError(
-            f"no valid pixel (DN > 0) in {', '.join(empty)} of {len(ids)} train patches; drop the band"
-        )
+        raise ValueError(f"no valid pixel (DN > 0) in {', '.join(empty)} of {len(ids)} train patches; drop the band")
     if not fire:
         raise ValueError(f"none of {len(ids)} train patches has a fire pixel: there is nothing to learn from")
     variances = [(q * n - s * s) / (n * n) for n, s, q in zip(count, total, squares, strict=True)]
@@ -111,9 +107,7 @@ def band_rows(meta: StoreMeta, bands: Sequence[str]) -> list[int]:
     """
     missing = [band for band in bands if band not in meta.bands]
     if missing:
-        raise ValueError(
-            f"the store holds {', '.join(meta.bands)}, not {', '.join(missing)}; see dataset.bands"
-        )
+        raise ValueError(f"the store holds {', '.join(meta.bands)}, not {', '.join(missing)}; see dataset.bands")
     return [meta.bands.index(band) for band in bands]
 
 
@@ -178,15 +172,9 @@ class TrainingBatches:
         patches = []
         for place, patch_id in enumerate(self.ids(step)):
             patch = self._part.read(patch_id)
-            turn = derive_seed(self._seed, "orientation", step, place) % 8
-            planes = (_turned(plane, turn) for plane in (patch.bands[self._rows], patch.label, patch.ignore))
+            turn = derive_seed(self._seed, "orientation", step, place) % ORIENTATIONS
+            planes = (turned(plane, turn) for plane in (patch.bands[self._rows], patch.label, patch.ignore))
             patches.append((*planes, patch.weight))
         bands, labels, ignores, weights = zip(*patches, strict=True)
         dn, label, ignore = (torch.from_numpy(np.stack(planes)) for planes in (bands, labels, ignores))
         return Batch(dn, label, ignore, torch.tensor(weights, dtype=torch.float32))
-
-
-def _turned(array: npt.NDArray[np.generic], turn: int) -> npt.NDArray[np.generic]:
-    """Return one of the eight orientations (0 to 7) of an array (..., H, W)."""
-    turned = np.rot90(array, turn % 4, axes=(-2, -1))
-    return turned[..., ::-1] if turn >= 4 else turned

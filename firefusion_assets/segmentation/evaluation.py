@@ -49,9 +49,7 @@ def evaluate(
     kept: dict[str, npt.NDArray[np.bool_]] = {}
 
     def predictions() -> Iterator[Prediction]:
-        for patch_id, patch, predicted in predict(
-            network, record.normalisation, part, sorted(part.ids), threshold
-        ):
+        for patch_id, patch, predicted in predict(network, record.normalisation, part, sorted(part.ids), threshold):
             if patch_id in keep:
                 kept[patch_id] = predicted
             yield patch_id, patch, predicted

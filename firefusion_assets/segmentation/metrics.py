@@ -27,9 +27,7 @@ class Counts(NamedTuple):
     tn: int
 
 
-def score(
-    predicted: npt.NDArray[np.bool_], label: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]
-) -> Counts:
+def score(predicted: npt.NDArray[np.bool_], label: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]) -> Counts:
     """Count the pixels of one patch.
 
     Args:
@@ -42,9 +40,7 @@ def score(
     """
     for name, mask in (("predicted", predicted), ("label", label), ("ignore", ignore)):
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape != label.shape:
-            raise ValueError(
-                f"{name}: {mask.dtype} {mask.shape}, expected bool (H, W) of the label's {label.shape}"
-            )
+            raise ValueError(f"{name}: {mask.dtype} {mask.shape}, expected bool (H, W) of the label's {label.shape}")
     valid = ~ignore
     tp = int((predicted & label & valid).sum())
     fp = int((predicted & ~label & valid).sum())

@@ -62,9 +62,7 @@ class UNet(nn.Module):
         super().__init__()
         widths = [filters * 2**level for level in range(_UNET_LEVELS)]
         self.down = nn.ModuleList(_double_convolution(*pair) for pair in pairwise([in_channels, *widths]))
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(deep, wide, 2, stride=2) for wide, deep in pairwise(widths)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(deep, wide, 2, stride=2) for wide, deep in pairwise(widths))
         self.merge = nn.ModuleList(_double_convolution(2 * wide, wide) for wide in widths[:-1])
         self.head = nn.Conv2d(filters, 1, 1)
 

@@ -50,9 +50,7 @@ def train_all(jobs: Sequence[tuple[TrainingJob, Path]], progress: Callable[[str]
         _train_here(jobs, threads, progress)
 
 
-def _train_here(
-    jobs: Sequence[tuple[TrainingJob, Path]], threads: int, progress: Callable[[str], None]
-) -> None:
+def _train_here(jobs: Sequence[tuple[TrainingJob, Path]], threads: int, progress: Callable[[str], None]) -> None:
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -124,9 +122,7 @@ def _hear(worker: _Worker, progress: Callable[[str], None]) -> bool:
     return True
 
 
-def _work(
-    job: TrainingJob, work: Path, slot: int, threads: int, parent: int, messages: "Connection[Any, Any]"
-) -> None:
+def _work(job: TrainingJob, work: Path, slot: int, threads: int, parent: int, messages: "Connection[Any, Any]") -> None:
     """Train one job in a process of its own; messages are ("progress", text) or ("error", traceback)."""
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(threads)

@@ -3,8 +3,7 @@
 Where a network lies and how it is used belongs here; how it comes about and how it is judged do not.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.segmentation.batches import Normalisation, band_rows
 from firefusion_assets.segmentation.networks import build_network
@@ -49,9 +49,7 @@ class NetworkRecord(BaseModel):
 def save_network(folder: Path, weights: Mapping[str, Tensor], record: NetworkRecord) -> None:
     """Write weights (a state dict, buffers included), then the record, which so marks the end."""
     write_atomically(folder / WEIGHTS_FILE, lambda path: save_file(dict(weights), path))
-    write_atomically(
-        folder / RECORD_FILE, lambda path: path.write_text(record.model_dump_json(indent=2) + "\n")
-    )
+    write_atomically(folder / RECORD_FILE, lambda path: path.write_text(record.model_dump_json(indent=2) + "\n"))
 
 
 def load_network(folder: Path) -> tuple[nn.Module, NetworkRecord]:
@@ -97,12 +95,3 @@ def predict(
 def compute_device() -> torch.device:
     """Return the current GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file and put it in place once on disk: readers see all or nothing."""
-    part = path.with_name(f"{path.name}.part")
-    write(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)

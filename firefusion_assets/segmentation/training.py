@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.seeding import derive_seed
 from firefusion_assets.segmentation import metrics
@@ -25,7 +26,6 @@ from firefusion_assets.segmentation.trained import (
     compute_device,
     predict,
     save_network,
-    write_atomically,
 )
 from firefusion_assets.study.models import Training
 
@@ -168,9 +168,7 @@ def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
     return summed / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
-def validate(
-    network: nn.Module, normalisation: Normalisation, part: PatchPart, threshold: float
-) -> metrics.Counts:
+def validate(network: nn.Module, normalisation: Normalisation, part: PatchPart, threshold: float) -> metrics.Counts:
     """Return the pixel counts of a network over all patches of a part."""
     network.eval()
     return metrics.total(
@@ -191,9 +189,7 @@ class _Checkpoint:
         optimiser: its optimiser.
     """
 
-    def __init__(
-        self, path: Path, job: TrainingJob, network: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> None:
+    def __init__(self, path: Path, job: TrainingJob, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         self.path = path
         self.step = 0
         self.best_step = 0
@@ -208,9 +204,7 @@ class _Checkpoint:
 
     def _resume(self, saved: dict[str, Any]) -> None:
         if saved["job"] != self._job:
-            raise ValueError(
-                f"{self.path} belongs to a training with other settings; remove it to start afresh"
-            )
+            raise ValueError(f"{self.path} belongs to a training with other settings; remove it to start afresh")
         self._network.load_state_dict(saved["network"])
         self._optimiser.load_state_dict(saved["optimiser"])
         self.step, self.history = saved["step"], saved["history"]
@@ -222,9 +216,7 @@ class _Checkpoint:
         self.history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
         if self.best_dice is None or (dice is not None and dice > self.best_dice):
             self.best_step, self.best_dice = step, dice
-            self.best_weights = {
-                name: value.cpu().clone() for name, value in self._network.state_dict().items()
-            }
+            self.best_weights = {name: value.cpu().clone() for name, value in self._network.state_dict().items()}
         self.step = step
         state = {
             "job": self._job,

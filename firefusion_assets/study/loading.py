@@ -110,9 +110,7 @@ def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
     """Say what of a config doesn't fit the study's data."""
     for detector in config.screening.detectors:
         if study.dataset.source == "folder":
-            yield (
-                f"screening.detectors: {detector} is made for Landsat DN; with source `folder` use detectors: []"
-            )
+            yield (f"screening.detectors: {detector} is made for Landsat DN; with source `folder` use detectors: []")
             continue
         missing = [band for band in DETECTOR_BANDS[detector] if band not in study.dataset.bands]
         if missing:

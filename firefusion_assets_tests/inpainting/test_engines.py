@@ -1,6 +1,8 @@
 """Every engine keeps the contract; copy-paste transplants what the donor really adds."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,9 +106,7 @@ def test_engines_paint_valid_dn_inside_and_nothing_outside(
 ) -> None:
     dn_max = {3: 4095, 10: 65535}[n_bands]
     rng = np.random.default_rng(seed)
-    backgrounds = rng.integers(
-        0 if fill else 1, dn_max, (len(pairs), n_bands, SIZE, SIZE), np.uint16, endpoint=True
-    )
+    backgrounds = rng.integers(0 if fill else 1, dn_max, (len(pairs), n_bands, SIZE, SIZE), np.uint16, endpoint=True)
     labels, edits = (np.stack(planes) for planes in zip(*pairs, strict=True))
     before = backgrounds.copy()
     seeds = np.arange(seed, seed + len(pairs))
@@ -140,13 +140,23 @@ def test_compose_rounds_and_clips_and_restores() -> None:
 
 
 @pytest.mark.parametrize("generator", [COPY_PASTE, NATIVE], ids=lambda generator: generator.engine)
-def test_a_train_part_without_fire_is_an_error(
-    tmp_path: Path, generator: CopyPasteGenerator | NativeGenerator
-) -> None:
+def test_a_train_part_without_fire_is_an_error(tmp_path: Path, generator: CopyPasteGenerator | NativeGenerator) -> None:
     ignored = scene(0, 2)._replace(ignore=np.ones((SIZE, SIZE), bool))
     part = train_part(tmp_path / "store", [scene(1, 2, fire=False), ignored])
     with pytest.raises(NoFireError, match="none of the 2 patches"):
         fit(generator, part, tmp_path / "model", lambda message: None)
+
+
+def test_a_fire_without_ground_around_it_is_no_donor(tmp_path: Path) -> None:
+    everywhere = Patch(flat(9000), np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool))
+    with pytest.raises(NoFireError, match="no ground is left"):
+        fit(COPY_PASTE, train_part(tmp_path / "store", [everywhere]), tmp_path / "model", lambda message: None)
+
+
+def test_engines_are_imported_only_when_used() -> None:
+    code = "import sys, firefusion_assets.inpainting.engines; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "diffusers", "scipy", "safetensors"} & set(loaded)
 
 
 def test_engine_none_writes_an_empty_object_and_paints_nothing(tmp_path: Path) -> None:
@@ -161,9 +171,7 @@ def test_engine_none_writes_an_empty_object_and_paints_nothing(tmp_path: Path) -
 def transplant(tmp_path: Path) -> Callable[..., npt.NDArray[np.uint16]]:
     """Fits copy-paste on one donor patch and paints one label into a flat background."""
 
-    def paint(
-        donor: Patch, background: int, label: Mask, edit: Mask, seed: int = 0
-    ) -> npt.NDArray[np.uint16]:
+    def paint(donor: Patch, background: int, label: Mask, edit: Mask, seed: int = 0) -> npt.NDArray[np.uint16]:
         part = train_part(tmp_path / "store", [donor])
         fit(COPY_PASTE, part, tmp_path / "model", lambda message: None)
         painter = load(COPY_PASTE, tmp_path / "model", SAMPLING)

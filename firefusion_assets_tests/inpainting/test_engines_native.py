@@ -104,19 +104,14 @@ def test_a_region_that_fits_is_painted_in_one_window_with_context_on_all_sides()
 def test_scaling_is_measured_on_valid_pixels_and_turns_back(train: PatchPart) -> None:
     scaling = fit_scaling(train, 1)
     valid = np.concatenate(
-        [
-            patch.bands[:, ~patch.ignore & (patch.bands > 0).all(axis=0)]
-            for patch in map(train.read, train.ids)
-        ],
+        [patch.bands[:, ~patch.ignore & (patch.bands > 0).all(axis=0)] for patch in map(train.read, train.ids)],
         axis=1,
     )
     low, median, high = np.percentile(valid, (25, 50, 75), axis=1, method="inverted_cdf")
     assert scaling == Scaling(tuple(median), tuple(high - low), 65535)
     dn = np.array([1, 5000, 9000, 30000, 65535], np.uint16).repeat(3).reshape(5, 3, 1, 1)
     scaled = scaling.from_dn(dn)
-    np.testing.assert_allclose(
-        scaled[3, 2], np.arcsinh((30000 - median[2]) / (high - low)[2]) / 1.5, rtol=1e-5
-    )
+    np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - median[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
     np.testing.assert_allclose(scaling.to_dn(scaled), dn, rtol=1e-4, atol=0.1)
     assert scaling.to_dn(np.full((3, 1, 1), 100, np.float32)).max() <= 65536
 
@@ -139,9 +134,7 @@ def test_crops_hold_fires_inside_edit_masks_and_plain_ground(train: PatchPart) -
     assert 0.15 < plain.mean() < 0.35
     hot = crops.bands[:, 2:] > 1.5  # the fires of the store stand out in its last band
     np.testing.assert_array_equal(hot & (crops.edit == 1), crops.label == 1)
-    assert (hot & (crops.edit == 0)).any(
-        axis=(1, 2, 3)
-    ).mean() > 0.05  # known fire, as in overlapping windows
+    assert (hot & (crops.edit == 0)).any(axis=(1, 2, 3)).mean() > 0.05  # known fire, as in overlapping windows
 
 
 def test_what_is_filled_in_knows_nothing_of_what_it_replaces(train: PatchPart) -> None:
@@ -164,9 +157,7 @@ def test_contrast_gives_fire_and_ground_unit_variance_and_turns_back(train: Patc
     contrast = fit_contrast([crops])
     filled = fill_in(crops)
     standardised = contrast.standardise(crops.bands, filled, crops.label)
-    np.testing.assert_allclose(
-        contrast.restore(standardised, filled, crops.label), crops.bands, rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(contrast.restore(standardised, filled, crops.label), crops.bands, rtol=1e-4, atol=1e-4)
     painted = np.moveaxis(standardised, 1, -1)[(crops.edit * crops.valid)[:, 0] == 1]
     on_fire = crops.label[:, 0][(crops.edit * crops.valid)[:, 0] == 1] == 1
     np.testing.assert_allclose(painted[on_fire].mean(axis=0), 0, atol=0.05)
@@ -260,7 +251,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, model: Pa
         assert any(line.startswith("step 4") for line in process.stdout)
         os.kill(process.pid, signal.SIGKILL)
     assert list(files(work)) == ["checkpoint.pt"]
-    (work / "checkpoint.partial").write_bytes(b"a write that the kill cut short")
+    (work / "checkpoint.pt.1.partial").write_bytes(b"a write that the kill cut short")
     messages: list[str] = []
     fit(TINY, train, work, messages.append)
     assert messages[0] == "resumed at step 4 of 6"

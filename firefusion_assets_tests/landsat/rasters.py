@@ -14,7 +14,15 @@ def write_raster(path: Path, array: npt.NDArray[np.generic], crs: str | None = N
     place = {"crs": crs, "transform": rasterio.Affine(30, 0, 500_000, 0, -30, 4_000_000)} if crs else {}
     bands, height, width = array.shape
     with rasterio.open(
-        path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=array.dtype, **place, **profile
+        path,
+        "w",
+        driver="GTiff",
+        count=bands,
+        height=height,
+        width=width,
+        dtype=array.dtype,
+        **place,
+        **profile,
     ) as file:
         file.write(array)
     return path

@@ -20,13 +20,19 @@ from firefusion_assets_tests.landsat.rasters import SCENES, write_activefire, wr
 
 def activefire(**dataset: Any) -> Study:
     settings = {"source": "activefire", "images": "images", "masks": "masks", "patch_size": 16} | dataset
-    return Study.model_validate({"name": "t", "dataset": settings, "training": {"bands": [settings.get("bands", ["B7"])[0]]}})
+    return Study.model_validate(
+        {"name": "t", "dataset": settings, "training": {"bands": [settings.get("bands", ["B7"])[0]]}}
+    )
 
 
 def run(study: Study, folder: Path, out: Path) -> tuple[dict[str, Any], pd.DataFrame, Patches]:
     source = list_source(study, folder, ArtifactStore(folder / "artifacts"), print)
     facts = ingest(study, source, out, lambda line: None)
-    return dict(facts), pd.read_parquet(out / "patches.parquet").set_index("patch_id"), Patches(out / "base.lmdb")
+    return (
+        dict(facts),
+        pd.read_parquet(out / "patches.parquet").set_index("patch_id"),
+        Patches(out / "base.lmdb"),
+    )
 
 
 def test_patches_and_masks_arrive_as_they_are(tmp_path: Path) -> None:
@@ -34,7 +40,12 @@ def test_patches_and_masks_arrive_as_they_are(tmp_path: Path) -> None:
 
     folder = write_activefire(tmp_path / "data")
     facts, table, patches = run(activefire(), folder, tmp_path / "out")
-    assert (facts["n_patches"], facts["n_scenes"], facts["n_fire_patches"], facts["fire_pixels"]) == (18, 6, 6, 72)
+    assert (facts["n_patches"], facts["n_scenes"], facts["n_fire_patches"], facts["fire_pixels"]) == (
+        18,
+        6,
+        6,
+        72,
+    )
     for patch_id in table.index:
         with rasterio.open(folder / "images" / f"{patch_id}.tif") as file:
             np.testing.assert_array_equal(patches.read(patch_id).bands, file.read())

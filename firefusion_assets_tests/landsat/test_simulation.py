@@ -65,9 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # Files
 
 
-def test_same_seed_gives_the_same_bytes_and_another_seed_another_ground(
-    written: Path, tmp_path: Path
-) -> None:
+def test_same_seed_gives_the_same_bytes_and_another_seed_another_ground(written: Path, tmp_path: Path) -> None:
     simulate(dataset(), tmp_path / "again")
     assert contents(tmp_path / "again") == contents(written)
     simulate(dataset(seed=188), tmp_path / "other")
@@ -221,9 +219,7 @@ def test_a_hundred_scenes_share_no_ground(seed: int) -> None:
 
 def test_fewer_scenes_are_the_first_of_more() -> None:
     few, more = (list(scenes(dataset(scenes=number))) for number in (3, 20))
-    assert [(s.path, s.row, s.acquired, s.seed) for s in few] == [
-        (s.path, s.row, s.acquired, s.seed) for s in more[:3]
-    ]
+    assert [(s.path, s.row, s.acquired, s.seed) for s in few] == [(s.path, s.row, s.acquired, s.seed) for s in more[:3]]
 
 
 @pytest.mark.parametrize(
@@ -281,8 +277,7 @@ def test_murphy_finds_most_of_the_label_and_is_baited_now_and_then(samples: list
 
 def test_fires_clip_and_fold_as_the_sensor_does(samples: list[Sample]) -> None:
     b6, b7 = (
-        np.concatenate([sample.dn[FILE_BANDS.index(band)][sample.label] for sample in samples])
-        for band in ("B6", "B7")
+        np.concatenate([sample.dn[FILE_BANDS.index(band)][sample.label] for sample in samples]) for band in ("B6", "B7")
     )
     assert 0.05 < (b7 == 65535).mean() < 0.25
     assert 0 < ((b7 < 25000) & (b6 > 30000)).mean() < 0.02
@@ -298,11 +293,7 @@ def test_fire_reflectance_follows_planck() -> None:
 
 def test_fires_show_in_the_thermal_bands(samples: list[Sample]) -> None:
     b10 = FILE_BANDS.index("B10")
-    warmer = [
-        np.median(s.dn[b10][s.label].astype(float)) > np.median(s.dn[b10])
-        for s in samples
-        if s.label.sum() > 20
-    ]
+    warmer = [np.median(s.dn[b10][s.label].astype(float)) > np.median(s.dn[b10]) for s in samples if s.label.sum() > 20]
     assert np.mean(warmer) > 0.8
 
 

@@ -41,7 +41,9 @@ def test_no_group_is_cut_and_every_part_has_fire(fires: list[list[int]], folds: 
     if folds > 1:
         tested = [patch for fold in range(folds) for patch in part_ids(split, fold, "test")]
         assert sorted(tested) == sorted(patches["patch_id"])
-    pd.testing.assert_frame_equal(split, split_patches(patches.sample(frac=1, random_state=1), Split(folds=folds, seed=seed)))
+    pd.testing.assert_frame_equal(
+        split, split_patches(patches.sample(frac=1, random_state=1), Split(folds=folds, seed=seed))
+    )
 
 
 def test_parts_come_close_to_their_shares_of_fire() -> None:
@@ -76,12 +78,25 @@ NAN = [np.nan] * 4
         ({"path": [7, 8, 9, 20], "row": [30, 30, 31, 40]}, ["s00", "s00", "s00", "s03"]),
         # georeferenced: adjacent paths only count where footprints overlap, far paths too
         (
-            {"path": [7, 8, 60, 61], "row": 30, "west": [0, 5, 4, 90], "east": [2, 7, 6, 95], "south": 0, "north": 1},
+            {
+                "path": [7, 8, 60, 61],
+                "row": 30,
+                "west": [0, 5, 4, 90],
+                "east": [2, 7, 6, 95],
+                "south": 0,
+                "north": 1,
+            },
             ["s00", "s01", "s01", "s03"],
         ),
         # one of two is not georeferenced: paths and rows decide
         (
-            {"path": [7, 8, 60, 80], "west": [0, np.nan, 4, 9], "east": [2, np.nan, 6, 10], "south": 0, "north": 1},
+            {
+                "path": [7, 8, 60, 80],
+                "west": [0, np.nan, 4, 9],
+                "east": [2, np.nan, 6, 10],
+                "south": 0,
+                "north": 1,
+            },
             ["s00", "s00", "s02", "s03"],
         ),
         # given by the source

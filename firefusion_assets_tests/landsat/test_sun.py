@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from firefusion_assets.landsat.sun import sun_elevation
 
-_REAL_DATA = Path(
-    os.environ.get("FIREFUSION_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data")
-)
+_REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def test_agrees_with_the_mtl_of_a_real_product() -> None:

@@ -43,7 +43,10 @@ def assert_same(read: Patch, written: Patch) -> None:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    n=st.integers(1, 70), n_bands=st.integers(1, 10), size=st.sampled_from([7, 8, 33]), seed=st.integers(0, 2**32)
+    n=st.integers(1, 70),
+    n_bands=st.integers(1, 10),
+    size=st.sampled_from([7, 8, 33]),
+    seed=st.integers(0, 2**32),
 )
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, n: int, n_bands: int, size: int, seed: int) -> None:
     patches = {f"p{i}": random_patch(seed + i, n_bands, size, weight=i / 7) for i in range(n)}

@@ -35,9 +35,7 @@ def history() -> pd.DataFrame:
     )
 
 
-def config(
-    key: str, engine: str, dice: Sequence[tuple[int, int, float]] = (), **changes: Any
-) -> ConfigResult:
+def config(key: str, engine: str, dice: Sequence[tuple[int, int, float]] = (), **changes: Any) -> ConfigResult:
     values: dict[str, Any] = {"description": f"what {key} tries", "status": "current"}
     if dice:
         values["metrics"] = metrics(dice)

@@ -20,9 +20,7 @@ def compared(**changes: Any) -> pd.DataFrame:
 
 
 def test_the_baseline_comes_first_then_keys_then_detectors() -> None:
-    table = comparison(
-        inputs(configs=[config("z", "native"), config("baseline", "none"), config("a", "copy-paste")])
-    )
+    table = comparison(inputs(configs=[config("z", "native"), config("baseline", "none"), config("a", "copy-paste")]))
     assert table["key"].tolist() == ["baseline", "a", "z", "murphy"]
     assert table["engine"].tolist() == ["none", "copy-paste", "native", "detector"]
 
@@ -55,9 +53,9 @@ def test_figures_are_those_worked_out_by_hand() -> None:
 
 def test_a_detector_is_paired_with_every_seed_of_the_fold() -> None:
     detector = DetectorResult("murphy", metrics([(0, None, 0.40), (1, None, 0.70)]))
-    row = compared(
-        study=study(**TWO_BY_TWO), configs=[config("baseline", "none", BASELINE)], detectors=[detector]
-    ).loc["murphy"]
+    row = compared(study=study(**TWO_BY_TWO), configs=[config("baseline", "none", BASELINE)], detectors=[detector]).loc[
+        "murphy"
+    ]
     # -0.10 and -0.14 in fold 0, +0.10 in fold 1.
     assert row["difference"] == pytest.approx(-0.14 / 3)
     assert row["dice_mean"] == pytest.approx(0.55)
@@ -83,9 +81,7 @@ def test_a_stale_config_shows_its_figures_but_no_difference() -> None:
 
 
 def test_nothing_is_compared_with_a_stale_baseline() -> None:
-    given = inputs(
-        configs=[config("baseline", "none", runs(0.5), status="stale"), config("a", "native", runs(0.6))]
-    )
+    given = inputs(configs=[config("baseline", "none", runs(0.5), status="stale"), config("a", "native", runs(0.6))])
     assert comparison(given)["difference"].isna().all()
     assert answers(given) == ["There is no answer yet: 'baseline', the baseline, has no current result."]
 

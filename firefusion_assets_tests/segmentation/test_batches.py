@@ -32,9 +32,7 @@ def test_constants_equal_those_of_all_valid_pixels(tmp_path: Path) -> None:
     patches = squares(9)
     store = Patches(write_store(tmp_path / "base", patches))
     survey = survey_train(PatchPart(store, store.base_ids), store.base_ids, ("B7", "B2"))
-    for band, mean, std in zip(
-        ("B7", "B2"), survey.normalisation.mean, survey.normalisation.std, strict=True
-    ):
+    for band, mean, std in zip(("B7", "B2"), survey.normalisation.mean, survey.normalisation.std, strict=True):
         pixels = np.concatenate([patch.bands[BANDS.index(band)].ravel() for patch in patches.values()])
         valid = pixels[pixels > 0].astype(np.float64)
         assert valid.size < pixels.size
@@ -112,9 +110,7 @@ def test_a_config_changes_the_extra_slot_only(tmp_path: Path) -> None:
 
 def test_draws_are_shuffled_passes_of_each_slot(tmp_path: Path) -> None:
     batches, patches = batches_of(tmp_path, added=3)
-    drawn = [
-        patch_id for step in range(5) for patch_id in batches.ids(step)[:4]
-    ]  # 20 draws of 5 fire-free patches
+    drawn = [patch_id for step in range(5) for patch_id in batches.ids(step)[:4]]  # 20 draws of 5 fire-free patches
     free = [i for i in patches.base_ids if int(i[1:]) % 2]
     assert Counter(drawn) == dict.fromkeys(free, 4)
     assert drawn == [free[cycled_index(position, 5, 1, "fire-free")] for position in range(20)]

@@ -27,9 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PatchPart]:
 
 
 def table(ids: list[str] = TEST_IDS) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"scene": [f"scene-{i[-1]}" for i in ids], "group": "193029", "pixel_area_m2": 900.0}
-    )
+    frame = pd.DataFrame({"scene": [f"scene-{i[-1]}" for i in ids], "group": "193029", "pixel_area_m2": 900.0})
     return frame.set_index(pd.Index(ids, name="patch_id"))
 
 
@@ -48,9 +46,7 @@ def test_rows_against_the_predicted_masks(trained: tuple[Path, PatchPart]) -> No
         assert row["tp"] + row["fp"] + row["fn"] + row["tn"] == valid.sum()
         assert row["area_km2"] == pytest.approx(valid.sum() * 900 / 1e6)
         assert row["scene"] == f"scene-{row['patch_id'][-1]}"
-    assert (
-        rows.loc[rows["patch_id"] == "p19", "tn"] + rows.loc[rows["patch_id"] == "p19", "fp"]
-    ).item() == SIZE * 14
+    assert (rows.loc[rows["patch_id"] == "p19", "tn"] + rows.loc[rows["patch_id"] == "p19", "fp"]).item() == SIZE * 14
     assert summarise(rows)["n_fire_patches"] == 4
     assert (summarise(rows)["dice_micro"] or 0) > 0.8
 

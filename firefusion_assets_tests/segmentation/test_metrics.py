@@ -100,9 +100,7 @@ def test_a_zero_denominator_is_missing() -> None:
 
 
 def test_false_alarms_count_fire_free_patches_of_known_area_only() -> None:
-    frame = rows(
-        [Counts(5, 100, 0, 9), Counts(0, 3, 0, 9), Counts(0, 50, 0, 9)], ["a", "a", "b"], area_km2=60.0
-    )
+    frame = rows([Counts(5, 100, 0, 9), Counts(0, 3, 0, 9), Counts(0, 50, 0, 9)], ["a", "a", "b"], area_km2=60.0)
     frame.loc[2, "area_km2"] = np.nan
     assert summarise(frame)["false_alarms_per_1000_km2"] == pytest.approx(50.0)
 

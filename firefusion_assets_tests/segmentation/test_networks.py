@@ -34,14 +34,12 @@ def test_padding_changes_no_logit_where_none_is_needed() -> None:
     torch.testing.assert_close(network(x), network.network(x))  # type: ignore[operator]
 
 
-@pytest.mark.usefixtures("torchvision_imports")
 def test_smp_architectures_are_those_that_smp_knows() -> None:
     import segmentation_models_pytorch as smp
 
     assert set(SMP_ARCHITECTURES) == set(smp.MODEL_ARCHITECTURES_MAPPING)
 
 
-@pytest.mark.usefixtures("torchvision_imports")
 @pytest.mark.parametrize("name", ["unet", "fpn", "deeplabv3plus"])
 def test_smp_network_takes_a_size_that_32_does_not_divide(name: str) -> None:
     network = build_network(recipe(architecture=f"smp-{name}", bands=("B7", "B6"))).eval()
@@ -58,7 +56,5 @@ def test_a_torchvision_of_another_build_is_named(monkeypatch: pytest.MonkeyPatch
         return real_import(name, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", broken)
-    with pytest.raises(
-        ImportError, match=r"'smp-unet' needs .*nms does not exist.* Install torch and torchvision"
-    ):
+    with pytest.raises(ImportError, match=r"'smp-unet' needs .*nms does not exist.* Install torch and torchvision"):
         build_network(recipe(architecture="smp-unet"))

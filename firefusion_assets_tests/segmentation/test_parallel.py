@@ -66,9 +66,7 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
         train_all(jobs, kill_one)
 
 
-def test_a_single_worker_is_this_process_and_names_the_job_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_worker_is_this_process_and_names_the_job_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
     def failing(job: TrainingJob, work: Path, progress: object) -> None:
@@ -107,9 +105,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         name = tmp_path / f"job{seed}.json"
         name.write_text(square_job(tmp_path, seed=seed, steps=100000).model_dump_json())
         names.append(str(name))
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, *names], stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, *names], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert "step 4/100000" in parent.stdout.readline()
         workers = workers_of(parent.pid)

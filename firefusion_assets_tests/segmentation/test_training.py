@@ -64,9 +64,7 @@ def test_what_a_finished_training_leaves(tmp_path: Path) -> None:
     assert record.best_step == best.idxmax()
     assert record.val_dice_micro == best.max()
     assert any(name.endswith("running_var") for name in load_file(tmp_path / "work" / "network.safetensors"))
-    assert [message.split(",")[0] for message in messages] == [
-        f"fold 0 seed 5: step {n}/12" for n in (4, 8, 12)
-    ]
+    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 5: step {n}/12" for n in (4, 8, 12)]
 
 
 def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
@@ -117,9 +115,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
     with PatchWriter(tmp_path / "overlay", meta) as writer:
         for i in range(added):
             writer.add_patch(f"s{i}", square_patch(900 + i, fire=True, weight=0.5), fold=0)
-    job = square_job(tmp_path, steps=24, validate_every=6).model_copy(
-        update={"overlays": (tmp_path / "overlay",)}
-    )
+    job = square_job(tmp_path, steps=24, validate_every=6).model_copy(update={"overlays": (tmp_path / "overlay",)})
     train_unet(job, tmp_path / "undisturbed")
 
     (tmp_path / "job.json").write_text(job.model_dump_json())
@@ -134,13 +130,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
 
     messages: list[str] = []
     train_unet(job, tmp_path / "killed", messages.append)
-    assert [message.split(",")[0] for message in messages] == [
-        f"fold 0 seed 187: step {n}/24" for n in (18, 24)
-    ]
+    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 187: step {n}/24" for n in (18, 24)]
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
 
 
-@pytest.mark.usefixtures("torchvision_imports")
 def test_dropout_of_a_resumed_training_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = square_job(tmp_path, architecture="smp-fpn", steps=2, validate_every=1, batch_size=4)
     train_unet(job, tmp_path / "undisturbed")
@@ -164,15 +157,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train_unet(square_job(tmp_path), tmp_path / "work", stop)
-    with pytest.raises(
-        ValueError, match=r"checkpoint\.pt belongs to a training with other settings; remove it"
-    ):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to a training with other settings; remove it"):
         train_unet(square_job(tmp_path, learning_rate=0.5), tmp_path / "work")
 
 
-def test_best_is_the_earlier_of_equals_and_missing_is_worst(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_best_is_the_earlier_of_equals_and_missing_is_worst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fire, missed = Counts(6, 2, 2, 0), Counts(0, 2, 8, 0)
     validations = iter([missed, fire, fire, missed])
     monkeypatch.setattr(training_module, "validate", lambda *_: next(validations))
@@ -255,8 +244,6 @@ def test_a_batch_of_ignored_pixels_has_no_loss() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(
-        FloatingPointError, match="fold 0 seed 187: loss not finite at step 4; lower learning_rate"
-    ):
+    with pytest.raises(FloatingPointError, match="fold 0 seed 187: loss not finite at step 4; lower learning_rate"):
         train_unet(square_job(tmp_path, learning_rate=1e30), tmp_path / "work")
     assert not (tmp_path / "work" / "network.json").exists()

@@ -64,8 +64,14 @@ colour: red
     ("config", "expected"),
     [
         ("generator: {engine: natve}", "natve"),
-        ("generator: {engine: native, crap: 32}\nsampling: {images: 2}", "generator.crap: unknown key; did you mean crop?"),
-        ("generator: {engine: native}\nsampling: {imags: 2}", "sampling.imags: unknown key; did you mean images?"),
+        (
+            "generator: {engine: native, crap: 32}\nsampling: {images: 2}",
+            "generator.crap: unknown key; did you mean crop?",
+        ),
+        (
+            "generator: {engine: native}\nsampling: {imags: 2}",
+            "sampling.imags: unknown key; did you mean images?",
+        ),
         ("generator: {engine: native}", "sampling.images: 0, but the engine paints"),
         ("sampling: {images: 3}", "engine `none` paints nothing"),
         ("generator: {engine: native, crop: 128}\nsampling: {images: 2}", "128 px is larger than a patch"),

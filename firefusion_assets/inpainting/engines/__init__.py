@@ -21,9 +21,7 @@ from firefusion_assets.study.augmentation import (
 __all__ = ["NoFireError", "Painter", "compose", "fit", "load"]
 
 
-def fit(
-    generator: Generator, train: PatchPart, work: Path, progress: Callable[[str], None]
-) -> dict[str, float]:
+def fit(generator: Generator, train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[str, float]:
     """Fit an engine on the train part and write its model folder.
 
     Args:
@@ -61,9 +59,7 @@ def load(generator: Generator, folder: Path, sampling: Sampling) -> Painter:
     """
     match generator:
         case NoGenerator():
-            raise ValueError(
-                "engine `none` paints nothing: its plan must be empty, and no painter is loaded for it"
-            )
+            raise ValueError("engine `none` paints nothing: its plan must be empty, and no painter is loaded for it")
         case CopyPasteGenerator():
             from firefusion_assets.inpainting.engines.copy_paste import CopyPastePainter
 

@@ -61,9 +61,7 @@ def compose(
     inside = np.broadcast_to(edits[:, None], backgrounds.shape)
     paint = painted[inside]
     if not np.isfinite(paint).all():
-        raise ValueError(
-            "an engine painted values that aren't numbers; its model is damaged or its training diverged"
-        )
+        raise ValueError("an engine painted values that aren't numbers; its model is damaged or its training diverged")
     composed = backgrounds.copy()
     composed[inside] = np.clip(np.rint(paint), 1, dn_max).astype(np.uint16)
     return composed

@@ -20,7 +20,8 @@ from scipy.ndimage import label as connected_components
 
 from firefusion_assets import seeding
 from firefusion_assets.inpainting.engines.blending import feather
-from firefusion_assets.inpainting.engines.contract import compose, fire_patches
+from firefusion_assets.inpainting.engines.contract import NoFireError, compose, fire_patches
+from firefusion_assets.orientation import ORIENTATIONS, turned
 from firefusion_assets.patchstore import Patch, PatchPart
 
 _RING: Final = 6
@@ -31,7 +32,6 @@ _CANDIDATES: Final = 64
 """Donors of about the right size whose shape is compared with the label's."""
 _NEAR_TIE: Final = 0.05
 """Placements whose intersection over union is this close to the best are drawn from."""
-_ORIENTATIONS: Final = 8
 """Four rotations, each as it is and mirrored."""
 
 Mask = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ def fit(train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[s
     """Write the donors of each fire patch of the train part to a file of its own; return how many there are.
 
     Raises:
-        NoFireError: if there is no fire.
+        NoFireError: if there is no fire, or none with ground around it.
     """
     patch_ids = fire_patches(train)
     n_donors = 0
@@ -68,6 +68,8 @@ def fit(train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[s
         }
         save_file(arrays, work / f"donors-{number:06d}.safetensors", metadata={"patch_id": patch_id})
         n_donors += len(arrays) // len(Donor._fields)
+    if n_donors == 0:
+        raise NoFireError("every fire of the train part fills its patch; no ground is left to compare with")
     progress(f"{n_donors} donors from {len(patch_ids)} patches")
     library = {"engine": "copy-paste", "n": n_donors, "files": len(patch_ids), "dn_max": train.meta.dn_max}
     (work / "library.json").write_text(json.dumps(library) + "\n")
@@ -139,10 +141,7 @@ class CopyPastePainter:
         shuffled = rng.permutation(len(self._sizes))
         candidates = shuffled[np.argsort(-likeness[shuffled], kind="stable")][:_CANDIDATES]
         overlap = np.array(
-            [
-                [_overlap(turned(self._shapes[i], turn), shape) for turn in range(_ORIENTATIONS)]
-                for i in candidates
-            ]
+            [[_overlap(turned(self._shapes[i], turn), shape) for turn in range(ORIENTATIONS)] for i in candidates]
         )
         best = np.argwhere(overlap >= overlap.max() - _NEAR_TIE)
         candidate, turn = best[rng.integers(len(best))]
@@ -171,12 +170,6 @@ class CopyPastePainter:
         canvas[:, *ours] = np.where(saturated, self._dn_max, canvas[:, *ours] + excess)
 
 
-def turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
-    """Return an array (..., h, w) in one of the eight orientations."""
-    rotated = np.rot90(array, turn % 4, axes=(-2, -1))
-    return rotated[..., ::-1] if turn >= 4 else rotated
-
-
 def _box(mask: Mask) -> Box:
     """Return the bounding box of a mask that isn't empty."""
     box: Box = find_objects(mask.astype(np.uint8))[0]
@@ -200,9 +193,7 @@ def _overlap(a: Mask, b: Mask) -> float:
 def _aligned(mask: Mask, donor: Mask) -> tuple[Box, Box]:
     """Return what meets of a patch and a donor when the boxes of their fires are centred on each other."""
     ours, theirs = [], []
-    for length, donor_length, box, donor_box in zip(
-        mask.shape, donor.shape, _box(mask), _box(donor), strict=True
-    ):
+    for length, donor_length, box, donor_box in zip(mask.shape, donor.shape, _box(mask), _box(donor), strict=True):
         extent, donor_extent = box.stop - box.start, donor_box.stop - donor_box.start
         origin = box.start + (extent - donor_extent) // 2 - donor_box.start
         start, stop = max(origin, 0), min(origin + donor_length, length)

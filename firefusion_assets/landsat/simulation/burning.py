@@ -75,9 +75,7 @@ def _burn(scene: Scene, fire: Fire, window: Window, state: Burning, place: tuple
             coordinate += 0.28 * fire.breadth * np.clip(warp, -2.5, 2.5)
     q = np.sqrt((along / fire.length) ** 2 + (across / fire.breadth) ** 2)
     depth = (1 - q) * fire.breadth
-    depth = np.where(
-        water_depth(scene, window) < -0.1, depth, -1.0
-    )  # px inside the edge; water does not burn
+    depth = np.where(water_depth(scene, window) < -0.1, depth, -1.0)  # px inside the edge; water does not burn
     if fire.length > 1:
         left_over = 0.3 * ndtr(fractal(fire.layer("left over"), window, 16, hurst=0.4))
         char = fire.scar * (1 - left_over) * ramp(depth, -0.5, 1.0)
@@ -85,9 +83,7 @@ def _burn(scene: Scene, fire: Fire, window: Window, state: Burning, place: tuple
     if not fire.active:
         return
 
-    heat = (
-        fractal(fire.layer("heat"), window, 8, hurst=0.4) * 0.8 + white(fire.layer("flicker"), window) * 0.6
-    )
+    heat = fractal(fire.layer("heat"), window, 8, hurst=0.4) * 0.8 + white(fire.layer("flicker"), window) * 0.6
     excess = _EXCESS[0] * np.exp(_EXCESS[1] * heat)
     # The head of the fire burns on; the gaps are at the back and where the field is low.
     liveliness = fractal(fire.layer("liveliness"), window, max(fire.length / 2, 6.0), smallest=4)

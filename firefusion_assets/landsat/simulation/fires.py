@@ -74,9 +74,7 @@ class Fire:
 def fires_near(scene: Scene, window: Window) -> Iterator[Fire]:
     """Yield the fires of all tiles from which fire or smoke may reach a window, in a fixed order."""
     size = scene.tile_size
-    for tile_column in range(
-        window.column // size - _REACH, (window.column + window.width) // size + _REACH + 1
-    ):
+    for tile_column in range(window.column // size - _REACH, (window.column + window.width) // size + _REACH + 1):
         for tile_row in range(window.row // size - _REACH, (window.row + window.height) // size + _REACH + 1):
             number = tile_column * scene.tile_rows + tile_row + 1
             if 0 <= tile_row < scene.tile_rows and 1 <= number <= scene.patches:

@@ -38,9 +38,7 @@ class Window(NamedTuple):
 
     def padded(self, margin: int) -> "Window":
         """Return the window with a margin on all sides."""
-        return Window(
-            self.row - margin, self.column - margin, self.height + 2 * margin, self.width + 2 * margin
-        )
+        return Window(self.row - margin, self.column - margin, self.height + 2 * margin, self.width + 2 * margin)
 
     def shifted(self, rows: int, columns: int) -> "Window":
         """Return the window moved down and right."""
@@ -96,9 +94,7 @@ def smooth(seed: int, window: Window, cell: float) -> Field:
     offsets = uniform(seed, np.array([-1.0, -2.0]))
     rows, row_weights = _spline(window.rows[:, 0] / cell + offsets[0])
     columns, column_weights = _spline(window.columns[0] / cell + offsets[1])
-    nodes = _normal(
-        seed, np.arange(rows[0], rows[-1] + 4.0)[:, None], np.arange(columns[0], columns[-1] + 4.0)[None]
-    )
+    nodes = _normal(seed, np.arange(rows[0], rows[-1] + 4.0)[:, None], np.arange(columns[0], columns[-1] + 4.0)[None])
     row_index, column_index = (rows - rows[0]).astype(int), (columns - columns[0]).astype(int)
     bands = sum(row_weights[k][:, None] * nodes[row_index + k] for k in range(4))
     field: Field = sum(column_weights[k] * bands[:, column_index + k] for k in range(4))

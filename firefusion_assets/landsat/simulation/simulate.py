@@ -60,9 +60,7 @@ def _name(scene: Scene, number: int, label: str | None = None) -> PatchName:
     )
 
 
-def _write(
-    path: Path, pixels: npt.NDArray[np.generic], bands: tuple[str, ...], crs: str, transform: Affine
-) -> None:
+def _write(path: Path, pixels: npt.NDArray[np.generic], bands: tuple[str, ...], crs: str, transform: Affine) -> None:
     """Write (C, H, W) as a GeoTIFF with band descriptions."""
     count, height, width = pixels.shape
     path.unlink(missing_ok=True)  # GDAL looks into a file before it replaces it, and stops at a torn one

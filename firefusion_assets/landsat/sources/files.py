@@ -58,9 +58,12 @@ class RasterFile:
             with rasterio.open(self.container / self.member) as dataset:
                 yield dataset
         else:
-            with zipfile.ZipFile(self.container) as archive, rasterio.MemoryFile(archive.read(self.member)) as memory:
-                with memory.open() as dataset:
-                    yield dataset
+            with (
+                zipfile.ZipFile(self.container) as archive,
+                rasterio.MemoryFile(archive.read(self.member)) as memory,
+                memory.open() as dataset,
+            ):
+                yield dataset
 
 
 def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
@@ -76,7 +79,12 @@ def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
     if container.is_dir():
         paths = sorted(path for path in container.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
         files = [
-            RasterFile(container, path.relative_to(container).as_posix(), (stat := path.stat()).st_size, stat.st_mtime_ns)
+            RasterFile(
+                container,
+                path.relative_to(container).as_posix(),
+                (stat := path.stat()).st_size,
+                stat.st_mtime_ns,
+            )
             for path in paths
         ]
     elif container.is_file() and zipfile.is_zipfile(container):
@@ -90,7 +98,9 @@ def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
                 else:
                     files.append(RasterFile(container, info.filename, info.file_size, info.CRC))
     else:
-        raise FileNotFoundError(f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml")
+        raise FileNotFoundError(
+            f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
+        )
     if not files and not problems:
         raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or mend its path in study.yaml")
     return files, problems

@@ -33,7 +33,9 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
     else:
         pairs, pair_problems = _pairs_by_pattern(str(dataset.pairs.image), str(dataset.pairs.mask), images, masks)
         problems += pair_problems
-    problems += [f"mask {mask!r} of image {image!r} is missing" for image, mask in pairs.items() if mask and mask not in masks]
+    problems += [
+        f"mask {mask!r} of image {image!r} is missing" for image, mask in pairs.items() if mask and mask not in masks
+    ]
     problems += [
         f"{file}: is a mask without its image; add the image or remove the mask"
         for name, file in masks.items()
@@ -56,9 +58,7 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         for image, mask in sorted(pairs.items())
         if image in images and image in groups and (not mask or mask in masks)
     ]
-    return SourceListing(
-        inputs, dataset.file_bands or dataset.bands, problems, listing([*image_files, *mask_files])
-    )
+    return SourceListing(inputs, dataset.file_bands or dataset.bands, problems, listing([*image_files, *mask_files]))
 
 
 def _by_file_name(files: list[RasterFile]) -> tuple[dict[str, RasterFile], list[str]]:
@@ -90,9 +90,7 @@ def _groups(
     return {row["image"]: row["group"] for row in rows}, []
 
 
-def _match(
-    group: str, pattern: str, files: dict[str, RasterFile], key: str
-) -> tuple[dict[str, str], list[str]]:
+def _match(group: str, pattern: str, files: dict[str, RasterFile], key: str) -> tuple[dict[str, str], list[str]]:
     compiled = re.compile(pattern)
     if group not in compiled.groupindex:
         raise ValueError(f"dataset.{key}: {pattern!r} holds no named group (?P<{group}>...)")

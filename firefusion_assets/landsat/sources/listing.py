@@ -39,13 +39,13 @@ def raw_listing(study: Study, study_folder: Path) -> str:
 def _list_files(dataset: ActiveFireDataset | FolderDataset, study_folder: Path) -> SourceListing:
     if isinstance(dataset, FolderDataset):
         return list_folder(dataset, study_folder)
-    return list_activefire(
-        below(study_folder, dataset.images), below(study_folder, dataset.masks), dataset.mask_label
-    )
+    return list_activefire(below(study_folder, dataset.images), below(study_folder, dataset.masks), dataset.mask_label)
 
 
 def _simulated_scenes(dataset: SimulatedDataset, store: ArtifactStore, progress: Callable[[str], None]) -> Path:
-    settings = dataset.model_dump(mode="json", include={"scenes", "patches_per_scene", "patch_size", "fire_share", "seed"})
+    settings = dataset.model_dump(
+        mode="json", include={"scenes", "patches_per_scene", "patch_size", "fire_share", "seed"}
+    )
 
     def make(work: Path) -> Mapping[str, Any]:
         from firefusion_assets.landsat.simulation.simulate import simulate

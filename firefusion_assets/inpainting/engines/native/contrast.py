@@ -78,8 +78,6 @@ def fill_in(crops: Crops) -> Array:
         gaussian_filter(array, (0, 0, _BLUR, _BLUR), mode="constant", truncate=6)
         for array in (crops.bands * known, known)
     )
-    far_bands, far_known = (
-        _FAR * array.mean(axis=(2, 3), keepdims=True) for array in (crops.bands * known, known)
-    )
+    far_bands, far_known = (_FAR * array.mean(axis=(2, 3), keepdims=True) for array in (crops.bands * known, known))
     smooth = (near_bands + far_bands) / np.maximum(near_known + far_known, 1e-9)
     return np.where(known == 1, crops.bands, smooth).astype(np.float32)

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation
 
 from firefusion_assets import seeding
 from firefusion_assets.inpainting.engines.contract import fire_patches
 from firefusion_assets.inpainting.engines.native.scaling import Scaling
+from firefusion_assets.inpainting.masks import dilated
+from firefusion_assets.orientation import ORIENTATIONS, turned
 from firefusion_assets.patchstore import PatchPart
 
 _PLAIN_SHARE: Final = 0.25
@@ -21,7 +22,6 @@ _PARTIAL_SHARE: Final = 0.25
 """Share of fire crops of which only one side is edited, as in overlapping windows."""
 _BRIGHTNESS: Final = 0.1
 """Standard deviation of a crop's gain (around 1) and offset (around 0), in scaled units."""
-_EIGHT: Final = np.ones((3, 3), bool)
 
 
 class Crops(NamedTuple):
@@ -64,9 +64,7 @@ class CropStream:
 
     def batch(self, step: int, n: int) -> Crops:
         """Return the ``n`` crops of a step."""
-        return Crops(
-            *(np.stack(arrays) for arrays in zip(*(self._crop(step * n + i) for i in range(n)), strict=True))
-        )
+        return Crops(*(np.stack(arrays) for arrays in zip(*(self._crop(step * n + i) for i in range(n)), strict=True)))
 
     def _crop(self, position: int) -> Crops:
         """Return one crop, without the leading axis."""
@@ -78,30 +76,24 @@ class CropStream:
         if rng.random() < _PLAIN_SHARE:
             patch_id = self._train.ids[rng.integers(len(self._train))]
             window = self._anywhere(rng)
-            known_fire = binary_dilation(
-                self._train.read(patch_id).label[window], _EIGHT, iterations=dilation
-            )
-            edit = _moved(binary_dilation(mask, _EIGHT, iterations=dilation), rng) & ~known_fire
+            known_fire = dilated(self._train.read(patch_id).label[window], dilation)
+            edit = _moved(dilated(mask, dilation), rng) & ~known_fire
         else:
-            edit = binary_dilation(mask, _EIGHT, iterations=dilation)
+            edit = dilated(mask, dilation)
             if rng.random() < _PARTIAL_SHARE:
                 edit &= _half_plane(edit, rng)
         patch = self._train.read(patch_id)
         bands = self._brightened(patch.bands[:, *window], rng)
         valid = ~patch.ignore[window] & (patch.bands[:, *window] > 0).all(axis=0)
         planes = np.stack([patch.label[window] & edit, edit, valid]).astype(np.float32)
-        turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        stack = np.rot90(np.concatenate([bands * valid, planes]), turn, axes=(1, 2))
-        stack = np.ascontiguousarray(stack[:, :, ::-1] if mirror else stack)
+        stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
         return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
 
     def _window_on_fire(self, patch_id: str, rng: np.random.Generator) -> tuple[slice, slice]:
         """Return a window with a random fire pixel in it, not at its edge if the patch allows."""
         patch = self._train.read(patch_id)
         pixel = rng.choice(np.argwhere(patch.label & ~patch.ignore))
-        start = np.clip(
-            pixel - rng.integers(4, self._size - 4, 2), 0, self._train.meta.patch_size - self._size
-        )
+        start = np.clip(pixel - rng.integers(4, self._size - 4, 2), 0, self._train.meta.patch_size - self._size)
         return self._slices(start)
 
     def _anywhere(self, rng: np.random.Generator) -> tuple[slice, slice]:

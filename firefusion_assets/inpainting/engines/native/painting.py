@@ -1,7 +1,7 @@
 """Painting whole patches with engine `native`: window after window, each seeing what was painted before.
 
-The batch's patches go on together: round r paints the r-th window of each. Beside label pixels the paint fades into
-the ground that is there, so that the edit mask has no visible edge.
+The batch's patches go on together: round r paints the r-th window of each. At last the paint beside label
+pixels is faded into the ground that is there, so that the edit mask has no visible edge.
 """
 
 from pathlib import Path
@@ -36,8 +36,7 @@ class NativePainter:
         seeds: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint16]:
         """Paint a fire into each patch; see `engines.contract.Painter`."""
-        size = self._pipeline.crop
-        opacity = np.stack([feather(label, edit)[None] for label, edit in zip(labels, edits, strict=True)])
+        size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
         painted = backgrounds.copy()
         remaining = edits.copy()
         paint_round = 0
@@ -48,14 +47,13 @@ class NativePainter:
             edit = np.stack([remaining[i, *window] for i, window in zip(unfinished, windows, strict=True)])
             noise = np.stack([_noise(int(seeds[i]), paint_round, known.shape[1:]) for i in unfinished])
             sampled = self._pipeline(known, label, edit, noise, self._steps)
-            paint = np.stack([opacity[i, :, *window] for i, window in zip(unfinished, windows, strict=True)])
-            blended = known + (sampled - known) * paint
-            composed = compose(blended, known, edit, self._pipeline.scaling.dn_max)
-            for i, window, crop in zip(unfinished, windows, composed, strict=True):
+            for i, window, crop in zip(unfinished, windows, compose(sampled, known, edit, dn_max), strict=True):
                 painted[i, :, *window] = crop
                 remaining[i, *window] = False
             paint_round += 1
-        return painted
+        opacity = np.stack([feather(label, edit) for label, edit in zip(labels, edits, strict=True)])[:, None]
+        ground = backgrounds.astype(np.float32)
+        return compose(ground + (painted - ground) * opacity, backgrounds, edits, dn_max)
 
 
 def _noise(seed: int, paint_round: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

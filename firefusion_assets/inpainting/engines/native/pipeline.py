@@ -9,12 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from firefusion_assets.inpainting.engines.native.building_blocks import (
-    DDIMScheduler,
-    DiffusionPipeline,
-    UNet2DModel,
-)
 from firefusion_assets.inpainting.engines.native.contrast import Contrast, fill_in
 from firefusion_assets.inpainting.engines.native.crops import Crops
 from firefusion_assets.inpainting.engines.native.scaling import Scaling
@@ -162,9 +160,7 @@ def load_pipeline(folder: Path) -> NativeInpaintPipeline:
     return pipeline.to(device())
 
 
-def network_input(
-    noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor, edit: torch.Tensor
-) -> torch.Tensor:
+def network_input(noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor, edit: torch.Tensor) -> torch.Tensor:
     """Stack what the network sees, float32 (N, 2 C + 2, S, S).
 
     Args:

@@ -28,16 +28,12 @@ class Scaling(NamedTuple):
 
     def from_dn(self, dn: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
         """Scale DN (..., C, H, W)."""
-        scaled = np.arcsinh((dn.astype(np.float32) - _column(self.median)) / _column(self.iqr)) / np.float32(
-            _WIDTH
-        )
+        scaled = np.arcsinh((dn.astype(np.float32) - _column(self.median)) / _column(self.iqr)) / np.float32(_WIDTH)
         return np.asarray(scaled, np.float32)
 
     def to_dn(self, scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return DN (..., C, H, W) between 0 and `dn_max`, not rounded."""
-        lowest, highest = (
-            self.from_dn(np.full((len(self.median), 1, 1), dn, np.uint16)) for dn in (0, self.dn_max)
-        )
+        lowest, highest = (self.from_dn(np.full((len(self.median), 1, 1), dn, np.uint16)) for dn in (0, self.dn_max))
         clipped = np.clip(scaled, lowest, highest)
         dn = np.sinh(clipped * np.float32(_WIDTH)) * _column(self.iqr) + _column(self.median)
         return np.asarray(dn, np.float32)

@@ -6,15 +6,16 @@ What a crop holds is drawn in `crops`; how the network is sampled stands in `pip
 import copy
 import csv
 import math
-import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 
 from firefusion_assets import seeding
+from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.inpainting.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.inpainting.engines.native.crops import Crops, CropStream
 from firefusion_assets.inpainting.engines.native.pipeline import (
@@ -38,9 +39,7 @@ _LABEL_WEIGHT: Final = 4.0
 _CHECKPOINT: Final = "checkpoint.pt"
 
 
-def fit(
-    generator: NativeGenerator, train: PatchPart, work: Path, progress: Callable[[str], None]
-) -> dict[str, float]:
+def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[str, float]:
     """Train the diffusion model and save its pipeline and `history.csv` to the folder ``work``.
 
     Raises:
@@ -77,7 +76,8 @@ def fit(
         losses.append(loss.item())
         if (step + 1) % generator.checkpoint_every == 0:
             state = {"unet": unet.state_dict(), "averaged": averaged.state_dict(), "losses": losses}
-            save_checkpoint(state | {"optimizer": optimizer.state_dict()}, checkpoint)
+            state |= {"optimizer": optimizer.state_dict()}
+            write_atomically(checkpoint, partial(torch.save, state))
             recent = losses[-generator.checkpoint_every :]
             progress(f"step {step + 1} of {generator.steps}, loss {sum(recent) / len(recent):.4f}")
 
@@ -85,8 +85,8 @@ def fit(
     pipeline.save_pretrained(work)
     with (work / "history.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("step", "loss"), *enumerate(losses, start=1)])
-    for left in (checkpoint, checkpoint.with_suffix(".partial")):
-        left.unlink(missing_ok=True)
+    for left in work.glob(f"{_CHECKPOINT}*"):
+        left.unlink()
     last = losses[-_WARM_UP:]
     return {
         "n_fire_patches": len(stream.fire_ids),
@@ -131,13 +131,3 @@ def update_average(averaged: torch.nn.Module, current: torch.nn.Module, step: in
     decay = min(_EMA_DECAY, (1 + step) / (10 + step))
     for average, parameter in zip(averaged.parameters(), current.parameters(), strict=True):
         average.lerp_(parameter, 1 - decay)
-
-
-def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint so that a kill at any moment leaves this one or the one before."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -1,0 +1,153 @@
+"""What a user does in a shell: materialize, dg launch, mistakes, two runs at once, kill -9 and again."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from firefusion_assets.artifacts.lineage import Lineage
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets_tests.conftest import REPOSITORY, cli_command, cli_environment, run_cli, write_study
+
+pytestmark = pytest.mark.slow
+
+MATERIALIZE = ("dagster", "asset", "materialize", "-m", "firefusion_assets.definitions")
+
+
+def test_dg_launch_runs_the_lineage_for_one_key(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study")
+    done = run_cli("dg", "launch", "--assets", "*", "--partition", "copy-paste", study=study, home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = run_cli("python", "-m", "firefusion_assets.report", study=study, home=tmp_path / "home")
+    assert "copy-paste" in table.stdout and "report.html" in table.stdout
+
+
+def test_mistakes_have_one_clear_outcome(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study")
+    home = tmp_path / "home"
+    unknown = run_cli(*MATERIALIZE, "--select", "*", "--partition", "nobody", study=study, home=home)
+    assert unknown.returncode != 0 and "nobody" in unknown.stdout + unknown.stderr
+    nowhere = run_cli(*MATERIALIZE, "--select", "*", study=tmp_path / "nowhere", home=home)
+    assert nowhere.returncode != 0 and "no such study folder; set FIREFUSION_STUDY" in nowhere.stderr
+    empty = write_study(
+        tmp_path / "empty",
+        "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}",
+    )
+    (empty / "i").mkdir()
+    failed = run_cli(*MATERIALIZE, "--select", "landsat_patches", study=empty, home=home)
+    assert failed.returncode != 0 and "holds no .tif" in failed.stdout + failed.stderr
+    no_report = run_cli("python", "-m", "firefusion_assets.report", study=study, home=home)
+    assert no_report.returncode != 0 and "has no report yet" in no_report.stderr
+
+
+def test_two_runs_that_start_the_same_assets_at_once_both_succeed(tmp_path: Path) -> None:
+    study, home = write_study(tmp_path / "study"), tmp_path / "home"
+    environment = cli_environment(study, home)
+    run_cli("dagster", "instance", "info", study=study, home=home)  # SQLite is set up once, not by two at a time
+    command = cli_command(*MATERIALIZE, "--select", "landsat_patches,scene_split")
+    runs = [
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=REPOSITORY,
+        )
+        for _ in range(2)
+    ]
+    outputs = [run.communicate(timeout=200)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert sum("simulating 6 scenes" in output for output in outputs) == 1
+    assert len(list((study / "artifacts" / "landsat_patches").glob("*/manifest.json"))) == 1
+
+
+SLOWER = {
+    "baseline": "generator: {engine: none}",
+    "native": """
+generator: {engine: native, crop: 16, steps: 120, batch_size: 2, channels: [8, 16], checkpoint_every: 10}
+sampling: {images: 24, max_tries: 48, batch_size: 2, steps: 30}
+screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
+""",
+}
+SLOWER_STUDY = """
+name: tiny
+dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
+training: {bands: [B7, B6, B2], filters: 4, steps: 200, batch_size: 4, validate_every: 10, seeds: [1, 2]}
+report: {pictures: 4}
+"""
+
+
+def equal_content(folder: Path) -> dict[str, str]:
+    """Hash what equal artifacts have in common: tables, weights, arrays; not costs, locks and pictures."""
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".parquet":
+            content = pd.read_parquet(path).to_json().encode()
+        elif path.suffix in (".safetensors", ".npy", ".csv"):
+            content = path.read_bytes()
+        else:
+            continue
+        hashes[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return hashes
+
+
+def killed_when(condition: Callable[[], bool], command: list[str], environment: dict[str, str]) -> None:
+    run = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert run.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def test_kill_9_in_each_long_step_and_the_same_command_again(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "killed" / "study", SLOWER_STUDY, SLOWER)
+    undisturbed = write_study(tmp_path / "whole" / "study", SLOWER_STUDY, SLOWER)
+    command = cli_command(*MATERIALIZE, "--select", "*", "--partition", "native")
+    environment = cli_environment(study, tmp_path / "home")
+    artifacts = study / "artifacts"
+
+    def found(pattern: str) -> Callable[[], bool]:
+        return lambda: any(artifacts.glob(pattern))
+
+    killed_when(found("finetuned_model/.work/*/fold-0/checkpoint.pt"), command, environment)
+    assert not list(artifacts.glob("finetuned_model/*/manifest.json"))
+    killed_when(found("painted_chunks/*/manifest.json"), command, environment)
+    assert not list(artifacts.glob("synthetic_images/*/manifest.json"))
+    painted = {path: path.stat().st_mtime_ns for path in artifacts.glob("painted_chunks/*/manifest.json")}
+    killed_when(found("trained_unet/.work/*/fold-0/seed-*/checkpoint.pt"), command, environment)
+    assert not list(artifacts.glob("trained_unet/*/manifest.json"))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in painted.items())
+
+    last = run_cli(*MATERIALIZE, "--select", "*", "--partition", "native", study=study, home=tmp_path / "home")
+    assert last.returncode == 0, last.stderr[-3000:]
+    whole = run_cli(
+        *MATERIALIZE,
+        "--select",
+        "*",
+        "--partition",
+        "native",
+        study=undisturbed,
+        home=tmp_path / "whole-home",
+    )
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    for asset in ("finetuned_model", "synthetic_images", "screened_images", "trained_unet", "dice_metrics"):
+        one, other = (
+            Lineage(folder, ArtifactStore(folder / "artifacts")).find(asset, "native")
+            for folder in (study, undisturbed)
+        )
+        assert one.fingerprint == other.fingerprint
+        assert equal_content(one.path) == equal_content(other.path), asset
+        assert equal_content(one.path)

@@ -1,0 +1,144 @@
+"""The plan: masks lie where they may, rows don't depend on how many there are, pairing is what its name says."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import label as components_of
+
+from firefusion_assets.inpainting.masks import dilated, place, shape_of, trimmed
+from firefusion_assets.inpainting.plan import Plan, PlanError, write_plan
+from firefusion_assets.orientation import turned
+from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets_tests.inpainting.conftest import make_part
+
+KINDS = st.sampled_from(["annotated", "transplanted", "box"])
+
+
+def plan_of(part: PatchPart, folder: Path, kind: str = "transplanted", fold: int = 0, **sampling: object) -> Plan:
+    settings_ = Sampling.model_validate({"images": 4, "max_tries": 12} | sampling)
+    write_plan(part, Masks.model_validate({"kind": kind, "dilation": 2}), settings_, fold, folder)
+    return Plan.read(folder, part.meta.patch_size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(kind=KINDS, seed=st.integers(0, 2**31), tries=st.integers(0, 20))
+def test_masks_lie_on_ground_within_their_edit_and_crop(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int, tries: int
+) -> None:
+    part = make_part(tmp_path_factory.mktemp("part"))
+    plan = plan_of(part, tmp_path_factory.mktemp("plan"), kind, images=0, max_tries=max(1, tries), seed=seed)
+    for row, label, edit in zip(plan.rows.itertuples(), plan.labels, plan.edits, strict=True):
+        background = part.read(row.background)
+        assert label.any() and label.sum() == row.label_pixels
+        assert not (label & ~edit).any()
+        assert not (edit & background.ignore).any()
+        if kind == "annotated":
+            np.testing.assert_array_equal(label, background.label)
+            assert row.background == row.mask
+        else:
+            assert row.background.startswith("free") and not (label & background.label).any()
+        slow = np.zeros_like(label)
+        for y, x in np.argwhere(label):
+            yy, xx = np.ogrid[: len(label), : len(label)]
+            slow |= (yy - y) ** 2 + (xx - x) ** 2 <= 4
+        np.testing.assert_array_equal(edit, slow & ~background.ignore)
+        crop = np.zeros_like(edit)
+        crop[row.crop_y : row.crop_y + row.crop_height, row.crop_x : row.crop_x + row.crop_width] = True
+        assert not (edit & ~crop).any()
+
+
+@pytest.mark.parametrize("pairing", ["pairs", "complete"])
+@pytest.mark.parametrize("kind", ["transplanted", "box"])
+def test_a_smaller_plan_is_a_prefix_of_a_larger_one(part: PatchPart, tmp_path: Path, kind: str, pairing: str) -> None:
+    few = plan_of(part, tmp_path / "few", kind, max_tries=7, pairing=pairing)
+    many = plan_of(part, tmp_path / "many", kind, max_tries=30, pairing=pairing)
+    n = len(few.rows)
+    pd.testing.assert_frame_equal(few.rows, many.rows[:n])
+    np.testing.assert_array_equal(few.labels, many.labels[:n])
+    np.testing.assert_array_equal(few.edits, many.edits[:n])
+
+
+def test_same_seed_same_plan_other_seed_or_fold_other_plan(part: PatchPart, tmp_path: Path) -> None:
+    first, again = (plan_of(part, tmp_path / name) for name in ("a", "b"))
+    assert (tmp_path / "a" / "labels.npy").read_bytes() == (tmp_path / "b" / "labels.npy").read_bytes()
+    pd.testing.assert_frame_equal(first.rows, again.rows)
+    assert not first.rows.equals(plan_of(part, tmp_path / "c", seed=9).rows)
+    assert not first.rows.equals(plan_of(part, tmp_path / "d", fold=1).rows)
+
+
+def test_complete_pairs_every_background_with_every_mask_once(part: PatchPart, tmp_path: Path) -> None:
+    plan = plan_of(part, tmp_path, max_tries=20, pairing="complete")  # 5 backgrounds, 4 masks
+    pairs = Counter(zip(plan.rows["background"], plan.rows["mask"], strict=True))
+    assert len(pairs) == 20 and set(pairs.values()) == {1}
+
+
+def test_pairs_uses_every_background_and_mask_equally(part: PatchPart, tmp_path: Path) -> None:
+    plan = plan_of(part, tmp_path, max_tries=20, pairing="pairs")
+    assert set(Counter(plan.rows["background"]).values()) == {4}
+    assert set(Counter(plan.rows["mask"]).values()) == {5}
+
+
+def test_a_transplanted_mask_is_the_real_one_turned_and_moved(part: PatchPart, tmp_path: Path) -> None:
+    plan = plan_of(part, tmp_path, max_tries=30)
+    turns = set()
+    for row, label in zip(plan.rows.itertuples(), plan.labels, strict=True):
+        shape, y, x = trimmed(label)
+        np.testing.assert_array_equal(shape, turned(trimmed(part.read(row.mask).label)[0], row.turn))
+        assert (y, x) == (row.y, row.x)
+        turns.add(row.turn)
+    assert len(turns) > 4
+
+
+def test_boxes_are_boxes_of_real_components(part: PatchPart, tmp_path: Path) -> None:
+    plan = plan_of(part, tmp_path, "box", max_tries=30)
+    for row, label in zip(plan.rows.itertuples(), plan.labels, strict=True):
+        shape = trimmed(label)[0]
+        assert shape.all()
+        components, n = components_of(part.read(row.mask).label, np.ones((3, 3)))
+        sizes = {trimmed(components == i)[0].shape for i in range(1, n + 1)}
+        assert shape.shape in sizes or shape.shape[::-1] in sizes
+
+
+def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:
+    facts = write_plan(part, Masks(), Sampling(), 0, tmp_path)
+    plan = Plan.read(tmp_path, 32)
+    assert facts["n_rows"] == len(plan.rows) == 0 and plan.labels.shape == (0, 32, 32)
+
+
+def test_a_part_without_fire_is_refused(tmp_path: Path) -> None:
+    part = make_part(tmp_path / "part", n_fire=0)
+    with pytest.raises(PlanError, match="holds no fire"):
+        plan_of(part, tmp_path / "plan")
+
+
+def test_a_part_without_free_patches_paints_beside_its_own_fires(tmp_path: Path) -> None:
+    part = make_part(tmp_path / "part", n_free=0)
+    plan = plan_of(part, tmp_path / "plan")
+    for row, label in zip(plan.rows.itertuples(), plan.labels, strict=True):
+        assert row.background.startswith("fire") and not (label & part.read(row.background).label).any()
+
+
+def test_no_place_is_said_and_not_forced() -> None:
+    forbidden = np.ones((8, 8), bool)
+    rng = np.random.default_rng(0)
+    assert place(np.ones((3, 3), bool), forbidden, np.zeros((8, 8), bool), 2, rng) is None
+    free = place(np.ones((8, 8), bool), ~forbidden, ~forbidden, 2, rng)
+    assert free is not None and free.label.all()
+
+
+def test_the_eight_turns_differ_and_keep_the_pixels() -> None:
+    mask = np.zeros((3, 4), bool)
+    mask[0, 1] = mask[2, 3] = mask[2, 2] = True
+    turns = {turned(mask, turn).tobytes() + bytes(turned(mask, turn).shape) for turn in range(8)}
+    assert len(turns) == 8 and all(turned(mask, turn).sum() == 3 for turn in range(8))
+
+
+def test_dilation_of_nothing_is_nothing() -> None:
+    assert not dilated(np.zeros((5, 5), bool), 3).any()
+    assert shape_of(np.eye(3, dtype=bool), "transplanted", np.random.default_rng(0)).shape == (3, 3)

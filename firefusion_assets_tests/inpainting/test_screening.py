@@ -1,0 +1,120 @@
+"""Screening: what changed and what is detected decides; labels hold accepted pixels, the rest is ignored."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firefusion_assets.inpainting.masks import dilated
+from firefusion_assets.inpainting.screening import Screen, Verdict, interquartile_range, lacks_sun
+from firefusion_assets.patchstore import Patch, PatchPart
+from firefusion_assets.study.augmentation import Screening
+
+SUN = 50.0
+
+
+def ground(seed: int = 0) -> Patch:
+    rng = np.random.default_rng(seed)
+    bands = rng.integers(9000, 12000, (4, 32, 32)).astype(np.uint16)
+    bands[3] = rng.integers(7000, 8000, (32, 32))  # too dark in B7 for any detector
+    ignore, label = np.zeros((2, 32, 32), bool)
+    label[28:30, 28:30] = True
+    ignore[:, 0] = True
+    return Patch(bands, label, ignore)
+
+
+def masks() -> tuple[np.ndarray, np.ndarray]:
+    label = np.zeros((32, 32), bool)
+    label[10:14, 10:15] = True
+    return label, dilated(label, 3)
+
+
+def burn(patch: Patch, where: np.ndarray) -> np.ndarray:
+    painted = patch.bands.copy()
+    painted[3, where] = 45_000  # B7
+    painted[2, where] = 20_000  # B6
+    return painted
+
+
+def judge(part: PatchPart, painted: np.ndarray, patch: Patch, **settings_: object) -> Verdict:
+    label, edit = masks()
+    return Screen(Screening.model_validate({"detectors": ["murphy"]} | settings_), part)(
+        patch, painted, label, edit, SUN
+    )
+
+
+def test_a_whole_fire_is_accepted_and_becomes_the_label(part: PatchPart) -> None:
+    patch, (label, _) = ground(), masks()
+    verdict = judge(part, burn(patch, label), patch)
+    assert verdict.accepted and verdict.reason == ""
+    assert (verdict.changed_share, verdict.detected_share) == (1, 1)
+    np.testing.assert_array_equal(verdict.label, label | patch.label)
+    np.testing.assert_array_equal(verdict.ignore, patch.ignore)
+
+
+def test_the_unpainted_rest_of_a_mask_is_ignored_and_not_learned_as_fire(part: PatchPart) -> None:
+    patch, (label, _) = ground(), masks()
+    half = label.copy()
+    half[:, 13:] = False
+    verdict = judge(part, burn(patch, half), patch)
+    assert verdict.accepted and verdict.detected_share == pytest.approx(0.6)
+    np.testing.assert_array_equal(verdict.label, half | patch.label)
+    np.testing.assert_array_equal(verdict.ignore, patch.ignore | (label & ~half))
+    as_mask = judge(part, burn(patch, half), patch, label="mask")
+    np.testing.assert_array_equal(as_mask.label, label | patch.label)
+    np.testing.assert_array_equal(as_mask.ignore, patch.ignore)
+
+
+def test_fire_beside_the_mask_is_ignored_too(part: PatchPart) -> None:
+    patch, (label, edit) = ground(), masks()
+    verdict = judge(part, burn(patch, edit), patch)
+    np.testing.assert_array_equal(verdict.label, label | patch.label)
+    assert verdict.ignore[edit & ~label].all()
+
+
+def test_nothing_painted_is_rejected_with_both_reasons(part: PatchPart) -> None:
+    patch = ground()
+    verdict = judge(part, patch.bands.copy(), patch)
+    assert not verdict.accepted
+    assert "0% of the label changed" in verdict.reason and "0% of the label is detected" in verdict.reason
+
+
+def test_paint_that_is_no_fire_is_rejected_by_the_detector_only(part: PatchPart) -> None:
+    patch, (label, _) = ground(), masks()
+    bright = patch.bands.copy()
+    bright[:, label] = 30_000  # a bright roof: changed in all bands, no fire
+    assert "detected" in judge(part, bright, patch).reason
+    by_change = judge(part, bright, patch, detectors=[])
+    assert by_change.accepted and np.isnan(by_change.detected_share)
+    np.testing.assert_array_equal(by_change.label, label | patch.label)
+
+
+def test_a_saturated_pixel_counts_as_detected(part: PatchPart) -> None:
+    patch, (label, _) = ground(), masks()
+    painted = patch.bands.copy()
+    painted[2:, label] = 65_535  # both SWIR bands clip: Murphy's ratio is 1
+    assert judge(part, painted, patch).detected_share == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.floats(0, 1))
+def test_outside_the_edit_mask_the_label_is_the_backgrounds(part: PatchPart, seed: int, share: float) -> None:
+    patch, (label, edit) = ground(seed), masks()
+    rng = np.random.default_rng(seed)
+    for kind in ("mask", "refined"):
+        verdict = judge(part, burn(patch, edit & (rng.random((32, 32)) < share)), patch, label=kind)
+        np.testing.assert_array_equal(verdict.label[~edit], patch.label[~edit])
+        np.testing.assert_array_equal(verdict.ignore[~edit], patch.ignore[~edit])
+        assert not (verdict.label & edit & ~label).any()
+
+
+def test_the_scale_of_a_change_is_the_bands_spread(part: PatchPart) -> None:
+    pixels = np.concatenate([part.read(i).bands[:, ~part.read(i).ignore] for i in part.ids], axis=1)
+    exact = np.subtract(*np.percentile(pixels, [75, 25], axis=1))
+    np.testing.assert_allclose(interquartile_range(part), exact, rtol=0.1)
+
+
+def test_detectors_need_the_sun() -> None:
+    assert lacks_sun(np.array([50, np.nan]), Screening(detectors=("murphy",)))
+    assert not lacks_sun(np.array([50, np.nan]), Screening())
+    assert not lacks_sun(np.array([50.0]), Screening(detectors=("murphy",)))
