@@ -133,8 +133,6 @@ def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) 
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]
-    if config.generator.engine == "copy-paste":
-        total["n_copies"] = 0  # copies are what this engine is for
     if not tried:
         return total
     shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
@@ -172,12 +170,12 @@ def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path, lineage: L
 
 def _example(fold: Fold, synthetic: SyntheticPatches, plan: Plan, judged: Verdicts, number: int) -> PaintedExample:
     row, verdict = plan.rows.iloc[number], judged.rows.loc[number]
-    top, left, height, width = (int(row[f"crop_{name}"]) for name in ("y", "x", "height", "width"))
-    crop = (slice(top, top + height), slice(left, left + width))
+    top, left, side = (int(row[f"crop_{name}"]) for name in ("y", "x", "size"))
+    crop = (slice(top, top + side), slice(left, left + side))
     nearest = None
     if verdict["nearest_patch"]:
         burning = fold.train.read(verdict["nearest_patch"])
-        nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], height, width)
+        nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], side)
     return PaintedExample(
         background=fold.train.read(row["background"]).bands[:, *crop],
         painted=synthetic.read(number)[:, *crop],

@@ -133,8 +133,7 @@ def centred(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any
     return array
 
 
-def cut_around(patch: Patch, y: int, x: int, height: int, width: int) -> npt.NDArray[np.uint16]:
-    """Return a patch's bands around a pixel, moved so as to stay inside: uint16 (C, height, width)."""
-    top = int(np.clip(y - height // 2, 0, patch.label.shape[0] - height))
-    left = int(np.clip(x - width // 2, 0, patch.label.shape[1] - width))
-    return patch.bands[:, top : top + height, left : left + width]
+def cut_around(patch: Patch, y: int, x: int, side: int) -> npt.NDArray[np.uint16]:
+    """Return a patch's bands in a square around a pixel, moved so as to stay inside: uint16 (C, side, side)."""
+    top, left = (int(np.clip(middle - side // 2, 0, patch.label.shape[0] - side)) for middle in (y, x))
+    return patch.bands[:, top : top + side, left : left + side]

@@ -22,7 +22,7 @@ CROP_PADDING: Final = 8
 
 _COLUMNS = {
     "row": int, "background": str, "mask": str, "turn": int, "y": int, "x": int, "label_pixels": int,
-    "crop_y": int, "crop_x": int, "crop_height": int, "crop_width": int, "seed": int,
+    "crop_y": int, "crop_x": int, "crop_size": int, "seed": int,
 }  # fmt: skip
 
 
@@ -154,9 +154,12 @@ def _place_row(
 
 
 def _crop(edit: Mask) -> dict[str, int]:
-    """Return the box around an edit mask with some ground beside it."""
+    """Return a square around an edit mask with some ground beside it, moved so as to stay inside the patch."""
     piece, y, x = trimmed(edit)
-    top, left = max(0, y - CROP_PADDING), max(0, x - CROP_PADDING)
-    bottom = min(edit.shape[0], y + piece.shape[0] + CROP_PADDING)
-    right = min(edit.shape[1], x + piece.shape[1] + CROP_PADDING)
-    return {"crop_y": top, "crop_x": left, "crop_height": bottom - top, "crop_width": right - left}
+    size = edit.shape[0]
+    side = min(size, max(piece.shape) + 2 * CROP_PADDING)
+    top, left = (
+        min(max(0, start + length // 2 - side // 2), size - side)
+        for start, length in zip((y, x), piece.shape, strict=True)
+    )
+    return {"crop_y": top, "crop_x": left, "crop_size": side}

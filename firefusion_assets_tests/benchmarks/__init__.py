@@ -1,0 +1,1 @@
+"""Measurements against plain baselines, run by hand with `make bench`. Nothing here is asserted in a test."""

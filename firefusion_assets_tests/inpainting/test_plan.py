@@ -49,7 +49,7 @@ def test_masks_lie_on_ground_within_their_edit_and_crop(
             slow |= (yy - y) ** 2 + (xx - x) ** 2 <= 4
         np.testing.assert_array_equal(edit, slow & ~background.ignore)
         crop = np.zeros_like(edit)
-        crop[row.crop_y : row.crop_y + row.crop_height, row.crop_x : row.crop_x + row.crop_width] = True
+        crop[row.crop_y : row.crop_y + row.crop_size, row.crop_x : row.crop_x + row.crop_size] = True
         assert not (edit & ~crop).any()
 
 

@@ -1,0 +1,62 @@
+"""The same lineage on real Landsat-8 patches; far too few of them to measure quality."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from firefusion_assets.artifacts.lineage import Lineage
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, LoadDefinitions, materialize, write_study
+
+REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "activefire-mini"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real patches; name their folder in FIREFUSION_REAL_DATA"),
+]
+
+STUDY = f"""
+name: mini
+dataset:
+  source: activefire
+  images: {REAL_DATA}/landsat_patches
+  masks: {REAL_DATA}/masks_patches
+  mask_label: Weak
+  BANDS
+training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}}
+report: {{pictures: 2}}
+"""
+CONFIGS = {key: text.replace("[murphy]", "[]").replace("images: 6", "images: 3") for key, text in TINY_CONFIGS.items()}
+
+
+def test_all_configs_run_on_three_real_bands(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
+    study = write_study(tmp_path / "mini", STUDY.replace("BANDS", "bands: [B2, B6, B7]"), CONFIGS)
+    defs = load_definitions(study)
+    for key in CONFIGS:
+        assert materialize(defs, key).success
+    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    assert lineage.find("landsat_patches", "_").facts["n_patches"] == 11
+    assert lineage.find("landsat_patches", "_").facts["fire_pixels"] == 607 + 3 + 1 + 616 + 4 + 2
+    for key in ("copy-paste", "native"):
+        assert lineage.find("augmented_lmdb", key).facts["n_added"] == 3
+    report = lineage.store.pointed("augmentation_report", "_")
+    assert report is not None
+    table = pd.read_csv(report.path / "comparison.csv").set_index("key")
+    assert table.loc[list(CONFIGS), "status"].tolist() == ["current"] * 3
+    html = (report.path / "report.html").read_text()
+    assert "simulated" not in html.split("</ul>")[0].lower()
+
+
+def test_all_ten_bands_get_as_far_as_their_number_allows(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
+    study = write_study(tmp_path / "full", STUDY.replace("BANDS", "on_bad_input: fail"), CONFIGS)
+    result = materialize(load_definitions(study), "native", raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_key == "scene_split"
+    message = str(failure.step_failure_data.user_failure_data)
+    assert "too few groups: 2, at least 3" in message
+    assert "too few groups with fire pixels: 1" in message
+    facts = Lineage(study, ArtifactStore(study / "artifacts")).find("landsat_patches", "_").facts
+    # Six patches hold three bands only: with all ten wanted they are fill everywhere.
+    assert (facts["n_patches"], facts["n_empty_patches"]) == (5, 6)
