@@ -69,7 +69,7 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
         for fold in folds:
             facts |= fit(config.generator, fold.train, work / f"fold-{fold.number}", progress_of(context))
         if config.generator.engine != "none":
-            model_sheet(config, folds[0].train, work / "fold-0", lineage.study.report.pictures).save(work / "sheet.png")
+            model_sheet(config.generator, folds[0].train, work / "fold-0").save(work / "sheet.png")
         return facts
 
     with user_errors(NoFireError, ValueError), leased_gpu():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from firefusion_assets.artifacts.lineage import STEP_VERSIONS, Lineage, MissingUpstreamError, digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
@@ -92,6 +93,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
         painted=load_examples(screened.path / "examples.npz"),
         predictions=prediction_examples(fold, metrics.path / "predictions.npz"),
+        settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )
 
 

@@ -108,7 +108,7 @@ def _patches(lineage: Lineage, context: dg.AssetExecutionContext) -> tuple[Any, 
         source = list_source(lineage.study, lineage.folder, lineage.store, progress)
         facts = ingest(lineage.study, source, work, progress)
         patches = pd.read_parquet(work / TABLE)
-        patch_sheet(work / BASE_STORE, patches, lineage.study.report.pictures).save(work / "sheet.png")
+        patch_sheet(work / BASE_STORE, patches).save(work / "sheet.png")
         made.append(work)
         return {**facts, "raw_input": raw_input}
 

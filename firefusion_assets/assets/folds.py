@@ -20,7 +20,7 @@ from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
 from firefusion_assets.landsat.split import part_ids
 from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter
 from firefusion_assets.report.examples import save_examples
-from firefusion_assets.report.inputs import PaintedExample
+from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.pictures import painted_sheet
 from firefusion_assets.study import Augmentation, StudyError
 
@@ -126,7 +126,7 @@ def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) 
         screen = Screen(config.screening, fold.train)
         counts.append(screen_fold(synthetic, plan, fold.train, screen, config.sampling.images, work / fold.folder))
     first = folds[0]
-    examples = _examples(first, painted / first.folder, plans / first.folder, work / first.folder, lineage)
+    examples = _examples(first, painted / first.folder, plans / first.folder, work / first.folder)
     save_examples(examples, work / "examples.npz")
     if examples:
         painted_sheet(examples, first.train.meta.bands).save(work / "sheet.png")
@@ -154,7 +154,7 @@ def write_overlay(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path)
     return {"n_added": added, "n_accepted": verdicts.facts["n_images"]}
 
 
-def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path, lineage: Lineage) -> list[PaintedExample]:
+def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path) -> list[PaintedExample]:
     """Return accepted patches, from small fires to large ones, and one or two rejected ones."""
     synthetic = SyntheticPatches(painted)
     size = fold.train.meta.patch_size
@@ -162,9 +162,8 @@ def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path, lineage: L
     accepted = judged.rows[judged.rows["accepted"]].sort_values("label_pixels", kind="stable")
     rejected = judged.rows[~judged.rows["accepted"] & judged.rows["changed_share"].notna()]
     rejected = rejected[rejected["reason"].str.startswith("only")]
-    wanted = lineage.study.report.pictures
-    n_rejected = min(2, len(rejected), wanted // 4)
-    spread = accepted.index[:: max(1, len(accepted) // max(1, wanted - n_rejected))][: wanted - n_rejected]
+    n_rejected = min(2, len(rejected))
+    spread = accepted.index[:: max(1, len(accepted) // (EXAMPLES - n_rejected))][: EXAMPLES - n_rejected]
     return [_example(fold, synthetic, plan, judged, number) for number in [*spread, *rejected.index[:n_rejected]]]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from firefusion_assets.assets.folds import Fold
 from firefusion_assets.landsat.detectors import murphy
 from firefusion_assets.patchstore import Patch
-from firefusion_assets.report.inputs import PredictionExample
+from firefusion_assets.report.inputs import EXAMPLES, PredictionExample
 from firefusion_assets.report.pictures import prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
@@ -21,7 +21,7 @@ from firefusion_assets.study import Study
 def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path) -> Mapping[str, Any]:
     """Score a config's networks on the test parts; writes tables, predictions and a picture; returns facts."""
     rows, summary = [], []
-    shown = shown_patches(folds[0], study.report.pictures)
+    shown = shown_patches(folds[0])
     predicted: dict[str, npt.NDArray[np.bool_]] = {}
     for fold in folds:
         for number, seed in enumerate(study.training.seeds):
@@ -42,12 +42,12 @@ def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path
     return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
 
 
-def shown_patches(fold: Fold, n: int) -> list[str]:
+def shown_patches(fold: Fold) -> list[str]:
     """Return test patches to show: fires from the largest to the smallest, and one or two without."""
     test = fold.table.loc[fold.test.ids].sort_values("fire_pixels", ascending=False, kind="stable")
     fires, free = test.index[test["fire_pixels"] > 0], test.index[test["fire_pixels"] == 0]
-    n_free = min(len(free), n // 4)
-    spread = np.unique(np.linspace(0, len(fires) - 1, num=min(len(fires), n - n_free)).astype(int))
+    n_free = min(len(free), EXAMPLES // 4)
+    spread = np.unique(np.linspace(0, len(fires) - 1, num=min(len(fires), EXAMPLES - n_free)).astype(int))
     return [*fires[spread], *free[:n_free]]
 
 

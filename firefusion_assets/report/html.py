@@ -128,8 +128,7 @@ class _ConfigSection:
 
     @classmethod
     def of(cls, config: ConfigResult, inputs: ReportInputs) -> "_ConfigSection":
-        painted = config.painted[: inputs.study.report.pictures]
-        predictions = config.predictions[: inputs.study.report.pictures]
+        painted, predictions = config.painted, config.predictions
         return cls(
             result=config,
             painted=_embed(painted_sheet(painted, inputs.bands)) if painted else None,

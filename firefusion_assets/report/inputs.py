@@ -15,6 +15,9 @@ from firefusion_assets.study.models import Study
 
 Fact = float | int | str | None
 
+EXAMPLES = 8
+"""Rows of a contact sheet, and examples that are kept for one."""
+
 METRICS = (
     "dice_micro", "iou", "precision", "recall", "pixel_accuracy", "false_alarms_per_1000_km2",
     "dice_scene_mean", "dice_patch_mean", "dice_batch_mean",
@@ -88,6 +91,7 @@ class ConfigResult:
         cost: asset name to seconds.
         painted: examples, best first to show.
         predictions: examples, best first to show.
+        settings: the resolved config as YAML; empty where it can't be used.
     """
 
     key: str
@@ -101,6 +105,7 @@ class ConfigResult:
     cost: Mapping[str, float] = field(default_factory=dict)
     painted: Sequence[PaintedExample] = ()
     predictions: Sequence[PredictionExample] = ()
+    settings: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,22 @@ from PIL import Image
 from firefusion_assets.inpainting import engines
 from firefusion_assets.inpainting.masks import dilated
 from firefusion_assets.patchstore import Patches, PatchPart
+from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.pictures import composite, contact_sheet, outline
 from firefusion_assets.seeding import derive_seed
-from firefusion_assets.study import Augmentation
+from firefusion_assets.study.augmentation import Generator, Masks, Sampling
 
 
-def patch_sheet(store: Path, table: pd.DataFrame, rows: int) -> Image.Image:
+def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
     """Show the patches with most fire beside their label; of a set without fire, its first ones.
 
     Args:
         store: folder of the base store.
         table: patches with patch_id, scene and fire_pixels.
-        rows: how many.
     """
     patches = Patches(store)
     pictures, captions = [], []
-    for row in table.sort_values(["fire_pixels", "patch_id"], ascending=[False, True])[:rows].itertuples():
+    for row in table.sort_values(["fire_pixels", "patch_id"], ascending=[False, True])[:EXAMPLES].itertuples():
         patch = patches.read(row.patch_id)
         picture = composite(patch.bands, patches.meta.bands)
         pictures.append([picture, outline(picture, patch.label)])
@@ -32,23 +32,24 @@ def patch_sheet(store: Path, table: pd.DataFrame, rows: int) -> Image.Image:
     return contact_sheet(pictures, ("patch", "label"), captions)
 
 
-def model_sheet(config: Augmentation, part: PatchPart, folder: Path, rows: int) -> Image.Image:
+def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Image:
     """Show what a fitted engine paints where real fires of the train part burn.
 
     Args:
-        config: engine and sampling.
+        generator: the engine.
         part: the fold's train part.
         folder: the fold's model folder.
-        rows: how many.
     """
+    # The model's object doesn't depend on a config's masks and sampling, so neither does its picture.
+    masks, sampling = Masks(), Sampling()
     fires = [(patch_id, patch) for patch_id in part.ids if (patch := part.read(patch_id)).label.any()]
-    fires = fires[:: max(1, len(fires) // rows)][:rows]
+    fires = fires[:: max(1, len(fires) // EXAMPLES)][:EXAMPLES]
     patches = [patch for _, patch in fires]
     backgrounds = np.stack([patch.bands for patch in patches])
     labels = np.stack([patch.label for patch in patches])
-    edits = np.stack([dilated(patch.label, config.masks.dilation) & ~patch.ignore for patch in patches])
-    seeds = np.array([derive_seed(config.sampling.seed, "sample", patch_id) for patch_id, _ in fires], np.int64)
-    painted = engines.load(config.generator, folder, config.sampling).paint(backgrounds, labels, edits, seeds)
+    edits = np.stack([dilated(patch.label, masks.dilation) & ~patch.ignore for patch in patches])
+    seeds = np.array([derive_seed("sample", patch_id) for patch_id, _ in fires], np.int64)
+    painted = engines.load(generator, folder, sampling).paint(backgrounds, labels, edits, seeds)
     names = part.meta.bands
     pictures = [
         [composite(real, names), outline(composite(real, names), label), composite(fake, names)]

@@ -231,8 +231,6 @@ class ReportSettings(StrictModel):
 
     baseline: Slug = "baseline"
     """Key of the augmentation config that the others are compared with."""
-    pictures: int = Field(8, ge=1, le=50)
-    """Rows of each contact sheet."""
 
 
 class Study(StrictModel):

@@ -19,7 +19,6 @@ STUDY = """
 name: marked
 dataset: {source: activefire, images: images, masks: masks, patch_size: 32, sun_elevation: 50}
 training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}
-report: {pictures: 2}
 """
 MARKER = 43_210
 

@@ -26,7 +26,6 @@ dataset:
   mask_label: Weak
   BANDS
 training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}}
-report: {{pictures: 2}}
 """
 CONFIGS = {key: text.replace("[murphy]", "[]").replace("images: 6", "images: 3") for key, text in TINY_CONFIGS.items()}
 
