@@ -154,7 +154,7 @@ def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     if inputs.study.split.by == "patch":
         yield (
-            "The split is by patch: neighbouring patches of one fire may be in both the train and the test "
+            "The split is leaky: it is by patch, so neighbouring patches of one fire may be in the train and the test "
             "part, so the figures may be too good. Set split.by to group where there are enough scenes."
         )
     skipped = inputs.data.get("skipped_files")

@@ -32,7 +32,6 @@ _CANDIDATES: Final = 64
 """Donors of about the right size whose shape is compared with the label's."""
 _NEAR_TIE: Final = 0.05
 """Placements whose intersection over union is this close to the best are drawn from."""
-"""Four rotations, each as it is and mirrored."""
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, slice]

@@ -1,0 +1,1 @@
+"""The artifact store: locked, atomic, input-addressed folders. No Dagster here."""

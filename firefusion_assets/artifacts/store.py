@@ -1,0 +1,193 @@
+"""The artifact store: one folder an object, addressed by what it was made from, finished or not there.
+
+    <root>/<asset>/<fingerprint>/            a finished object, with manifest.json
+    <root>/<asset>/keys/<key>.json           points a partition ("_" for an unpartitioned asset) at its object
+    <root>/<asset>/.work/<fingerprint>/      an unfinished attempt; a later one goes on there
+    <root>/<asset>/.locks/<fingerprint>      held while an object is being made
+
+What an object means is none of the store's business.
+"""
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from firefusion_assets.artifacts.cost import CostMeter
+from firefusion_assets.artifacts.files import flush, write_atomically
+
+MANIFEST = "manifest.json"
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+UNPARTITIONED = "_"
+"""Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
+
+
+class ArtifactError(RuntimeError):
+    """An object that can't be made, found or trusted."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished object.
+
+    Attributes:
+        asset: name of the asset.
+        fingerprint: what the object was made from.
+        path: its folder.
+        facts: what its maker said about it (JSON values).
+        cost: seconds, memory and the like; not part of what makes two objects equal.
+    """
+
+    asset: str
+    fingerprint: str
+    path: Path
+    facts: Mapping[str, Any]
+    cost: Mapping[str, float]
+
+
+class ArtifactStore:
+    """Finds and makes objects below one folder.
+
+    Args:
+        root: the folder; made when the first object is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, asset: str, fingerprint: str) -> Artifact | None:
+        """Return a finished object, or None; costs a look at its manifest."""
+        folder = self.root / asset / fingerprint
+        if not (folder / MANIFEST).is_file():
+            return None
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"])
+
+    def build(
+        self,
+        asset: str,
+        fingerprint: str,
+        make: Callable[[Path], Mapping[str, Any]],
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> Artifact:
+        """Return the object, made by `make` unless it is finished already.
+
+        Two processes that want one object do the work once: the second waits. A failed or killed attempt leaves
+        its work folder, which the next attempt is given again.
+
+        Args:
+            asset: name of the asset.
+            fingerprint: what the object is made from.
+            make: fills the work folder and returns facts (JSON values) for the manifest.
+            progress: is told when the call has to wait for another process.
+
+        Raises:
+            ArtifactError: if the disk is full or files can't be read back as they were written.
+        """
+        if (found := self.find(asset, fingerprint)) is not None:
+            return found
+        base = self.root / asset
+        lock = FileLock(_made(base / ".locks") / fingerprint)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress(f"another process is making {asset}/{fingerprint}; waiting for it")
+            lock.acquire()
+        try:
+            return self.find(asset, fingerprint) or self._make(asset, fingerprint, make)
+        finally:
+            lock.release()
+
+    def _make(self, asset: str, fingerprint: str, make: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+        target = self.root / asset / fingerprint
+        work = _made(self.root / asset / ".work" / fingerprint)
+        meter = CostMeter()
+        try:
+            facts = dict(make(work))
+            cost = meter.read()
+            self._publish(work, target, {"facts": facts, "cost": cost})
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            raise ArtifactError(
+                f"{asset}/{fingerprint} could not be written: {error}. What was published before is intact; "
+                f"free space or mend the disk below {self.root} and run again: it goes on from {work}"
+            ) from error
+        return Artifact(asset, fingerprint, target, facts, cost)
+
+    def _publish(self, work: Path, target: Path, manifest: dict[str, Any]) -> None:
+        """Verify and flush every file, then move the folder into place with its manifest."""
+        for cut_short in work.rglob("*.partial"):
+            cut_short.unlink()
+        files = sorted(path for path in work.rglob("*") if path.is_file() and path.name != MANIFEST)
+        for path in files:
+            flush(path)
+        manifest["files"] = {
+            path.relative_to(work).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
+        }
+        text = json.dumps(manifest, indent=1, sort_keys=True)
+        write_atomically(work / MANIFEST, lambda path: path.write_text(text))
+        for folder in [work, *(path for path in work.rglob("*") if path.is_dir())]:
+            flush(folder)
+        work.replace(target)
+        flush(target.parent)
+
+    def point(self, asset: str, key: str, artifact: Artifact) -> None:
+        """Point a partition at its object."""
+        pointer = _made(self.root / asset / "keys") / f"{key}.json"
+        write_atomically(pointer, lambda path: path.write_text(json.dumps({"fingerprint": artifact.fingerprint})))
+
+    def pointed(self, asset: str, key: str) -> Artifact | None:
+        """Return the object that a partition points at, or None."""
+        pointer = self.root / asset / "keys" / f"{key}.json"
+        if not pointer.is_file():
+            return None
+        return self.find(asset, json.loads(pointer.read_text())["fingerprint"])
+
+    def keys(self, asset: str) -> list[str]:
+        """Return the keys that have a pointer."""
+        return sorted(path.stem for path in (self.root / asset / "keys").glob("*.json"))
+
+    def damages(self, artifact: Artifact, contents: bool) -> list[str]:
+        """Return one line for each file of an object that isn't what was published.
+
+        Args:
+            artifact: the object.
+            contents: compare hashes too and not only sizes; reads every byte.
+        """
+        files = json.loads((artifact.path / MANIFEST).read_text())["files"]
+        found = []
+        for name, entry in files.items():
+            path = artifact.path / name
+            remedy = f"remove {artifact.path} and materialize {artifact.asset} again"
+            if not path.is_file():
+                found.append(f"{path}: missing; {remedy}")
+            elif path.stat().st_size != entry["bytes"] or (contents and _sha256(path) != entry["sha256"]):
+                found.append(f"{path}: changed since it was published; {remedy}")
+        return found
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file of another object a second name, without a second copy where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
