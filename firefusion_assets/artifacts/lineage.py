@@ -189,4 +189,5 @@ def study_folder() -> Path:
 def open_lineage() -> Lineage:
     """Return the lineage of `study_folder`, its objects in FIREFUSION_ARTIFACTS or `<study>/artifacts`."""
     folder = study_folder()
-    return Lineage(folder, ArtifactStore(Path(os.environ.get("FIREFUSION_ARTIFACTS") or folder / "artifacts")))
+    artifacts = Path(os.environ.get("FIREFUSION_ARTIFACTS") or folder / "artifacts")
+    return Lineage(folder, ArtifactStore(artifacts.resolve()))

@@ -16,6 +16,7 @@ import rasterio
 from rasterio.warp import transform_bounds
 
 from firefusion_assets.landsat.bands import PIXEL_SIZE
+from firefusion_assets.landsat.sources.files import RasterFile
 from firefusion_assets.landsat.sources.inputs import BadInputError, PatchInput, SourceListing
 from firefusion_assets.landsat.sun import sun_elevation
 from firefusion_assets.patchstore import Patch, PatchWriter, StoreMeta
@@ -103,7 +104,7 @@ def ingest(study: Study, source: SourceListing, folder: Path, progress: Callable
 
 def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]:
     size = expected.patch_size
-    image, georeference = _read_raster(item, "image")
+    image, georeference = _read_raster(item.image)
     n_bands = len(expected.file_bands)
     if image.shape != (n_bands, size, size):
         raise _BadFileError(
@@ -122,7 +123,7 @@ def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]
     ignore = _nodata(bands, georeference["nodata"], expected.landsat)
     label = np.zeros((size, size), bool)
     if item.mask is not None:
-        mask, mask_reference = _read_raster(item, "mask")
+        mask, mask_reference = _read_raster(item.mask)
         if mask.shape != (1, size, size):
             raise _BadFileError(f"{item.mask}: is {mask.shape} (bands, height, width), expected (1, {size}, {size})")
         if expected.landsat and mask.max() > 1:
@@ -134,8 +135,8 @@ def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]
     return Patch(bands, label, ignore), georeference | _place(item, georeference, expected)
 
 
-def _read_raster(item: PatchInput, role: str) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    file = item.image if role == "image" or item.mask is None else item.mask
+def _read_raster(file: RasterFile) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """Return a file's array (bands, height, width), and where it lies."""
     try:
         with file.open() as dataset:
             reference = {

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from firefusion_assets.inpainting.engines.native.contrast import Contrast, fill_in, fit_contrast
 from firefusion_assets.inpainting.engines.native.crops import Crops, CropStream
+from firefusion_assets.inpainting.engines.native.noise import draw_noise
 from firefusion_assets.inpainting.engines.native.painting import NativePainter
 from firefusion_assets.inpainting.engines.native.pipeline import NativeInpaintPipeline
 from firefusion_assets.inpainting.engines.native.scaling import Scaling, fit_scaling
@@ -152,17 +153,91 @@ def test_nothing_known_at_all_is_filled_in_with_the_median() -> None:
     assert not fill_in(Crops(np.full((1, 3, 16, 16), 7, np.float32), ones, ones, ones)).any()
 
 
+def whitened_pixels(crops: Crops, contrast: Contrast) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Whitened pixels (pixels, C) inside the edit masks, and which of them are label pixels."""
+    inside = (crops.edit * crops.valid)[:, 0] == 1
+    whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label)
+    return np.moveaxis(whitened, 1, -1)[inside], crops.label[:, 0][inside] == 1
+
+
+def assert_turns_back(contrast: Contrast, crops: Crops) -> None:
+    filled = fill_in(crops)
+    restored = contrast.restore(contrast.whiten(crops.bands, filled, crops.label), filled, crops.label)
+    np.testing.assert_allclose(restored, crops.bands, rtol=1e-4, atol=1e-4)
+
+
 def test_contrast_gives_fire_and_ground_unit_variance_and_turns_back(train: PatchPart) -> None:
     crops = stream(train).batch(0, 100)
     contrast = fit_contrast([crops])
-    filled = fill_in(crops)
-    standardised = contrast.standardise(crops.bands, filled, crops.label)
-    np.testing.assert_allclose(contrast.restore(standardised, filled, crops.label), crops.bands, rtol=1e-4, atol=1e-4)
-    painted = np.moveaxis(standardised, 1, -1)[(crops.edit * crops.valid)[:, 0] == 1]
-    on_fire = crops.label[:, 0][(crops.edit * crops.valid)[:, 0] == 1] == 1
-    np.testing.assert_allclose(painted[on_fire].mean(axis=0), 0, atol=0.05)
-    assert (painted[on_fire].std(axis=0) < 1.1).all()
-    np.testing.assert_allclose(painted[~on_fire].std(axis=0), 1, atol=0.3)
+    assert_turns_back(contrast, crops)
+    pixels, on_fire = whitened_pixels(crops, contrast)
+    np.testing.assert_allclose(pixels[on_fire].mean(axis=0), 0, atol=0.05)
+    assert (pixels[on_fire].std(axis=0) < 1.1).all()
+    np.testing.assert_allclose(pixels[~on_fire].std(axis=0), 1, atol=0.3)
+
+
+def crops_of(bands: npt.NDArray[np.float64]) -> Crops:
+    """Crops with a label of 4 px by 4 px in an edit mask of 8 px by 8 px."""
+    label, edit, valid = np.zeros((3, len(bands), 1, *bands.shape[2:]), np.float32)
+    label[:, :, 6:10, 6:10] = edit[:, :, 4:12, 4:12] = valid[:] = 1
+    return Crops(bands.astype(np.float32), label, edit, valid)
+
+
+@pytest.mark.parametrize("n_bands", [3, 10])
+def test_contrast_turns_white_noise_into_fires_of_the_same_correlation(n_bands: int) -> None:
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(n_bands, n_bands)) + np.eye(n_bands)
+    fires = np.einsum("ij,njhw->nihw", mixing, rng.normal(size=(200, n_bands, 16, 16)))
+    crops = crops_of(rng.normal(0, 0.1, (200, n_bands, 16, 16)))
+    crops = crops._replace(bands=np.where(crops.label == 1, fires, crops.bands).astype(np.float32))
+    contrast = fit_contrast([crops])
+    pixels, on_fire = whitened_pixels(crops, contrast)
+    np.testing.assert_allclose(np.cov(pixels[on_fire].T), np.eye(n_bands), atol=0.25)
+    noise = rng.normal(size=crops.bands.shape).astype(np.float32)
+    painted = contrast.restore(noise, np.zeros_like(noise), crops.label)[:, :, 6:10, 6:10]
+    wanted = mixing @ mixing.T / np.sqrt(np.outer((mixing**2).sum(axis=1), (mixing**2).sum(axis=1)))
+    np.testing.assert_allclose(np.corrcoef(np.moveaxis(painted, 1, 0).reshape(n_bands, -1)), wanted, atol=0.1)
+
+
+def test_contrast_knows_that_fires_differ_less_from_bright_ground() -> None:
+    rng = np.random.default_rng(2)
+    crops = crops_of(np.broadcast_to(rng.normal(0, 1, (300, 3, 1, 1)), (300, 3, 16, 16)).copy())
+    crops = crops._replace(bands=np.where(crops.label == 1, np.float32(2), crops.bands))  # 2 on any ground
+    contrast = fit_contrast([crops])
+    dark, bright = (np.full((1, 3, 16, 16), level, np.float32) for level in (-1, 1))
+    nothing = np.zeros_like(dark)
+    for ground in (dark, bright):
+        np.testing.assert_allclose(contrast.restore(nothing, ground, crops.label[:1])[:, :, 6:10, 6:10], 2, atol=0.15)
+
+
+@pytest.mark.parametrize("n_bands", [3, 10])
+@pytest.mark.parametrize("n_pixels", [1, 2, 16])
+def test_contrast_of_few_fire_pixels_and_constant_bands_is_of_use(n_bands: int, n_pixels: int) -> None:
+    crops = crops_of(np.random.default_rng(3).normal(0, 0.1, (1, n_bands, 16, 16)))
+    crops.bands[:, 1] = 0.5
+    label = np.zeros_like(crops.label)
+    label[0, 0, 6:10, 6:10].flat[:n_pixels] = 1
+    crops = crops._replace(label=label, bands=crops.bands + 2 * label * (np.arange(n_bands) != 1)[:, None, None])
+    contrast = fit_contrast([crops])
+    assert_turns_back(contrast, crops)
+    assert np.abs(whitened_pixels(crops, contrast)[0]).max() < 50
+
+
+def test_noise_has_unit_variance_and_is_correlated_over_space_alone() -> None:
+    noise = draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))
+    assert noise.dtype == np.float32
+    np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.06)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.08)
+
+    def correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
+        return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
+
+    # Half of it is white; two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
+    assert correlation(noise[..., 1:], noise[..., :-1]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
+    assert correlation(noise[..., 1:, :], noise[..., :-1, :]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
+    assert correlation(noise[:, 0], noise[:, 1]) == pytest.approx(0, abs=0.01)
+    assert correlation(noise[1:], noise[:-1]) == pytest.approx(0, abs=0.01)
+    np.testing.assert_array_equal(noise[:1], draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))[:1])
 
 
 def test_a_crop_larger_than_the_patches_is_an_error(train: PatchPart, tmp_path: Path) -> None:
@@ -185,7 +260,7 @@ def test_a_pipeline_folder_loads_and_saves_the_same(model: Path, tmp_path: Path)
     pipeline = NativeInpaintPipeline.from_pretrained(model)
     assert pipeline.config.bands == list(BANDS)
     assert pipeline.crop == 16
-    assert isinstance(pipeline.contrast, Contrast)
+    assert len(pipeline.contrast.fire_factor) == len(pipeline.contrast.ground_factor[0]) == len(BANDS)
     pipeline.save_pretrained(tmp_path)
     weights = "unet/diffusion_pytorch_model.safetensors"
     assert files(tmp_path)[weights] == files(model)[weights]

@@ -202,6 +202,9 @@ def test_own_files_are_paired_by_table(tmp_path: Path) -> None:
     _, table, patches = run(study, tmp_path, tmp_path / "out")
     assert table["group"].tolist() == ["a", "b", "b"]
     assert patches.read("y").bands.shape == (2, 8, 8)
+    before = raw_listing(study, tmp_path)
+    (tmp_path / "pairs.csv").write_text("image,mask,group\nx.tif,,a\ny.tif,ym.tif,b\nz.tif,,other\n")
+    assert raw_listing(study, tmp_path) != before  # a table is input too
     (tmp_path / "pairs.csv").write_text("picture,mask\n")
     with pytest.raises(ValueError, match="lacks column group, image"):
         run(study, tmp_path, tmp_path / "out")

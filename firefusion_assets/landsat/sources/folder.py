@@ -58,7 +58,16 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         for image, mask in sorted(pairs.items())
         if image in images and image in groups and (not mask or mask in masks)
     ]
-    return SourceListing(inputs, dataset.file_bands or dataset.bands, problems, listing([*image_files, *mask_files]))
+    tables = [dataset.pairs.table, dataset.groups.table if dataset.groups else None]
+    raw_input = listing([*image_files, *mask_files]) + [
+        _table_stamp(below(study_folder, table)) for table in tables if table is not None
+    ]
+    return SourceListing(inputs, dataset.file_bands or dataset.bands, problems, raw_input)
+
+
+def _table_stamp(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return path.name, stat.st_size, stat.st_mtime_ns
 
 
 def _by_file_name(files: list[RasterFile]) -> tuple[dict[str, RasterFile], list[str]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from firefusion_assets import seeding
 from firefusion_assets.inpainting.engines.blending import feather
 from firefusion_assets.inpainting.engines.contract import compose
+from firefusion_assets.inpainting.engines.native.noise import draw_noise
 from firefusion_assets.inpainting.engines.native.pipeline import load_pipeline
 from firefusion_assets.inpainting.engines.native.windows import next_window
 
@@ -45,7 +46,8 @@ class NativePainter:
             known = np.stack([painted[i, :, *window] for i, window in zip(unfinished, windows, strict=True)])
             label = np.stack([labels[i, *window] for i, window in zip(unfinished, windows, strict=True)])
             edit = np.stack([remaining[i, *window] for i, window in zip(unfinished, windows, strict=True)])
-            noise = np.stack([_noise(int(seeds[i]), paint_round, known.shape[1:]) for i in unfinished])
+            rngs = (seeding.generator(int(seeds[i]), "native", paint_round) for i in unfinished)
+            noise = np.stack([draw_noise(rng, known.shape[1:]) for rng in rngs])
             sampled = self._pipeline(known, label, edit, noise, self._steps)
             for i, window, crop in zip(unfinished, windows, compose(sampled, known, edit, dn_max), strict=True):
                 painted[i, :, *window] = crop
@@ -54,8 +56,3 @@ class NativePainter:
         opacity = np.stack([feather(label, edit) for label, edit in zip(labels, edits, strict=True)])[:, None]
         ground = backgrounds.astype(np.float32)
         return compose(ground + (painted - ground) * opacity, backgrounds, edits, dn_max)
-
-
-def _noise(seed: int, paint_round: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Draw what a patch's window starts from; NumPy's draws are the same whatever the device."""
-    return seeding.generator(seed, "native", paint_round).standard_normal(shape, np.float32)

@@ -34,9 +34,10 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: band names, in the order of the channels.
         median: see `Scaling`.
         iqr: see `Scaling`.
-        ground_std: see `Contrast`.
+        ground_factor: see `Contrast`.
         fire_mean: see `Contrast`.
-        fire_std: see `Contrast`.
+        fire_slope: see `Contrast`.
+        fire_factor: see `Contrast`.
         dn_max: see `Scaling`.
         crop: height and width in px of what the network was trained on.
     """
@@ -52,9 +53,10 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: list[str] | None = None,
         median: list[float] | None = None,
         iqr: list[float] | None = None,
-        ground_std: list[float] | None = None,
+        ground_factor: list[list[float]] | None = None,
         fire_mean: list[float] | None = None,
-        fire_std: list[float] | None = None,
+        fire_slope: list[float] | None = None,
+        fire_factor: list[list[float]] | None = None,
         dn_max: int = 65535,
         crop: int = 32,
     ) -> None:
@@ -64,9 +66,10 @@ class NativeInpaintPipeline(DiffusionPipeline):
             bands=bands,
             median=median,
             iqr=iqr,
-            ground_std=ground_std,
+            ground_factor=ground_factor,
             fire_mean=fire_mean,
-            fire_std=fire_std,
+            fire_slope=fire_slope,
+            fire_factor=fire_factor,
             dn_max=dn_max,
             crop=crop,
         )
@@ -79,7 +82,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def contrast(self) -> Contrast:
         """Differences to the ground, and what the network sees of them."""
-        return Contrast(*(tuple(self.config[name]) for name in Contrast._fields))
+        ground, mean, slope, fire = (self.config[name] for name in Contrast._fields)
+        return Contrast(tuple(map(tuple, ground)), tuple(mean), tuple(slope), tuple(map(tuple, fire)))
 
     @property
     def crop(self) -> int:
@@ -101,7 +105,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             backgrounds: uint16 DN (N, C, S, S).
             labels: bool (N, S, S), where fire shall be.
             edits: bool (N, S, S), where to paint.
-            noise: float32 (N, C, S, S), standard normal: what the samples start from.
+            noise: float32 (N, C, S, S) from `noise.draw_noise`: what the samples start from.
             num_inference_steps: denoising steps.
 
         Returns:
@@ -164,7 +168,7 @@ def network_input(noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor
     """Stack what the network sees, float32 (N, 2 C + 2, S, S).
 
     Args:
-        noisy: noisy standardised difference to the ground (N, C, S, S).
+        noisy: noisy whitened difference to the ground (N, C, S, S).
         ground: scaled bands (N, C, S, S) with the edit area filled in.
         label: 1 where fire shall be (N, 1, S, S).
         edit: 1 where to paint (N, 1, S, S).

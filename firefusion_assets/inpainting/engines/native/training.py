@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 
 from firefusion_assets import seeding
 from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.inpainting.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.inpainting.engines.native.crops import Crops, CropStream
+from firefusion_assets.inpainting.engines.native.noise import draw_noise
 from firefusion_assets.inpainting.engines.native.pipeline import (
     TRAIN_TIMESTEPS,
     NativeInpaintPipeline,
@@ -102,12 +102,12 @@ def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step
     target, ground, label, edit, valid, noise, timesteps = (
         torch.from_numpy(array).to(pipeline.unet.device)
         for array in (
-            pipeline.contrast.standardise(crops.bands, filled, crops.label),
+            pipeline.contrast.whiten(crops.bands, filled, crops.label),
             filled,
             crops.label,
             crops.edit,
             crops.valid,
-            rng.standard_normal(crops.bands.shape, np.float32),
+            draw_noise(rng, crops.bands.shape),
             rng.integers(0, TRAIN_TIMESTEPS, len(filled)),
         )
     )
