@@ -29,7 +29,7 @@ demo: $(DAGSTER_HOME)/dagster.yaml  ## the whole lineage for each augmentation c
 	$(BIN)/python -m firefusion_assets.report
 
 test:  ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint:  ## ruff and mypy
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests

@@ -50,19 +50,20 @@ def write_study(folder: Path, study: str = TINY_STUDY, configs: dict[str, str] |
 @pytest.fixture
 def load_definitions(monkeypatch: pytest.MonkeyPatch) -> LoadDefinitions:
     """Load the code location anew for a study, as a new process would."""
+    return lambda study: loaded(study, monkeypatch)
 
-    def load(study: Path) -> dg.Definitions:
-        monkeypatch.setenv("FIREFUSION_STUDY", str(study))
-        monkeypatch.setenv("FIREFUSION_EXECUTOR", "in_process")
-        monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
-        layer = ("definitions", "partitions", "automation", "assets")
-        for name in [*sys.modules]:
-            if name.startswith(tuple(f"firefusion_assets.{part}" for part in layer)):
-                monkeypatch.delitem(sys.modules, name)
-        defs: dg.Definitions = importlib.import_module("firefusion_assets.definitions").defs
-        return defs
 
-    return load
+def loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
+    """Return the definitions of a study; what is imported for them is forgotten with the patch."""
+    monkeypatch.setenv("FIREFUSION_STUDY", str(study))
+    monkeypatch.setenv("FIREFUSION_EXECUTOR", "in_process")
+    monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
+    layer = ("definitions", "partitions", "automation", "assets")
+    for name in [*sys.modules]:
+        if name.startswith(tuple(f"firefusion_assets.{part}" for part in layer)):
+            monkeypatch.delitem(sys.modules, name)
+    defs: dg.Definitions = importlib.import_module("firefusion_assets.definitions").defs
+    return defs
 
 
 def materialize(defs: dg.Definitions, key: str, **options: object) -> dg.ExecuteInProcessResult:

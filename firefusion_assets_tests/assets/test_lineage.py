@@ -12,16 +12,22 @@ import yaml
 from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, loaded, materialize, write_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lineage")]
+pytestmark = pytest.mark.slow
 
 KEYS = list(TINY_CONFIGS)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_study(tmp_path_factory.mktemp("lineage") / "tiny")
+    """A study whose three configs have been run."""
+    folder = write_study(tmp_path_factory.mktemp("lineage") / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        defs = loaded(folder, patch)
+        for key in KEYS:
+            assert materialize(defs, key).success
+    return folder
 
 
 def lineage_of(study: Path) -> Lineage:
