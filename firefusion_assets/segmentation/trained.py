@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from firefusion_assets.artifacts.files import write_atomically
+from firefusion_assets.devices import compute_device
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.segmentation.batches import Normalisation, band_rows
 from firefusion_assets.segmentation.networks import build_network
@@ -90,8 +91,3 @@ def predict(
         with torch.inference_mode():
             fire = torch.sigmoid(network(normalisation.scale(dn))[:, 0]) >= threshold
         yield from zip(chunk, patches, fire.cpu().numpy(), strict=True)
-
-
-def compute_device() -> torch.device:
-    """Return the current GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firefusion_assets.artifacts.files import write_atomically
+from firefusion_assets.devices import compute_device
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.seeding import derive_seed
 from firefusion_assets.segmentation import metrics
@@ -23,7 +24,6 @@ from firefusion_assets.segmentation.networks import build_network
 from firefusion_assets.segmentation.trained import (
     RECORD_FILE,
     NetworkRecord,
-    compute_device,
     predict,
     save_network,
 )

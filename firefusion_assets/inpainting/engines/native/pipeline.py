@@ -12,7 +12,9 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.utils import logging
 
+from firefusion_assets.devices import compute_device
 from firefusion_assets.inpainting.engines.native.contrast import Contrast, fill_in
 from firefusion_assets.inpainting.engines.native.crops import Crops
 from firefusion_assets.inpainting.engines.native.scaling import Scaling
@@ -159,9 +161,10 @@ def new_pipeline(
 
 def load_pipeline(folder: Path) -> NativeInpaintPipeline:
     """Return a saved pipeline, on the GPU if there is one."""
+    logging.disable_progress_bar()
     pipeline = NativeInpaintPipeline.from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device())
+    return pipeline.to(compute_device())
 
 
 def network_input(noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor, edit: torch.Tensor) -> torch.Tensor:
@@ -174,8 +177,3 @@ def network_input(noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor
         edit: 1 where to paint (N, 1, S, S).
     """
     return torch.cat([noisy * edit, label, edit, ground], dim=1)
-
-
-def device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

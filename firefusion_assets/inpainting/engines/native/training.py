@@ -15,13 +15,13 @@ import torch
 
 from firefusion_assets import seeding
 from firefusion_assets.artifacts.files import write_atomically
+from firefusion_assets.devices import compute_device
 from firefusion_assets.inpainting.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.inpainting.engines.native.crops import Crops, CropStream
 from firefusion_assets.inpainting.engines.native.noise import draw_noise
 from firefusion_assets.inpainting.engines.native.pipeline import (
     TRAIN_TIMESTEPS,
     NativeInpaintPipeline,
-    device,
     network_input,
     new_pipeline,
 )
@@ -52,13 +52,13 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive_seed(generator.seed, "weights"))
         pipeline = new_pipeline(train.meta.bands, scaling, contrast, generator.crop, generator.channels)
-    unet = pipeline.to(device()).unet.train()
+    unet = pipeline.to(compute_device()).unet.train()
     averaged = copy.deepcopy(unet)
     optimizer = torch.optim.Adam(unet.parameters(), lr=generator.learning_rate)
     losses: list[float] = []
     checkpoint = work / _CHECKPOINT
     if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location=device(), weights_only=True)
+        state = torch.load(checkpoint, map_location=compute_device(), weights_only=True)
         unet.load_state_dict(state["unet"])
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
