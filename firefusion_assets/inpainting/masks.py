@@ -1,6 +1,8 @@
 """Label masks and edit masks: what they are made of and where they may lie. Which go together is the plan's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -82,3 +84,13 @@ def place(shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.rando
         if not (moved & forbidden).any():
             return Placed(moved, dilated(moved, dilation) & ~fill, turn, y, x)
     return None
+
+
+def save_packed(planes: Sequence[npt.NDArray[np.uint8]], size: int, path: Path) -> None:
+    """Write masks of (size, size) that were packed by `numpy.packbits` along the last axis, as one array."""
+    np.save(path, np.array(planes, np.uint8).reshape(len(planes), size, -(-size // 8)))
+
+
+def load_masks(path: Path, size: int) -> Mask:
+    """Read the masks that `save_packed` wrote: bool (N, size, size)."""
+    return np.unpackbits(np.load(path), axis=-1, count=size).view(np.bool_)

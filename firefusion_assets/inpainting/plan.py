@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from firefusion_assets.inpainting.masks import Mask, Placed, dilated, place, shape_of, trimmed
+from firefusion_assets.inpainting.masks import Mask, Placed, dilated, load_masks, place, save_packed, shape_of, trimmed
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.seeding import cycled_index, derive_seed, generator
 from firefusion_assets.study.augmentation import Masks, Sampling
@@ -47,12 +47,8 @@ class Plan:
     @classmethod
     def read(cls, folder: Path, patch_size: int) -> "Plan":
         """Read the plan that `write_plan` wrote."""
-        rows = pd.read_parquet(folder / "plan.parquet")
-        masks = (
-            np.unpackbits(np.load(folder / f"{name}.npy"), axis=-1, count=patch_size).view(np.bool_)
-            for name in ("labels", "edits")
-        )
-        return cls(rows, *masks)
+        labels, edits = (load_masks(folder / f"{name}.npy", patch_size) for name in ("labels", "edits"))
+        return cls(pd.read_parquet(folder / "plan.parquet"), labels, edits)
 
 
 def write_plan(part: PatchPart, masks: Masks, sampling: Sampling, fold: int, folder: Path) -> Mapping[str, Any]:
@@ -96,9 +92,8 @@ def write_plan(part: PatchPart, masks: Masks, sampling: Sampling, fold: int, fol
         )
         packed["labels"].append(np.packbits(placed.label, axis=-1))
         packed["edits"].append(np.packbits(placed.edit, axis=-1))
-    size = part.meta.patch_size
     for name, planes in packed.items():
-        np.save(folder / f"{name}.npy", np.array(planes, np.uint8).reshape(len(planes), size, -(-size // 8)))
+        save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")
     pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS).to_parquet(folder / "plan.parquet", index=False)
     return {
         "n_rows": len(rows),

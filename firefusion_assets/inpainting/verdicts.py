@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from firefusion_assets.inpainting.masks import Mask
+from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.inpainting.nearest import NearestFire, TrainingFires
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
@@ -44,10 +44,7 @@ class Verdicts:
     @classmethod
     def read(cls, folder: Path, patch_size: int) -> "Verdicts":
         """Read the verdicts that `screen_fold` wrote."""
-        labels, ignored = (
-            np.unpackbits(np.load(folder / f"{name}.npy"), axis=-1, count=patch_size).view(np.bool_)
-            for name in ("labels", "ignored")
-        )
+        labels, ignored = (load_masks(folder / f"{name}.npy", patch_size) for name in ("labels", "ignored"))
         return cls(pd.read_parquet(folder / "verdicts.parquet"), labels, ignored)
 
 
@@ -104,9 +101,8 @@ def screen_fold(
         ignored.append(np.packbits(verdict.ignore, axis=-1))
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
     table.to_parquet(folder / "verdicts.parquet", index=False)
-    size = part.meta.patch_size
     for name, planes in (("labels", labels), ("ignored", ignored)):
-        np.save(folder / f"{name}.npy", np.array(planes, np.uint8).reshape(len(planes), size, -(-size // 8)))
+        save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")
     copies = table["nearest_distance"] < COPY_DISTANCE
     return {
         "n_images": int(table["accepted"].sum()),
