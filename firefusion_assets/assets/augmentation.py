@@ -58,19 +58,16 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     lineage, key = workspace.lineage(), context.partition_key
 
     def make(work: Path) -> Mapping[str, Any]:
-        from firefusion_assets.assets.folds import read_folds, require_sun_elevation
-        from firefusion_assets.inpainting.engines import fit
+        from firefusion_assets.assets.folds import fit_folds, read_folds, require_sun_elevation
         from firefusion_assets.report.samples import model_sheet
 
-        config = lineage.config(key)
+        generator = lineage.config(key).generator
         folds = read_folds(lineage)
-        require_sun_elevation(folds, config, lineage.folder)
-        facts: dict[str, Any] = {"engine": config.generator.engine}
-        for fold in folds:
-            facts |= fit(config.generator, fold.train, work / f"fold-{fold.number}", progress_of(context))
-        if config.generator.engine != "none":
-            model_sheet(config.generator, folds[0].train, work / "fold-0").save(work / "sheet.png")
-        return facts
+        require_sun_elevation(folds, lineage.config(key), lineage.folder)
+        facts = fit_folds(generator, folds, work, progress_of(context))
+        if generator.engine != "none":
+            model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+        return {"engine": generator.engine, **facts}
 
     with user_errors(NoFireError, ValueError), leased_gpu():
         artifact = lineage.build("finetuned_model", key, make, progress_of(context))

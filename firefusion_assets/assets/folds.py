@@ -1,12 +1,15 @@
 """A fold as the assets of one config see it: its parts of the base store, and its folders in upstream objects."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.inpainting import engines
@@ -23,6 +26,7 @@ from firefusion_assets.report.examples import save_examples
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.pictures import painted_sheet
 from firefusion_assets.study import Augmentation, StudyError
+from firefusion_assets.study.augmentation import Generator
 
 OVERLAY = "overlay.lmdb"
 
@@ -87,6 +91,23 @@ def require_sun_elevation(folds: Sequence[Fold], config: Augmentation, study_fol
                 "it: set it in degrees, or use screening.detectors: []"
             ]
         )
+
+
+def fit_folds(
+    generator: Generator, folds: Sequence[Fold], work: Path, progress: Callable[[str], None]
+) -> Mapping[str, float]:
+    """Fit an engine on each fold's train part, into its folder below `work`; return the facts' means.
+
+    A fold that an earlier attempt finished is left as it is.
+    """
+    facts = []
+    for fold in folds:
+        finished = work / fold.folder / "facts.json"
+        if not finished.is_file():
+            fitted = engines.fit(generator, fold.train, work / fold.folder, progress)
+            write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
+        facts.append(json.loads(finished.read_text()))
+    return {name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}
 
 
 def paint_fold(

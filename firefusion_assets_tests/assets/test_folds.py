@@ -1,12 +1,14 @@
 """Folds run inside a partition, each with its own fitted things; a leaky split says so."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.inpainting import engines
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, LoadDefinitions, materialize, write_study
 
@@ -39,6 +41,25 @@ def test_every_group_is_tested_once_and_each_fold_paints_on_its_own_train_part(
         assert sorted(once["patch_id"]) == sorted(split["patch_id"].unique())
     summary = pd.read_parquet(lineage.find("dice_metrics", "native").path / "summary.parquet")
     assert len(summary) == 3 * 2
+
+
+def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
+    tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n")
+    defs = load_definitions(study)
+    real_fit, fitted = engines.fit, []
+
+    def fit(generator: Any, train: Any, work: Path, progress: Any) -> Any:
+        fitted.append(work.name)
+        if fitted == ["fold-0", "fold-1"]:
+            raise RuntimeError("power cut")
+        return real_fit(generator, train, work, progress)
+
+    monkeypatch.setattr(engines, "fit", fit)
+    assert not materialize(defs, "copy-paste", raise_on_error=False).success
+    assert materialize(defs, "copy-paste").success
+    assert fitted == ["fold-0", "fold-1", "fold-1", "fold-2"]
 
 
 def test_a_split_by_patch_runs_and_is_called_leaky(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
