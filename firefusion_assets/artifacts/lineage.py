@@ -98,7 +98,7 @@ class Lineage:
             MissingUpstreamError: if `landsat_patches` was not materialized with today's data set settings.
         """
         if asset == "landsat_patches":
-            return self._patches().fingerprint
+            return self._patches.fingerprint
         upstream = [self.fingerprint(name, key) for name in UPSTREAM[asset] if name != "augmentation_config"]
         return digest([asset, STEP_VERSIONS[asset], self._part(asset, key), upstream])
 
@@ -125,7 +125,9 @@ class Lineage:
         self.store.point(asset, pointer_key(asset, key), artifact)
         return artifact
 
+    @cached_property
     def _patches(self) -> Artifact:
+        """The base store; looked up once, so that a step never mixes two of them if the data changes meanwhile."""
         found = self.store.pointed("landsat_patches", UNPARTITIONED)
         if found is None:
             raise _missing("landsat_patches", UNPARTITIONED, stale=False)
@@ -173,10 +175,12 @@ def pointer_key(asset: str, key: str) -> str:
 
 def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:
     partition = "" if asset in SHARED_ASSETS else f" --partition {key}"
+    # For a key everything that is finished is found, so that selecting all costs no more than the missing part.
+    selection = "landsat_patches,scene_split" if asset in SHARED_ASSETS else "*"
     what = "was made from other settings or data than today's" if stale else "has not been made"
     return MissingUpstreamError(
         f"{asset}{f' of {key!r}' if partition else ''} {what}; materialize it first: "
-        f"dagster asset materialize -m firefusion_assets.definitions --select '+{asset}'{partition or ' '}".rstrip()
+        f"dagster asset materialize -m firefusion_assets.definitions --select '{selection}'{partition}"
     )
 
 

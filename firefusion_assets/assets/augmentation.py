@@ -53,23 +53,24 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
 
     Publishes `fold-N/`: for `native` a diffusers pipeline with its history, for `copy-paste` the library of real fires.
     """
+    from firefusion_assets.assets.preflight import check_before_work
     from firefusion_assets.inpainting.engines import NoFireError
 
     lineage, key = workspace.lineage(), context.partition_key
 
     def make(work: Path) -> Mapping[str, Any]:
-        from firefusion_assets.assets.folds import fit_folds, read_folds, require_sun_elevation
+        from firefusion_assets.assets.folds import fit_folds, read_folds
         from firefusion_assets.report.samples import model_sheet
 
         generator = lineage.config(key).generator
         folds = read_folds(lineage)
-        require_sun_elevation(folds, lineage.config(key), lineage.folder)
         facts = fit_folds(generator, folds, work, progress_of(context))
         if generator.engine != "none":
             model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
         return {"engine": generator.engine, **facts}
 
     with user_errors(NoFireError, ValueError), leased_gpu():
+        check_before_work(lineage, key)
         artifact = lineage.build("finetuned_model", key, make, progress_of(context))
     return published(artifact, artifact.path / "sheet.png")
 
@@ -121,6 +122,8 @@ def synthetic_images(context: dg.AssetExecutionContext, workspace: Workspace) ->
 
     Publishes `fold-N/`: chunks of painted patches and `provenance.parquet`, a row a patch.
     """
+    from firefusion_assets.assets.preflight import check_before_work
+
     lineage, key = workspace.lineage(), context.partition_key
 
     def make(work: Path) -> Mapping[str, Any]:
@@ -130,6 +133,7 @@ def synthetic_images(context: dg.AssetExecutionContext, workspace: Workspace) ->
         return {name: sum(count[name] for count in counts) for name in counts[0]}
 
     with user_errors(ValueError), leased_gpu():
+        check_before_work(lineage, key)
         artifact = lineage.build("synthetic_images", key, make, progress_of(context))
     changed = artifact.facts["n_values_changed_outside"]
     return published(

@@ -11,6 +11,7 @@ from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.assets.folds import Fold, read_folds
 from firefusion_assets.assets.scoring import prediction_examples, score_murphy
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
+from firefusion_assets.landsat.ingest import BAD_FILES
 from firefusion_assets.report.examples import load_examples
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.study import StudyError, augmentation_keys
@@ -34,7 +35,8 @@ def report_fingerprint(lineage: Lineage) -> str:
 def collect(lineage: Lineage) -> ReportInputs:
     """Return the inputs of the report over all configs of the study."""
     folds = read_folds(lineage)
-    data = lineage.find("landsat_patches", UNPARTITIONED).facts
+    patches = lineage.find("landsat_patches", UNPARTITIONED)
+    data = patches.facts
     split = lineage.find("scene_split", UNPARTITIONED).facts
     shown = ("n_patches", "n_scenes", "n_fire_patches", "fire_pixels", "n_empty_patches")
     return ReportInputs(
@@ -43,11 +45,11 @@ def collect(lineage: Lineage) -> ReportInputs:
         data={
             **{name: data[name] for name in shown},
             "n_groups": split["n_groups"],
-            "skipped_files": data["bad_files"],
+            "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
         split=_split_table(folds, split["parts"]),
         configs=[_config(lineage, key, folds[0]) for key in augmentation_keys(lineage.folder)],
-        detectors=[_murphy(lineage, folds)],
+        detectors=[] if lineage.study.dataset.source == "folder" else [_murphy(lineage, folds)],
         orphans=_orphans(lineage),
     )
 
@@ -100,7 +102,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
 def _murphy(lineage: Lineage, folds: Sequence[Fold]) -> DetectorResult:
     name, bands = "murphy", lineage.study.dataset.bands
     missing = [band for band in DETECTOR_BANDS[name] if band not in bands]
-    if lineage.study.dataset.source == "folder" or missing:
+    if missing:
         return DetectorResult(name, note=f"needs Landsat bands {', '.join(DETECTOR_BANDS[name])}")
     if folds[0].table["sun_elevation"].isna().any():
         return DetectorResult(name, note="needs a sun elevation: set dataset.sun_elevation")

@@ -17,7 +17,7 @@ from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import PaintJob, SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Plan
-from firefusion_assets.inpainting.screening import Screen, lacks_sun
+from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
 from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
 from firefusion_assets.landsat.split import part_ids
@@ -25,7 +25,6 @@ from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter
 from firefusion_assets.report.examples import save_examples
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.pictures import painted_sheet
-from firefusion_assets.study import Augmentation, StudyError
 from firefusion_assets.study.augmentation import Generator
 
 OVERLAY = "overlay.lmdb"
@@ -74,23 +73,6 @@ def read_folds(lineage: Lineage) -> list[Fold]:
         )
         for number in sorted(split["fold"].unique().tolist())
     ]
-
-
-def require_sun_elevation(folds: Sequence[Fold], config: Augmentation, study_folder: Path) -> None:
-    """Stop before any work if a detector needs a sun elevation that is not known.
-
-    Raises:
-        StudyError: naming the settings that mend it.
-    """
-    unknown = folds[0].table["sun_elevation"].to_numpy(float)
-    if lacks_sun(unknown, config.screening):
-        raise StudyError(
-            [
-                f"{study_folder / 'study.yaml'}: dataset.sun_elevation: missing, and some patches are not "
-                f"georeferenced, so it can't be computed; the detectors {', '.join(config.screening.detectors)} need "
-                "it: set it in degrees, or use screening.detectors: []"
-            ]
-        )
 
 
 def fit_folds(

@@ -32,7 +32,7 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (*_USER_ERRORS, *kinds) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
 def progress_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:

@@ -28,6 +28,8 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
 
     Publishes `fold-N/seed-S/`: `network.safetensors` (best on val), `network.json`, `history.csv`.
     """
+    from firefusion_assets.segmentation.parallel import TrainingError
+
     lineage, key = workspace.lineage(), context.partition_key
 
     def make(work: Path) -> Mapping[str, Any]:
@@ -66,7 +68,7 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         last = history[history["step"] == history["step"].max()]
         return {"n_networks": len(jobs), "loss_final": float(last["train_loss"].mean())}
 
-    with user_errors(ValueError), leased_gpu():
+    with user_errors(ValueError, FloatingPointError, TrainingError), leased_gpu():
         artifact = lineage.build("trained_unet", key, make, progress_of(context))
     return published(artifact, artifact.path / "sheet.png")
 

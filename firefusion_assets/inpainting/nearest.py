@@ -86,7 +86,7 @@ class TrainingFires:
                 if not LEAST_OVERLAP <= real.mask.sum() / size <= 1 / LEAST_OVERLAP:
                     continue
                 distance = self._distance(fire, real)
-                if not distance >= best.distance:
+                if np.isfinite(distance) and not distance >= best.distance:
                     best = NearestFire(patch_id, real.y, real.x, distance)
         return best
 

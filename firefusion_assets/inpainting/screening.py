@@ -4,7 +4,6 @@ A patch passes if enough of its label changed and enough of it is confirmed by t
 at val or test: the scale of a change is the bands' spread over the train part.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,12 +83,13 @@ class Screen:
             reasons.append(f"only {changed_share:.0%} of the label changed")
         if self.settings.detectors and detected_share < self.settings.min_detected:
             reasons.append(f"only {detected_share:.0%} of the label is detected")
-        fire, ignored = label, np.zeros_like(label)
+        # A background's own fire beside the label may or may not still burn there: nobody knows.
+        fire, ignored = label, background.label & edit & ~label
         if self.settings.label == "refined":
             fire = label & detected
             # Beside the label a detector may see fire that was not asked for: nobody knows, so nobody learns it.
             beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
-            ignored = (label & ~fire) | beside
+            ignored |= (label & ~fire) | beside
         return Verdict(
             accepted=not reasons,
             reason="; ".join(reasons),
@@ -123,8 +123,3 @@ def _valid_pixels(patch: Patch, patch_id: str) -> npt.NDArray[np.uint16]:
     if len(valid) > _PIXELS_A_PATCH:
         valid = generator("pixels", patch_id).choice(valid, _PIXELS_A_PATCH, replace=False)
     return patch.bands.reshape(len(patch.bands), -1)[:, valid]
-
-
-def lacks_sun(sun_elevations: Sequence[float], settings: Screening) -> bool:
-    """Return whether a config's detectors need a sun elevation that some patch doesn't have."""
-    return bool(settings.detectors) and bool(np.isnan(sun_elevations).any())

@@ -121,6 +121,7 @@ def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]
         )
     bands = image[[number - 1 for number in expected.band_numbers]].astype(np.uint16)
     ignore = _nodata(bands, georeference["nodata"], expected.landsat)
+    bands[:, ignore] = 0  # whatever the file fills with, the store fills with 0
     label = np.zeros((size, size), bool)
     if item.mask is not None:
         mask, mask_reference = _read_raster(item.mask)

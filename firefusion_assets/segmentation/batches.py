@@ -41,10 +41,10 @@ class Normalisation(BaseModel):
         return self
 
     def scale(self, dn: Tensor) -> Tensor:
-        """Return float32 (N, C, H, W) of uint16 DN (N, C, H, W) on the same device; fill (DN 0) becomes 0."""
+        """Return float32 (N, C, H, W) of uint16 DN (N, C, H, W) on one device; fill (DN 0 in all bands) gives 0."""
         mean, std = (torch.tensor(values, device=dn.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
         values = dn.to(torch.float32)
-        return torch.where(values > 0, (values - mean) / std, 0.0)
+        return torch.where((values > 0).any(dim=1, keepdim=True), (values - mean) / std, 0.0)
 
 
 class TrainSurvey(NamedTuple):
@@ -71,29 +71,26 @@ def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> T
 
     Raises:
         LeakError: if an id isn't in the part.
-        ValueError: if the store lacks a band, a band has no valid pixel, or no patch has fire.
+        ValueError: if the store lacks a band, or no patch has fire.
     """
     rows = band_rows(part.meta, bands)
-    count, total, squares = ([0] * len(rows) for _ in range(3))
+    n_pixels, total, squares = 0, [0] * len(rows), [0] * len(rows)
     fire: list[str] = []
     fire_free: list[str] = []
     for patch_id in ids:
         patch = part.read(patch_id)
         (fire if (patch.label & ~patch.ignore).any() else fire_free).append(patch_id)
+        n_pixels += int(np.count_nonzero(~patch.ignore))
         for i, row in enumerate(rows):
-            band = patch.bands[row].astype(np.uint64)  # fill is DN 0: it adds to neither sum
-            count[i] += int(np.count_nonzero(band))
+            band = patch.bands[row][~patch.ignore].astype(np.uint64)
             total[i] += int(band.sum())
             squares[i] += int((band * band).sum())
-    empty = [band for band, n in zip(bands, count, strict=True) if n == 0]
-    if empty:
-        raise ValueError(f"no valid pixel (DN > 0) in {', '.join(empty)} of {len(ids)} train patches; drop the band")
     if not fire:
         raise ValueError(f"none of {len(ids)} train patches has a fire pixel: there is nothing to learn from")
-    variances = [(q * n - s * s) / (n * n) for n, s, q in zip(count, total, squares, strict=True)]
+    variances = [(q * n_pixels - s * s) / n_pixels**2 for s, q in zip(total, squares, strict=True)]
     normalisation = Normalisation(
         bands=tuple(bands),
-        mean=tuple(s / n for n, s in zip(count, total, strict=True)),
+        mean=tuple(s / n_pixels for s in total),
         std=tuple(max(sqrt(variance), 1.0) for variance in variances),  # 1 DN: a constant band stays finite
     )
     return TrainSurvey(normalisation, fire, fire_free)

@@ -30,6 +30,7 @@ def build_network(training: Training) -> nn.Module:
 
     Raises:
         ImportError: if an `smp-` architecture is asked for and its package can't be imported.
+        ValueError: if encoder or weights are unknown, or the architecture can't work with them.
     """
     if training.architecture == THESIS_UNET:
         return Padded(UNet(len(training.bands), training.filters), 2 ** (_UNET_LEVELS - 1))
@@ -40,13 +41,16 @@ def build_network(training: Training) -> nn.Module:
             f"{training.architecture!r} needs segmentation_models_pytorch, which can't be imported: {error}. "
             "Install torch and torchvision of one build: both for the CPU, or both for the same CUDA version."
         ) from error
-    network = smp.create_model(
-        training.architecture.removeprefix("smp-"),
-        encoder_name=training.encoder,
-        encoder_weights=training.encoder_weights,
-        in_channels=len(training.bands),
-        classes=1,
-    )
+    try:
+        network = smp.create_model(
+            training.architecture.removeprefix("smp-"),
+            encoder_name=training.encoder,
+            encoder_weights=training.encoder_weights,
+            in_channels=len(training.bands),
+            classes=1,
+        )
+    except KeyError as error:  # how the package answers a name it doesn't know; its text lists those it does
+        raise ValueError(error.args[0]) from error
     return Padded(network, _SMP_STRIDE)
 
 

@@ -132,6 +132,11 @@ class Augmentation(StrictModel):
             raise ValueError("sampling.images: 0, but the engine paints; say how many patches to add")
         if not painting and self.sampling.images:
             raise ValueError("sampling.images: engine `none` paints nothing; set 0 or choose another engine")
+        if self.masks.kind == "annotated" and self.generator.engine == "copy-paste":
+            raise ValueError(
+                "masks.kind: copy-paste would add a fire to the one that burns under an annotated mask; "
+                "use transplanted or box"
+            )
         if self.masks.kind == "annotated" and self.sampling.pairing == "complete":
             raise ValueError(
                 "sampling.pairing: an annotated mask stays on its own patch; use `pairs`, or masks.kind: transplanted"

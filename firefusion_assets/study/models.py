@@ -1,9 +1,10 @@
 """The models behind study.yaml: data set, split, training, evaluation and report. Each field says what it is."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from firefusion_assets.landsat.bands import FILE_BANDS
 
@@ -64,14 +65,29 @@ class ActiveFireDataset(_LandsatDataset):
     """Which masks are the truth: v1 (manual), Voting, Intersection, Schroeder, Murphy, Kumar-Roy, ..."""
 
 
+def _named(group: str) -> AfterValidator:
+    """Return a validator of regular expressions that have to hold a named group."""
+
+    def check(pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if group not in groups:
+            raise ValueError(f"holds no named group (?P<{group}>...)")
+        return pattern
+
+    return AfterValidator(check)
+
+
 class Pairs(StrictModel):
     """Which image and mask belong together: a table, or two name patterns."""
 
     table: Path | None = None
     """CSV with columns image, mask (empty where there is no event) and, where it gives the groups too, group."""
-    image: str | None = None
+    image: Annotated[str, _named("id")] | None = None
     """Regular expression of an image's file name, with a group (?P<id>...)."""
-    mask: str | None = None
+    mask: Annotated[str, _named("id")] | None = None
     """Regular expression of a mask's file name, with a group (?P<id>...)."""
 
     @model_validator(mode="after")
@@ -86,7 +102,7 @@ class Groups(StrictModel):
 
     table: Path | None = None
     """CSV with columns image and group."""
-    pattern: str | None = None
+    pattern: Annotated[str, _named("group")] | None = None
     """Regular expression of an image's file name, with a group (?P<group>...)."""
 
     @model_validator(mode="after")

@@ -39,7 +39,10 @@ def test_mistakes_have_one_clear_outcome(tmp_path: Path) -> None:
         tmp_path / "empty",
         "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}",
     )
-    (empty / "i").mkdir()
+    failed = run_cli(*MATERIALIZE, "--select", "landsat_patches", study=empty, home=home)
+    for folder in ("i", "m"):
+        assert f"{empty / folder}: there is no such folder or zip" in failed.stdout + failed.stderr
+        (empty / folder).mkdir()
     failed = run_cli(*MATERIALIZE, "--select", "landsat_patches", study=empty, home=home)
     assert failed.returncode != 0 and "holds no .tif" in failed.stdout + failed.stderr
     no_report = run_cli("python", "-m", "firefusion_assets.report", study=study, home=home)

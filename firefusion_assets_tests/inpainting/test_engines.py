@@ -248,7 +248,7 @@ def test_fragments_are_one_donor_and_distant_fires_are_not() -> None:
     patch.label[20, 20] = True
     patch.label[30, 30] = True
     patch.ignore[30, 30] = True
-    patch.bands[:, 6, 6] = 0
+    patch.ignore[6, 6] = True
     cut = list(donors(patch))
     assert [int(donor.fire.sum()) for donor in cut] == [2, 1]
     assert cut[0].bands.shape == (2, 12, 15)  # 6 px around, cut at the patch's border

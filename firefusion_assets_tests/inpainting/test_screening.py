@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firefusion_assets.inpainting.masks import dilated
-from firefusion_assets.inpainting.screening import Screen, Verdict, interquartile_range, lacks_sun
+from firefusion_assets.inpainting.screening import Screen, Verdict, interquartile_range
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
 
@@ -112,9 +112,3 @@ def test_the_scale_of_a_change_is_the_bands_spread(part: PatchPart) -> None:
     pixels = np.concatenate([part.read(i).bands[:, ~part.read(i).ignore] for i in part.ids], axis=1)
     exact = np.subtract(*np.percentile(pixels, [75, 25], axis=1))
     np.testing.assert_allclose(interquartile_range(part), exact, rtol=0.1)
-
-
-def test_detectors_need_the_sun() -> None:
-    assert lacks_sun(np.array([50, np.nan]), Screening(detectors=("murphy",)))
-    assert not lacks_sun(np.array([50, np.nan]), Screening())
-    assert not lacks_sun(np.array([50.0]), Screening(detectors=("murphy",)))

@@ -147,7 +147,8 @@ def test_fill_is_ignored_and_empty_patches_are_left_out(tmp_path: Path) -> None:
 def test_missing_and_empty_folders_and_labels_are_clear(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"images: there is no such folder or zip.*study\.yaml"):
         run(activefire(), tmp_path, tmp_path / "out")
-    (tmp_path / "images").mkdir()
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
     with pytest.raises(FileNotFoundError, match="holds no .tif"):
         run(activefire(), tmp_path, tmp_path / "out")
     folder = write_activefire(tmp_path / "data")

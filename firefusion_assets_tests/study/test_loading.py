@@ -77,8 +77,12 @@ colour: red
         ("generator: {engine: native, crop: 128}\nsampling: {images: 2}", "128 px is larger than a patch"),
         ("generator: {engine: copy-paste}\nsampling: {images: 5, max_tries: 4}", "less than images"),
         (
-            "generator: {engine: copy-paste}\nmasks: {kind: annotated}\nsampling: {images: 5, pairing: complete}",
+            "generator: {engine: native}\nmasks: {kind: annotated}\nsampling: {images: 5, pairing: complete}",
             "stays on its own patch",
+        ),
+        (
+            "generator: {engine: copy-paste}\nmasks: {kind: annotated}\nsampling: {images: 5}",
+            "would add a fire to the one that burns",
         ),
         ("extends: nobody", "there is no such augmentation config"),
         ("extends: wrong", "goes round in a circle"),
@@ -92,6 +96,24 @@ def test_a_wrong_config_names_key_and_remedy(tmp_path: Path, config: str, expect
         load_augmentation(folder, "wrong", load_study(folder))
     assert expected in str(error.value)
     assert ".yaml" in str(error.value)
+
+
+def test_name_patterns_are_checked_with_the_study(tmp_path: Path) -> None:
+    study = """
+name: other
+dataset:
+  source: folder
+  images: i
+  masks: m
+  bands: [red, nir]
+  pairs: {image: '(?P<id>.+)_i.tif', mask: '(.+)_m.tif'}
+  groups: {pattern: '(?P<group>[a-z'}
+training: {bands: [red]}
+"""
+    with pytest.raises(StudyError) as error:
+        load_study(write_study(tmp_path / "s", study))
+    assert "dataset.pairs.mask: holds no named group (?P<id>...)" in str(error.value)
+    assert "dataset.groups.pattern: not a regular expression" in str(error.value)
 
 
 def test_detectors_need_their_bands_and_landsat(tmp_path: Path) -> None:

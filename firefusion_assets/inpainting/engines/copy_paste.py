@@ -77,7 +77,7 @@ def fit(train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[s
 
 def donors(patch: Patch) -> Iterator[Donor]:
     """Cut each fire of a patch out, with its ring; a fire without any ground around it is left out."""
-    valid = ~patch.ignore & (patch.bands > 0).all(axis=0)
+    valid = ~patch.ignore
     for fire in fires(patch.label & valid):
         box = _box(binary_dilation(fire, np.ones((3, 3), bool), iterations=_RING))
         ground = (valid & ~patch.label)[box]
@@ -194,7 +194,8 @@ def _aligned(mask: Mask, donor: Mask) -> tuple[Box, Box]:
     ours, theirs = [], []
     for length, donor_length, box, donor_box in zip(mask.shape, donor.shape, _box(mask), _box(donor), strict=True):
         extent, donor_extent = box.stop - box.start, donor_box.stop - donor_box.start
-        origin = box.start + (extent - donor_extent) // 2 - donor_box.start
+        # Rounded towards 0, as `_overlap` does, whichever of the two is larger.
+        origin = box.start + int((extent - donor_extent) / 2) - donor_box.start
         start, stop = max(origin, 0), min(origin + donor_length, length)
         ours.append(slice(start, stop))
         theirs.append(slice(start - origin, stop - origin))

@@ -19,11 +19,10 @@ def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing
     Raises:
         FileNotFoundError: if a folder is missing or empty.
     """
-    image_files, problems = list_rasters(images)
-    mask_files, mask_problems = list_rasters(masks)
+    image_files, mask_files, problems = list_rasters(images, masks)
     named_images, image_problems = _by_name(image_files)
     named_masks, name_problems = _by_name(mask_files)
-    problems += mask_problems + image_problems + name_problems
+    problems += image_problems + name_problems
     problems += [
         f"{file}: is a mask among the images; move it to the masks' folder"
         for name, file in named_images.items()

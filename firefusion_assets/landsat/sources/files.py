@@ -66,15 +66,27 @@ class RasterFile:
                 yield dataset
 
 
-def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
-    """List the GeoTIFFs below a folder or in a zip, sorted by their path.
+def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[RasterFile], list[str]]:
+    """List the GeoTIFFs of two folders, or zips, sorted by their path.
 
     Returns:
-        The files, and a line for each member of a zip that is refused.
+        Images, masks, and a line for each member of a zip that is refused.
 
     Raises:
-        FileNotFoundError: if there is neither a folder nor a zip, or it holds no GeoTIFF.
+        FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no GeoTIFF.
     """
+    missing = [
+        f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
+        for container in (images, masks)
+        if not container.is_dir() and not zipfile.is_zipfile(container)
+    ]
+    if missing:
+        raise FileNotFoundError("\n".join(missing))
+    (image_files, problems), (mask_files, mask_problems) = _list(images), _list(masks)
+    return image_files, mask_files, problems + mask_problems
+
+
+def _list(container: Path) -> tuple[list[RasterFile], list[str]]:
     problems: list[str] = []
     if container.is_dir():
         paths = sorted(path for path in container.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
@@ -87,7 +99,7 @@ def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
             )
             for path in paths
         ]
-    elif container.is_file() and zipfile.is_zipfile(container):
+    else:
         files = []
         with zipfile.ZipFile(container) as archive:
             for info in sorted(archive.infolist(), key=lambda info: info.filename):
@@ -97,10 +109,6 @@ def list_rasters(container: Path) -> tuple[list[RasterFile], list[str]]:
                     problems.append(f"{container}/{info.filename}: encrypted or over 1 GiB; unpack it by hand")
                 else:
                     files.append(RasterFile(container, info.filename, info.file_size, info.CRC))
-    else:
-        raise FileNotFoundError(
-            f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
-        )
     if not files and not problems:
         raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or mend its path in study.yaml")
     return files, problems

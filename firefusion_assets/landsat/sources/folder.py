@@ -14,11 +14,11 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
 
     Raises:
         FileNotFoundError: if a folder or table is missing or empty.
-        ValueError: if a table lacks a column or a pattern its named group.
+        ValueError: if a table lacks a column.
     """
-    image_files, problems = list_rasters(below(study_folder, dataset.images))
-    mask_files, mask_problems = list_rasters(below(study_folder, dataset.masks))
-    problems += mask_problems
+    image_files, mask_files, problems = list_rasters(
+        below(study_folder, dataset.images), below(study_folder, dataset.masks)
+    )
     images, image_problems = _by_file_name(image_files)
     masks, name_problems = _by_file_name(mask_files)
     problems += image_problems + name_problems
@@ -101,8 +101,6 @@ def _groups(
 
 def _match(group: str, pattern: str, files: dict[str, RasterFile], key: str) -> tuple[dict[str, str], list[str]]:
     compiled = re.compile(pattern)
-    if group not in compiled.groupindex:
-        raise ValueError(f"dataset.{key}: {pattern!r} holds no named group (?P<{group}>...)")
     matches = {name: compiled.fullmatch(name) for name in files}
     problems = [f"{files[name]}: name does not match dataset.{key}" for name, match in matches.items() if not match]
     return {name: match[group] for name, match in matches.items() if match}, problems

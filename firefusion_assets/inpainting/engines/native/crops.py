@@ -84,7 +84,7 @@ class CropStream:
                 edit &= _half_plane(edit, rng)
         patch = self._train.read(patch_id)
         bands = self._brightened(patch.bands[:, *window], rng)
-        valid = ~patch.ignore[window] & (patch.bands[:, *window] > 0).all(axis=0)
+        valid = ~patch.ignore[window]
         planes = np.stack([patch.label[window] & edit, edit, valid]).astype(np.float32)
         stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
         return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])

@@ -46,7 +46,7 @@ def fit_scaling(train: PatchPart, seed: int) -> Scaling:
     for i in seeding.generator(seed, "scaling").permutation(len(train))[:_PATCHES]:
         patch = train.read(train.ids[i])
         for band, dn in enumerate(patch.bands):
-            counts[band] += np.bincount(dn[~patch.ignore & (dn > 0)], minlength=counts.shape[1])
+            counts[band] += np.bincount(dn[~patch.ignore], minlength=counts.shape[1])
     shares = counts.cumsum(axis=1) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     low, median, high = ((shares >= share).argmax(axis=1) for share in (0.25, 0.5, 0.75))
     return Scaling(tuple(map(float, median)), tuple(map(float, np.maximum(high - low, 1))), train.meta.dn_max)

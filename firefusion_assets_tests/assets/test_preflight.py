@@ -1,0 +1,48 @@
+"""What the data or the installation can't do is told before the first expensive step of a config."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firefusion_assets.artifacts.lineage import Lineage
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.assets.preflight import check_before_work
+from firefusion_assets.study import StudyError
+from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, write_study
+
+
+@pytest.fixture
+def unplaced(tmp_path: Path) -> Path:
+    """A study of patches without georeference, and so without a known sun elevation."""
+    configs = TINY_CONFIGS | {"unscreened": "extends: native\nscreening: {detectors: []}"}
+    folder = write_study(tmp_path / "study", configs=configs)
+    lineage = lineage_of(folder)
+
+    def make(work: Path) -> dict[str, list[str]]:
+        pd.DataFrame({"patch_id": ["a", "b"], "sun_elevation": [50.0, np.nan]}).to_parquet(work / "patches.parquet")
+        return {"raw_input": []}
+
+    artifact = lineage.store.build("landsat_patches", lineage.raw_fingerprint([]), make)
+    lineage.store.point("landsat_patches", "_", artifact)
+    return folder
+
+
+def lineage_of(folder: Path) -> Lineage:
+    return Lineage(folder, ArtifactStore(folder / "artifacts"))
+
+
+def test_a_detector_needs_the_sun(unplaced: Path) -> None:
+    with pytest.raises(StudyError, match="study.yaml: dataset.sun_elevation: missing.*murphy of 'native' need it"):
+        check_before_work(lineage_of(unplaced), "native")
+    check_before_work(lineage_of(unplaced), "unscreened")
+
+
+def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unplaced: Path) -> None:
+    (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet, encoder: resnet17"))
+    with pytest.raises(StudyError) as error:
+        check_before_work(lineage_of(unplaced), "native")
+    assert len(error.value.problems) == 2
+    assert "training.architecture, training.encoder: " in error.value.problems[1]
+    assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]
