@@ -6,6 +6,7 @@ Nothing here knows what a step does.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, Final
@@ -39,13 +40,12 @@ def executor() -> dg.ExecutorDefinition:
     name = os.environ.get("FIREFUSION_EXECUTOR", "multiprocess")
     match name:
         case "multiprocess":
+            gpu_steps = max(1, len(local_gpus()) // gpus_a_step())
             return dg.multiprocess_executor.configured(
                 {
                     # Steps are heavy: a second one at most, and never two on the GPU, dagster.yaml or not.
                     "max_concurrent": 2,
-                    "tag_concurrency_limits": [
-                        {"key": "firefusion/device", "value": "gpu", "limit": max(1, len(local_gpus()))}
-                    ],
+                    "tag_concurrency_limits": [{"key": "firefusion/device", "value": "gpu", "limit": gpu_steps}],
                     # Only what the code location imports anyway: nothing that touches CUDA.
                     "start_method": {"forkserver": {"preload_modules": ["firefusion_assets.definitions"]}},
                 }
@@ -71,9 +71,21 @@ def local_gpus() -> list[str]:
     return [str(index) for index in range(len(list(_GPUS.iterdir())))] if _GPUS.is_dir() else []
 
 
+def gpus_a_step() -> int:
+    """Return how many local GPUs a GPU step takes: FIREFUSION_GPUS_PER_STEP, 1 by default.
+
+    Raises:
+        ValueError: if that is no number from 1.
+    """
+    text = os.environ.get("FIREFUSION_GPUS_PER_STEP", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"FIREFUSION_GPUS_PER_STEP: {text!r} is no number from 1")
+    return int(text)
+
+
 @contextmanager
-def leased_gpu() -> Iterator[None]:
-    """Hold one of several local GPUs for a step; Dagster limits how many steps run, not which device each takes.
+def leased_gpus() -> Iterator[None]:
+    """Hold as many local GPUs as a step takes; Dagster limits how many steps run, not which devices each takes.
 
     Works as long as the step has not used CUDA yet, since CUDA reads CUDA_VISIBLE_DEVICES once.
     """
@@ -82,17 +94,22 @@ def leased_gpu() -> Iterator[None]:
         yield
         return
     locks = {gpu: FileLock(Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock") for gpu in gpus}
-    free = (gpu for gpu, lock in locks.items() if _try(lock))
-    gpu = next(free, None)
-    if gpu is None:
-        gpu = gpus[0]
-        locks[gpu].acquire()
+    wanted = min(gpus_a_step(), len(gpus))
+    leased = list(islice((gpu for gpu, lock in locks.items() if _try(lock)), wanted))
+    # In the order of the devices, so that two steps that wait never hold what the other waits for.
+    if len(leased) < wanted:
+        for gpu in leased:
+            locks[gpu].release()
+        leased = gpus[:wanted]
+        for gpu in leased:
+            locks[gpu].acquire()
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(leased)
     try:
         yield
     finally:
-        locks[gpu].release()
+        for gpu in leased:
+            locks[gpu].release()
         if before is None:
             del os.environ["CUDA_VISIBLE_DEVICES"]
         else:

@@ -13,8 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from firefusion_assets.artifacts.hashes import folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
+from firefusion_assets.study.base_models import local_folder
+from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator
 
 STEP_VERSIONS: Final = {
     "landsat_patches": 1,
@@ -155,7 +158,7 @@ class Lineage:
             case "augmentation_config":
                 return config.model_dump(mode="json")
             case "finetuned_model":
-                return config.generator.model_dump(mode="json")
+                return self._generator_part(config.generator)
             case "inpainting_masks":
                 settings = ("tries", "pairing", "seed")
                 return [config.masks.model_dump(mode="json"), {name: sampling[name] for name in settings}]
@@ -166,6 +169,26 @@ class Lineage:
             case "screened_images":
                 return config.screening.model_dump(mode="json")
         raise ValueError(f"{asset} has no fingerprint by key")
+
+    def _generator_part(self, generator: Generator) -> Any:
+        """Return a generator's settings with what stands for the files that they name."""
+        settings = generator.model_dump(mode="json")
+        match generator:
+            case StableDiffusionGenerator():
+                folder = local_folder(generator.base_model, self.folder)
+                if folder is not None:
+                    hashed = folder_hash(folder, self.store.root / "file_hashes.json")
+                    return settings | {"base_model": hashed, "revision": None}
+            case FilesGenerator():
+                paths = [generator.images, *filter(None, [generator.table])]
+                return [settings, [_stamps(self.folder / path) for path in paths]]
+        return settings
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and modification time of a file, or of a folder's files."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
 
 
 def pointer_key(asset: str, key: str) -> str:

@@ -8,8 +8,8 @@ import dagster as dg
 
 from firefusion_assets import checks
 from firefusion_assets.artifacts.lineage import STEP_VERSIONS, UPSTREAM
-from firefusion_assets.assets.publishing import progress_of, published, user_errors
-from firefusion_assets.compute import GPU_OP_TAGS, GPU_POOL, leased_gpu
+from firefusion_assets.assets.publishing import picture_metadata, progress_of, published, user_errors
+from firefusion_assets.compute import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.partitions import AUGMENTATIONS
 from firefusion_assets.resources import Workspace
 
@@ -51,7 +51,8 @@ def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace)
 def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
-    Publishes `fold-N/`: for `native` a diffusers pipeline with its history, for `copy-paste` the library of real fires.
+    Publishes `fold-N/`: for `native` and `stable-diffusion` a diffusers pipeline (or adapters) with its history, for
+    `copy-paste` the library of real fires, for `files` the images at 30 m.
     """
     from firefusion_assets.assets.preflight import check_before_work
     from firefusion_assets.inpainting.engines import NoFireError
@@ -60,19 +61,23 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
 
     def make(work: Path) -> Mapping[str, Any]:
         from firefusion_assets.assets.folds import fit_folds, read_folds
+        from firefusion_assets.assets.trainer import launched_by
         from firefusion_assets.report.samples import model_sheet
+        from firefusion_assets.study.generators import resolved
 
-        generator = lineage.config(key).generator
+        generator = resolved(lineage.config(key).generator, lineage.folder)
         folds = read_folds(lineage)
-        facts = fit_folds(generator, folds, work, progress_of(context))
-        if generator.engine != "none":
+        facts = fit_folds(generator, folds, work, progress_of(context), launched_by(context))
+        if generator.engine not in ("none", "files"):
             model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
         return {"engine": generator.engine, **facts}
 
-    with user_errors(NoFireError, ValueError), leased_gpu():
+    with user_errors(NoFireError, ValueError), leased_gpus():
         check_before_work(lineage, key)
         artifact = lineage.build("finetuned_model", key, make, progress_of(context))
-    return published(artifact, artifact.path / "sheet.png")
+    looks = sorted(artifact.path.glob("fold-0/validation-*.png"))
+    shown: dict[str, Any] = {picture.stem: picture_metadata(picture) for picture in looks}
+    return published(artifact, artifact.path / "sheet.png", **shown)
 
 
 @dg.asset(
@@ -132,7 +137,7 @@ def synthetic_images(context: dg.AssetExecutionContext, workspace: Workspace) ->
         counts = [paint_fold(lineage, key, fold, work, progress_of(context)) for fold in read_folds(lineage)]
         return {name: sum(count[name] for count in counts) for name in counts[0]}
 
-    with user_errors(ValueError), leased_gpu():
+    with user_errors(ValueError), leased_gpus():
         check_before_work(lineage, key)
         artifact = lineage.build("synthetic_images", key, make, progress_of(context))
     changed = artifact.facts["n_values_changed_outside"]

@@ -112,17 +112,16 @@ def _murphy(lineage: Lineage, folds: Sequence[Fold]) -> DetectorResult:
         score_murphy(folds).to_parquet(work / "murphy.parquet", index=False)
         return {"detectors": name}
 
-    # An object of its own: it depends on the data alone, and every run of every config comes by here.
-    scores = lineage.store.build(_SCORES, digest([_SCORES, 1, made_from]), make)
+    # An object of its own: it depends on the data and the part alone, and every run of every config comes by here.
+    scores = lineage.store.build(_SCORES, digest([_SCORES, 1, made_from, lineage.study.evaluation.part]), make)
     return DetectorResult(name, pd.read_parquet(scores.path / "murphy.parquet"))
 
 
 def _split_table(folds: Sequence[Fold], parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(parts)
     fire_scenes = [
-        fold.table.loc[getattr(fold, part).ids].query("fire_pixels > 0")["scene"].nunique()
-        for fold in folds
-        for part in ("train", "val", "test")
+        folds[fold].table.loc[getattr(folds[fold], part).ids].query("fire_pixels > 0")["scene"].nunique()
+        for fold, part in zip(table["fold"], table["part"], strict=True)
     ]
     return table.assign(n_fire_scenes=fire_scenes)
 

@@ -12,20 +12,22 @@ import pandas as pd
 from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.devices import device_count
 from firefusion_assets.inpainting import engines
+from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
-from firefusion_assets.inpainting.painting import PaintJob, SyntheticPatches, paint
+from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
 from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
-from firefusion_assets.landsat.split import part_ids
+from firefusion_assets.landsat.split import PARTS, part_ids
 from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter
 from firefusion_assets.report.examples import save_examples
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.pictures import painted_sheet
-from firefusion_assets.study.augmentation import Generator
+from firefusion_assets.study.generators import Generator, resolved
 
 OVERLAY = "overlay.lmdb"
 
@@ -40,7 +42,8 @@ class Fold:
         table: patches, indexed by patch_id.
         train: the patches that anything may be fitted on.
         val: the patches that a checkpoint may be chosen on.
-        test: the patches that the metrics come from.
+        test: the patches that nothing is chosen on; none where `split.test_share` is 0.
+        evaluated: the part that all metrics come from, normally `test`; see `evaluation.part`.
     """
 
     number: int
@@ -49,6 +52,7 @@ class Fold:
     train: PatchPart
     val: PatchPart
     test: PatchPart
+    evaluated: PatchPart
 
     @property
     def folder(self) -> str:
@@ -69,14 +73,18 @@ def read_folds(lineage: Lineage) -> list[Fold]:
             number,
             base / BASE_STORE,
             table,
-            *(PatchPart(patches, part_ids(split, number, part)) for part in ("train", "val", "test")),
+            *(PatchPart(patches, part_ids(split, number, part)) for part in (*PARTS, lineage.study.evaluation.part)),
         )
         for number in sorted(split["fold"].unique().tolist())
     ]
 
 
 def fit_folds(
-    generator: Generator, folds: Sequence[Fold], work: Path, progress: Callable[[str], None]
+    generator: Generator,
+    folds: Sequence[Fold],
+    work: Path,
+    progress: Callable[[str], None],
+    launch: engines.Launch | None = None,
 ) -> Mapping[str, float]:
     """Fit an engine on each fold's train part, into its folder below `work`; return the facts' means.
 
@@ -86,7 +94,7 @@ def fit_folds(
     for fold in folds:
         finished = work / fold.folder / "facts.json"
         if not finished.is_file():
-            fitted = engines.fit(generator, fold.train, work / fold.folder, progress)
+            fitted = engines.fit(generator, fold.train, work / fold.folder, progress, launch)
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
     return {name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}
@@ -109,12 +117,10 @@ def paint_fold(
         model=model.fingerprint,
         patches=lineage.fingerprint("landsat_patches", key),
     )
-
-    def painter() -> engines.Painter:
-        return engines.load(config.generator, model.path / fold.folder, config.sampling)
-
+    generator = resolved(config.generator, lineage.folder)
+    painter = partial(engines.load, generator, model.path / fold.folder, config.sampling, plan.rows)
     screen = Screen(config.screening, fold.train)
-    return paint(job, painter, screen, lineage.store, work / fold.folder, progress)
+    return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())
 
 
 def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) -> Mapping[str, Any]:

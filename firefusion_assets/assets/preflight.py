@@ -1,6 +1,8 @@
 """What can be known to fail is told before the first expensive step of a config."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 
@@ -8,6 +10,8 @@ from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.landsat.ingest import TABLE
 from firefusion_assets.study import StudyError
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator, resolved
 from firefusion_assets.study.models import THESIS_UNET
 
 
@@ -17,8 +21,9 @@ def check_before_work(lineage: Lineage, key: str) -> None:
     Raises:
         StudyError: with all problems, each naming file, key and remedy.
     """
-    file = lineage.folder / "study.yaml"
-    problems = [f"{file}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage))]
+    study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
+    problems = [f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage))]
+    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key)]
     if problems:
         raise StudyError(problems)
 
@@ -46,3 +51,38 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
         build_network(training.model_copy(update={"encoder_weights": None}))
     except (ValueError, ImportError) as error:
         yield f"training.architecture, training.encoder: {error}"
+
+
+def _unusable_generator(lineage: Lineage, key: str) -> Iterator[str]:
+    generator, sampling = resolved(lineage.config(key).generator, lineage.folder), lineage.config(key).sampling
+    match generator:
+        case StableDiffusionGenerator():
+            yield from _unusable_stable_diffusion(generator, sampling)
+        case FilesGenerator():
+            from firefusion_assets.inpainting.engines.files import listing
+
+            try:
+                listing(Path(generator.images), Path(generator.table) if generator.table else None)
+            except ValueError as error:
+                yield f"generator.images: {error}"
+
+
+def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sampling) -> Iterator[str]:
+    import torch
+
+    from firefusion_assets.inpainting.engines.stable_diffusion.base_model import hub_problems
+
+    if not Path(generator.base_model).is_dir():
+        for problem in hub_problems(generator.base_model, generator.revision):
+            yield f"generator.base_model: {problem}"
+    gpus = torch.cuda.device_count()
+    for name, precision in (("generator", generator.mixed_precision), ("sampling", sampling.mixed_precision)):
+        if precision == "fp16" and not gpus:
+            yield f"{name}.mixed_precision: fp16 needs a GPU; use bf16 or no"
+    if generator.use_8bit_adam and (not gpus or find_spec("bitsandbytes") is None):
+        yield "generator.use_8bit_adam: needs a GPU and bitsandbytes; pip install 'firefusion-assets[adam8bit]'"
+    if generator.gradient_accumulation_steps % max(1, gpus):
+        yield (
+            f"generator.gradient_accumulation_steps: {generator.gradient_accumulation_steps} can't be shared out over "
+            f"{gpus} GPUs; make it a multiple, or lower FIREFUSION_GPUS_PER_STEP"
+        )

@@ -61,7 +61,7 @@ def published(
         **metadata,
     }
     if picture is not None and picture.is_file():
-        shown["picture"] = dg.MetadataValue.md(_shown(picture))
+        shown["picture"] = picture_metadata(picture)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(artifact.fingerprint), metadata=shown, check_results=list(checks)
     )
@@ -73,10 +73,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records)
 
 
-def _shown(picture: Path) -> str:
+def picture_metadata(picture: Path) -> dg.MarkdownMetadataValue:
+    """Return a PNG file as metadata that the UI shows, made smaller where it is too large for an event."""
     from PIL import Image
 
     from firefusion_assets.report.pictures import markdown_picture, png_bytes
 
     with Image.open(picture) as image:
-        return markdown_picture(png_bytes(image.convert("RGB"), PICTURE_LIMIT))
+        return dg.MetadataValue.md(markdown_picture(png_bytes(image.convert("RGB"), PICTURE_LIMIT)))

@@ -1,4 +1,4 @@
-"""Scoring on the test part: the networks of a config, and the published detectors on the same pixels."""
+"""Scoring on the evaluated part: the networks of a config, and the published detectors on the same pixels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from firefusion_assets.study import Study
 
 
 def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path) -> Mapping[str, Any]:
-    """Score a config's networks on the test parts; writes tables, predictions and a picture; returns facts."""
+    """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
     rows, summary = [], []
     shown = shown_patches(folds[0])
     predicted: dict[str, npt.NDArray[np.bool_]] = {}
@@ -27,7 +27,7 @@ def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path
         for number, seed in enumerate(study.training.seeds):
             keep = shown if fold is folds[0] and number == 0 else []
             folder = networks / fold.folder / f"seed-{seed}"
-            scored, kept = evaluate(folder, fold.test, fold.table, study.evaluation.threshold, keep)
+            scored, kept = evaluate(folder, fold.evaluated, fold.table, study.evaluation.threshold, keep)
             predicted |= kept
             rows.append(scored.assign(fold=fold.number, seed=seed))
             summary.append({"fold": fold.number, "seed": seed, **summarise(scored)})
@@ -37,15 +37,15 @@ def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path
     packed: dict[str, Any] = {name: np.packbits(mask, axis=-1) for name, mask in predicted.items()}
     np.savez_compressed(work / "predictions.npz", **packed)
     examples = prediction_examples(folds[0], work / "predictions.npz")
-    prediction_sheet(examples, folds[0].test.meta.bands).save(work / "sheet.png")
+    prediction_sheet(examples, folds[0].evaluated.meta.bands).save(work / "sheet.png")
     means = table.drop(columns=["fold", "seed"]).astype(float).mean()
     return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
 
 
 def shown_patches(fold: Fold) -> list[str]:
-    """Return test patches to show: fires from the largest to the smallest, and one or two without."""
-    test = fold.table.loc[fold.test.ids].sort_values("fire_pixels", ascending=False, kind="stable")
-    fires, free = test.index[test["fire_pixels"] > 0], test.index[test["fire_pixels"] == 0]
+    """Return evaluated patches to show: fires from the largest to the smallest, and one or two without."""
+    patches = fold.table.loc[fold.evaluated.ids].sort_values("fire_pixels", ascending=False, kind="stable")
+    fires, free = patches.index[patches["fire_pixels"] > 0], patches.index[patches["fire_pixels"] == 0]
     n_free = min(len(free), EXAMPLES // 4)
     spread = np.unique(np.linspace(0, len(fires) - 1, num=min(len(fires), EXAMPLES - n_free)).astype(int))
     return [*fires[spread], *free[:n_free]]
@@ -53,10 +53,10 @@ def shown_patches(fold: Fold) -> list[str]:
 
 def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
     """Return the kept predictions of a config beside bands and truth."""
-    size = fold.test.meta.patch_size
+    size = fold.evaluated.meta.patch_size
     with np.load(path, allow_pickle=False) as file:
         masks = {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in file.files}
-    patches = {name: fold.test.read(name) for name in masks}
+    patches = {name: fold.evaluated.read(name) for name in masks}
     order = sorted(masks, key=lambda name: -int(patches[name].label.sum()))
     return [
         PredictionExample(patches[name].bands, patches[name].label, masks[name], patches[name].ignore, name)
@@ -65,7 +65,7 @@ def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
 
 
 def score_murphy(folds: Sequence[Fold]) -> pd.DataFrame:
-    """Score Murphy's detector on the test parts, a row for each fold with the metrics of `summarise`."""
+    """Score Murphy's detector on the evaluated parts, a row for each fold with the metrics of `summarise`."""
     summaries = []
     for fold in folds:
         scored = score_patches(_detections(fold), fold.table)
@@ -74,7 +74,7 @@ def score_murphy(folds: Sequence[Fold]) -> pd.DataFrame:
 
 
 def _detections(fold: Fold) -> Iterator[tuple[str, Patch, npt.NDArray[np.bool_]]]:
-    for patch_id in fold.test.ids:
-        patch = fold.test.read(patch_id)
-        named = dict(zip(fold.test.meta.bands, patch.bands, strict=True))
+    for patch_id in fold.evaluated.ids:
+        patch = fold.evaluated.read(patch_id)
+        named = dict(zip(fold.evaluated.meta.bands, patch.bands, strict=True))
         yield patch_id, patch, murphy(named, float(fold.table.loc[patch_id, "sun_elevation"]))

@@ -9,7 +9,7 @@ import dagster as dg
 from firefusion_assets import checks
 from firefusion_assets.artifacts.lineage import STEP_VERSIONS, UPSTREAM
 from firefusion_assets.assets.publishing import progress_of, published, table, user_errors
-from firefusion_assets.compute import GPU_OP_TAGS, GPU_POOL, leased_gpu
+from firefusion_assets.compute import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.partitions import AUGMENTATIONS
 from firefusion_assets.resources import Workspace
 
@@ -68,7 +68,7 @@ def trained_unet(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         last = history[history["step"] == history["step"].max()]
         return {"n_networks": len(jobs), "loss_final": float(last["train_loss"].mean())}
 
-    with user_errors(ValueError, FloatingPointError, TrainingError), leased_gpu():
+    with user_errors(ValueError, FloatingPointError, TrainingError), leased_gpus():
         artifact = lineage.build("trained_unet", key, make, progress_of(context))
     return published(artifact, artifact.path / "sheet.png")
 
@@ -98,7 +98,7 @@ def dice_metrics(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
         networks = lineage.find("trained_unet", key).path
         return score_config(read_folds(lineage), networks, lineage.study, work)
 
-    with user_errors(), leased_gpu():
+    with user_errors(), leased_gpus():
         artifact = lineage.build("dice_metrics", key, make, progress_of(context))
     summary = artifact.facts["summary"]
     blind = [f"fold {row['fold']} seed {row['seed']}" for row in summary if not row["recall"]]

@@ -1,53 +1,18 @@
-"""Painting down a plan, chunk by chunk, until enough patches pass the screening.
+"""Painting down a plan until enough patches pass the screening, and what is known of each painted patch."""
 
-A chunk is an object of the artifact store: a resumed run goes on behind the last one, and configs that would
-paint the same (a smaller and a larger dose, another screening) share them.
-"""
-
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from firefusion_assets.artifacts.lineage import digest
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore, link
+from firefusion_assets.artifacts.store import ArtifactStore, link
+from firefusion_assets.inpainting.chunks import PaintJob, painted_chunks
 from firefusion_assets.inpainting.engines import Painter
-from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.augmentation import Sampling
-
-CHUNKS: Final = "painted_chunks"
-_VERSION = 1
-
-
-@dataclass(frozen=True)
-class PaintJob:
-    """What one fold of one config paints.
-
-    Attributes:
-        fold: number of the fold.
-        part: its train part, which holds the backgrounds.
-        table: patches indexed by patch_id, with crs, transform and sun_elevation.
-        plan: what to paint.
-        sampling: how.
-        engine: name of the engine.
-        model: fingerprint of the model.
-        patches: fingerprint of the base store.
-    """
-
-    fold: int
-    part: PatchPart
-    table: pd.DataFrame
-    plan: Plan
-    sampling: Sampling
-    engine: str
-    model: str
-    patches: str
 
 
 class SyntheticPatches:
@@ -81,68 +46,46 @@ def paint(
     store: ArtifactStore,
     folder: Path,
     progress: Callable[[str], None],
+    shards: int = 1,
 ) -> Mapping[str, Any]:
     """Paint one fold's plan until `sampling.images` patches pass the screening, or the plan ends.
 
     Args:
         job: what to paint.
-        load_painter: called when the first chunk has to be painted.
+        load_painter: called when the first chunk has to be painted; can be sent to another process.
         screen: decides which patches count.
         store: where the chunks lie.
         folder: gets `chunk-NNNNN.npy` (hard links to the chunks) and `provenance.parquet`.
         progress: told after every chunk.
+        shards: processes that paint, a device each; their number changes no byte.
 
     Returns:
         Facts: patches painted, patches that pass, values that changed outside the edit masks (0 unless an engine
         breaks its contract).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    painters: list[Painter] = []
-
-    def painter() -> Painter:
-        if not painters:
-            painters.append(load_painter())
-        return painters[0]
-
     accepted = painted = changed_outside = 0
-    size = job.sampling.batch_size
-    for chunk in range(-(-len(job.plan.rows) // size)):
-        if accepted >= job.sampling.images:
-            break
-        places = range(chunk * size, min((chunk + 1) * size, len(job.plan.rows)))
-        painted_chunk = _chunk(job, places, painter, store, progress)
-        path = painted_chunk.path / "painted.npy"
-        link(path, folder / f"chunk-{chunk:05d}.npy")
-        accepted += sum(_passes(job, place, image, screen) for place, image in zip(places, np.load(path), strict=True))
-        painted += len(places)
-        changed_outside += painted_chunk.facts["n_values_changed_outside"]
-        progress(f"fold {job.fold}: {painted} painted, {accepted} of {job.sampling.images} accepted")
+    started = time.monotonic()
+    with painted_chunks(job, load_painter, store, progress, shards) as chunks:
+        while accepted < job.sampling.images and (chunk := next(chunks, None)) is not None:
+            path = chunk.artifact.path / "painted.npy"
+            link(path, folder / f"chunk-{chunk.number:05d}.npy")
+            images = zip(chunk.places, np.load(path), strict=True)
+            accepted += sum(_passes(job, place, image, screen) for place, image in images)
+            painted += len(chunk.places)
+            changed_outside += chunk.artifact.facts["n_values_changed_outside"]
+            progress(_progress_line(job, painted, accepted, time.monotonic() - started))
     _provenance(job, painted).to_parquet(folder / "provenance.parquet", index=False)
     return {"n_painted": painted, "n_passed": accepted, "n_values_changed_outside": changed_outside}
 
 
-def _chunk(
-    job: PaintJob,
-    places: range,
-    painter: Callable[[], Painter],
-    store: ArtifactStore,
-    progress: Callable[[str], None],
-) -> Artifact:
-    """Return a painted chunk, whose `painted.npy` is uint16 (N, C, H, W)."""
-    rows = job.plan.rows.iloc[places.start : places.stop]
-    labels, edits = (masks[places.start : places.stop] for masks in (job.plan.labels, job.plan.edits))
-
-    def make(work: Path) -> Mapping[str, Any]:
-        backgrounds = np.stack([job.part.read(background).bands for background in rows["background"]])
-        painted = painter().paint(backgrounds, labels, edits, rows["seed"].to_numpy(np.int64))
-        np.save(work / "painted.npy", painted)
-        outside = ~edits[:, None] & (painted != backgrounds)
-        return {"n_patches": len(rows), "n_values_changed_outside": int(outside.sum())}
-
-    settings = job.sampling.model_dump(mode="json", include={"steps", "batch_size"})
-    masks = [np.packbits(masks).tobytes().hex() for masks in (labels, edits)]
-    made_from = [CHUNKS, _VERSION, job.model, job.patches, settings, rows.to_dict("records"), digest(masks)]
-    return store.build(CHUNKS, digest(made_from), make, progress)
+def _progress_line(job: PaintJob, painted: int, accepted: int, seconds: float) -> str:
+    wanted = job.sampling.images
+    line = f"fold {job.fold}: {painted} painted, {accepted} of {wanted} accepted, {painted / seconds:.1f} images/s"
+    if not accepted:
+        return line
+    left = min(wanted / accepted * painted, len(job.plan.rows)) - painted
+    return f"{line}, about {max(0, left) * seconds / painted / 60:.1f} min left"
 
 
 def _passes(job: PaintJob, place: int, image: npt.NDArray[np.uint16], screen: Screen) -> bool:

@@ -27,7 +27,8 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
         One row for each fold and patch: fold, patch_id, group, scene, part, fire_pixels; sorted by fold and patch.
 
     Raises:
-        SplitError: if there are too few groups, or too few with fire, for fire in every part.
+        SplitError: if there are too few groups, or too few with fire, for fire in every part; `test` is one of them
+            unless `split.test_share` is 0.
     """
     table = table.sort_values("patch_id", ignore_index=True)
     groups = group_patches(table)
@@ -46,7 +47,7 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
                 "fire_pixels": table["fire_pixels"],
             }
         )
-        without = [part for part in PARTS if not rows.loc[rows["part"] == part, "fire_pixels"].sum()]
+        without = [part for part in _parts(split) if not rows.loc[rows["part"] == part, "fire_pixels"].sum()]
         if without:
             raise SplitError(
                 f"fold {fold}: no fire pixel in the part {', '.join(without)}; use another split.seed, fewer "
@@ -86,13 +87,19 @@ def part_ids(split: pd.DataFrame, fold: int, part: str) -> list[str]:
     return sorted(split.loc[(split["fold"] == fold) & (split["part"] == part), "patch_id"])
 
 
+def _parts(split: Split) -> tuple[str, ...]:
+    """Return the parts that a fold has."""
+    return PARTS if split.test_share else PARTS[:2]
+
+
 def _check_enough(sizes: pd.DataFrame, split: Split) -> None:
-    needed = max(3, split.folds)
+    *first, last = _parts(split)
+    needed = max(len(first) + 1, split.folds)
     with_fire = int((sizes["fire"] > 0).sum())
     unit = "patches" if split.by == "patch" else "groups"
     problems = []
     if len(sizes) < needed:
-        problems.append(f"too few {unit}: {len(sizes)}, at least {needed} are needed for train, val and test")
+        problems.append(f"too few {unit}: {len(sizes)}, at least {needed} are needed for {', '.join(first)} and {last}")
     if with_fire == 0:
         problems.append("no fire pixel in the whole data set")
     elif with_fire < needed:
@@ -108,7 +115,7 @@ def _assign(sizes: pd.DataFrame, split: Split) -> list[dict[str, str]]:
     """Return for each fold the part of each unit."""
     if split.folds == 1:
         shares = [1 - split.val_share - split.test_share, split.val_share, split.test_share]
-        bins = _balanced_bins(sizes, shares, split.seed)
+        bins = _balanced_bins(sizes, shares[: len(_parts(split))], split.seed)
         return [{unit: PARTS[number] for unit, number in bins.items()}]
     bins = _balanced_bins(sizes, [1 / split.folds] * split.folds, split.seed)
     # Fold k tests on bin k and validates on the next one, so that every group is tested exactly once.

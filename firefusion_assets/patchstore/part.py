@@ -1,6 +1,7 @@
 """One part of one fold: the only way by which anything that is fitted reads patches."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from firefusion_assets.patchstore.reader import Patches
 from firefusion_assets.patchstore.records import Patch, StoreMeta
@@ -27,6 +28,11 @@ class PatchPart:
     def meta(self) -> StoreMeta:
         """What the records have in common."""
         return self._patches.meta
+
+    @property
+    def store(self) -> Path:
+        """Folder of the base store."""
+        return self._patches.path
 
     def read(self, patch_id: str) -> Patch:
         """Return one patch of the part.

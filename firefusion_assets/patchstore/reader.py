@@ -106,6 +106,7 @@ class Patches:
 
     Attributes:
         meta: what the records have in common.
+        path: folder of the base store.
         base_ids: patches of the base, in store order.
         added_ids: patches that only the overlays hold, in store order.
 
@@ -115,7 +116,7 @@ class Patches:
 
     def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0) -> None:
         store = _Store(base)
-        self.meta = store.meta
+        self.meta, self.path = store.meta, store.path
         self._records: dict[str, tuple[_Store, bytes]] = {}
         self._planes: dict[str, tuple[_Store, bytes]] = {}
         self._weights: dict[str, float] = {}

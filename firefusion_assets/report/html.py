@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from firefusion_assets.report.inputs import ConfigResult, Fact, ReportInputs
+from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
 from firefusion_assets.report.pictures import (
     FALSE_ALARM_COLOUR,
     HIT_COLOUR,
@@ -60,6 +60,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
     )
     page = environment.get_template("report.html").render(
         study=inputs.study,
+        part=inputs.part_name,
         warnings=warnings(inputs),
         answers=answers(inputs),
         main=_main_table(inputs, table),
@@ -90,7 +91,9 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
 
 def text_table(table: pd.DataFrame) -> str:
     """Write a comparison as aligned plain text, Dice in percent points; a line for each row."""
-    lines = [("config", "images", "Dice", "difference", "precision", "recall", "false alarms / 1000 km2")]
+    # The headline is the Dice that has no column of its own beside `dice_mean`.
+    dice = next(name for column, name in DICE_NAMES.items() if column not in table)
+    lines = [("config", "images", dice, "difference", "precision", "recall", "false alarms / 1000 km2")]
     for row in table.to_dict("records"):
         name = row["key"] if row["engine"] != "detector" else f"{row['key']} (detector)"
         lines.append(
@@ -160,7 +163,7 @@ def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
             )
         )
     titles = [
-        "Config", "Engine", "Images added", "Dice", "Difference to baseline", "Precision", "Recall",
+        "Config", "Engine", "Images added", inputs.dice_name, "Difference to baseline", "Precision", "Recall",
         "False alarms per 1,000 km²",
     ]  # fmt: skip
     return _Table(titles, rows, words=2)
@@ -168,7 +171,8 @@ def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
 
 def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
     columns: dict[str, tuple[str, Formatter]] = {
-        **{f"dice_{seed}": (f"Dice, seed {seed}", _percent) for seed in inputs.study.training.seeds},
+        **{f"dice_{seed}": (f"{inputs.dice_name}, seed {seed}", _percent) for seed in inputs.study.training.seeds},
+        "dice_micro": ("Dice, over all pixels", _percent),
         "dice_scene_mean": ("Dice, mean over scenes", _percent),
         "dice_patch_mean": ("Dice, mean over patches", _percent),
         "dice_batch_mean": ("Dice, mean over batches (thesis)", _percent),
@@ -176,6 +180,7 @@ def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
         "pixel_accuracy": ("Pixel accuracy", lambda value: f"{100 * value:.3f}"),
         "seconds": ("Wall time (min)", lambda value: f"{value / 60:,.1f}"),
     }
+    del columns[inputs.study.report.headline]
     return _Table(
         ["Config", *(title for title, _ in columns.values())],
         [

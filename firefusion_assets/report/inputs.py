@@ -24,6 +24,9 @@ METRICS = (
 )  # fmt: skip
 """Columns of every metrics table, beside fold, seed, n_patches and n_fire_patches."""
 
+DICE_NAMES = {"dice_micro": "Dice", "dice_batch_mean": "Dice (batch mean)"}
+"""What each Dice that may be the headline is called as such; the headline is what configs are compared by."""
+
 
 @dataclass(frozen=True)
 class PaintedExample:
@@ -56,7 +59,7 @@ class PaintedExample:
 
 @dataclass(frozen=True)
 class PredictionExample:
-    """One test patch beside what a U-Net makes of it.
+    """One evaluated patch beside what a U-Net makes of it.
 
     Attributes:
         bands: uint16 DN (C, H, W).
@@ -110,7 +113,7 @@ class ConfigResult:
 
 @dataclass(frozen=True)
 class DetectorResult:
-    """A published fire detector on the same test patches.
+    """A published fire detector on the same patches.
 
     Attributes:
         name: the detector.
@@ -132,8 +135,8 @@ class ReportInputs:
         bands: names of the bands in the examples' arrays, in their order.
         data: facts of the data set: n_patches, n_scenes, n_groups, n_fire_patches, fire_pixels, and whatever
             is known beside. A sequence is shown as a list; `skipped_files` (could not be used) is one.
-        split: fold, part (train, val, test), n_groups, n_scenes, n_patches, n_fire_patches, fire_pixels, and
-            where known n_fire_scenes.
+        split: fold, part (train, val and, where there is one, test), n_groups, n_scenes, n_patches,
+            n_fire_patches, fire_pixels, and where known n_fire_scenes.
         configs: all configs of the study, in any order.
         detectors: published detectors, to compare with.
         orphans: keys that have artifacts but no config any more.
@@ -146,6 +149,16 @@ class ReportInputs:
     configs: Sequence[ConfigResult]
     detectors: Sequence[DetectorResult] = ()
     orphans: Sequence[str] = ()
+
+    @property
+    def dice_name(self) -> str:
+        """What the headline is called."""
+        return DICE_NAMES[self.study.report.headline]
+
+    @property
+    def part_name(self) -> str:
+        """Which part all metrics come from."""
+        return "validation" if self.study.evaluation.part == "val" else "test"
 
     @property
     def ordered_configs(self) -> list[ConfigResult]:

@@ -52,7 +52,7 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
     with style.context(["default", _STYLE]):
         figures: dict[str, Figure] = {}
         if (measured["engine"] != "detector").any():
-            figures["dice"] = _dice(measured, inputs.study.report.baseline)
+            figures["dice"] = _dice(measured, inputs)
         if not measured.empty:
             figures["errors"] = _errors(measured)
         histories = {
@@ -82,8 +82,9 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
         _training({label: history}).savefig(path, metadata={"Software": None})
 
 
-def _dice(measured: pd.DataFrame, baseline: str) -> Figure:
+def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
     """Configs from top to bottom: a dot for each seed, a bar at the mean; detectors as dashed lines."""
+    baseline = inputs.study.report.baseline
     configs = measured[measured["engine"] != "detector"]
     detectors = measured[measured["engine"] == "detector"]
     figure, axes = _row_chart(configs["key"].tolist(), configs["status"].tolist())
@@ -103,7 +104,7 @@ def _dice(measured: pd.DataFrame, baseline: str) -> Figure:
         )
     axes.plot([], [], "o", color=COLOURS[0], label="one seed, mean over folds")
     axes.plot([], [], "|", color=COLOURS[0], markersize=14, markeredgewidth=3, label="mean over seeds")
-    axes.set_xlabel("Dice on the test part (percent points)")
+    axes.set_xlabel(f"{inputs.dice_name} on the {inputs.part_name} part (percent points)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 

@@ -12,7 +12,8 @@ from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.pictures import composite, contact_sheet, outline
 from firefusion_assets.seeding import derive_seed
-from firefusion_assets.study.augmentation import Generator, Masks, Sampling
+from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.generators import Generator
 
 
 def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:

@@ -13,7 +13,7 @@ from firefusion_assets.report.inputs import METRICS, ConfigResult, DetectorResul
 FEW_SCENES = 10
 FEW_FIRE_SCENES = 3
 FEW_FIRE_PATCHES = 30
-"""Below these, the test part is called small."""
+"""Below these, the evaluated part is called small."""
 
 
 def comparison(inputs: ReportInputs) -> pd.DataFrame:
@@ -23,18 +23,18 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
         key, engine (`detector` for detectors), status, n_images, ``dice_SEED`` for each seed of the study
         (mean over folds), dice_mean and dice_std over seeds and folds, difference and difference_std (mean
         and spread of the differences to the baseline, paired by fold and seed), the other `METRICS` (mean
-        over seeds and folds) and seconds. Spreads are sample standard deviations. What can't be known is
-        missing, never 0; only current rows have a difference.
+        over seeds and folds) and seconds. The Dice is the study's `report.headline`. Spreads are sample standard
+        deviations. What can't be known is missing, never 0; only current rows have a difference.
     """
-    baseline = _current_baseline(inputs)
+    baseline, headline = _current_baseline(inputs), inputs.study.report.headline
     rows = [
         {
             "key": config.key,
             "engine": config.engine,
             "status": config.status,
             "n_images": config.facts.get("n_images"),
-            **_figures(config.metrics, inputs.study.training.seeds),
-            **_difference(config, baseline),
+            **_figures(config.metrics, inputs.study.training.seeds, headline),
+            **_difference(config, baseline, headline),
             "seconds": sum(config.cost.values()) if config.cost else None,
         }
         for config in inputs.ordered_configs
@@ -43,12 +43,12 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
             "key": detector.name,
             "engine": "detector",
             "status": "missing" if detector.metrics.empty else "current",
-            **_figures(detector.metrics, ()),
-            **_difference(detector, baseline),
+            **_figures(detector.metrics, (), headline),
+            **_difference(detector, baseline, headline),
         }
         for detector in inputs.detectors
     ]
-    means = [name for name in METRICS if name != "dice_micro"]
+    means = [name for name in METRICS if name != headline]
     numbers = [
         *(f"dice_{seed}" for seed in inputs.study.training.seeds),
         *("dice_mean", "dice_std", "difference", "difference_std", *means, "seconds"),
@@ -57,8 +57,8 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     return table.astype({"n_images": "Int64", **dict.fromkeys(numbers, float)})
 
 
-def paired_differences(result: ConfigResult | DetectorResult, other: ConfigResult) -> pd.Series:
-    """Return the differences of dice_micro to another config, one for each fold and seed that both have.
+def paired_differences(result: ConfigResult | DetectorResult, other: ConfigResult, headline: str) -> pd.Series:
+    """Return the differences of the headline's column to another config, one for each fold and seed that both have.
 
     A detector has no seeds: its Dice in a fold is compared with each seed of the other.
     """
@@ -66,7 +66,7 @@ def paired_differences(result: ConfigResult | DetectorResult, other: ConfigResul
         return pd.Series(dtype=float)
     pair_by = [name for name in ("fold", "seed") if name in result.metrics]
     pairs = result.metrics.merge(other.metrics, on=pair_by, suffixes=("", "_other"))
-    return (pairs["dice_micro"] - pairs["dice_micro_other"]).dropna()
+    return (pairs[headline] - pairs[f"{headline}_other"]).dropna()
 
 
 def answers(inputs: ReportInputs) -> list[str]:
@@ -80,17 +80,18 @@ def answers(inputs: ReportInputs) -> list[str]:
     pasted = [config for config in others if config.engine == "copy-paste"]
     sentences = []
     for config in others:
-        sentences.append(_answer(config, baseline))
+        sentences.append(_answer(config, baseline, inputs))
         if config.engine not in ("none", "copy-paste"):
-            sentences.extend(_answer(config, control) for control in pasted)
+            sentences.extend(_answer(config, control, inputs) for control in pasted)
     return sentences
 
 
 def warnings(inputs: ReportInputs) -> list[str]:
     """Say in plain words what stands against believing the comparison."""
     return [
+        *_protocol_warnings(inputs),
         *_data_warnings(inputs),
-        *_test_part_warnings(inputs),
+        *_size_warnings(inputs),
         *_repetition_warnings(inputs),
         *_config_warnings(inputs),
     ]
@@ -110,27 +111,27 @@ def _current_baseline(inputs: ReportInputs) -> ConfigResult | None:
     return next((config for config in _current(inputs) if config.key == inputs.study.report.baseline), None)
 
 
-def _figures(metrics: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float]:
+def _figures(metrics: pd.DataFrame, seeds: Sequence[int], headline: str) -> dict[str, float]:
     if metrics.empty:
         return {}
-    figures = {f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, "dice_micro"].mean()) for seed in seeds}
-    figures |= {name: float(metrics[name].mean()) for name in METRICS if name != "dice_micro"}
+    figures = {f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, headline].mean()) for seed in seeds}
+    figures |= {name: float(metrics[name].mean()) for name in METRICS if name != headline}
     return figures | {
-        "dice_mean": float(metrics["dice_micro"].mean()),
-        "dice_std": float(metrics["dice_micro"].std(ddof=1)),
+        "dice_mean": float(metrics[headline].mean()),
+        "dice_std": float(metrics[headline].std(ddof=1)),
     }
 
 
-def _difference(result: ConfigResult | DetectorResult, baseline: ConfigResult | None) -> dict[str, float]:
+def _difference(result: ConfigResult | DetectorResult, baseline: ConfigResult | None, dice: str) -> dict[str, float]:
     stale = isinstance(result, ConfigResult) and result.status != "current"
     if baseline is None or result is baseline or stale:
         return {}
-    differences = paired_differences(result, baseline)
+    differences = paired_differences(result, baseline, dice)
     return {"difference": float(differences.mean()), "difference_std": float(differences.std(ddof=1))}
 
 
-def _answer(config: ConfigResult, other: ConfigResult) -> str:
-    differences = paired_differences(config, other)
+def _answer(config: ConfigResult, other: ConfigResult, inputs: ReportInputs) -> str:
+    differences = paired_differences(config, other, inputs.study.report.headline)
     if differences.empty:
         return f"{config.key} can't be compared with {other.key}: no fold and seed has a Dice for both."
     spread = f" (spread {100 * differences.std(ddof=1):.1f})" if len(differences) > 1 else ""
@@ -141,9 +142,22 @@ def _answer(config: ConfigResult, other: ConfigResult) -> str:
     higher = int((differences > 0).sum())
     doubt = " That is less than its spread: it may be chance." if _may_be_chance(differences) else ""
     return (
-        f"{config.key} changes Dice by {points(differences.mean())} points{spread} against {other.key} "
+        f"{config.key} changes {inputs.dice_name} by {points(differences.mean())} points{spread} against {other.key} "
         f"over {repeats}; it is higher in {higher} of {_count(len(differences), 'pair')}.{doubt}"
     )
+
+
+def _protocol_warnings(inputs: ReportInputs) -> Iterator[str]:
+    if inputs.study.evaluation.part == "val":
+        yield (
+            "These figures are a replication, not a valid estimate: they come from the validation part, and the "
+            "checkpoint was chosen on the same patches. For an estimate set evaluation.part to test."
+        )
+    if inputs.study.report.headline == "dice_batch_mean":
+        yield (
+            "Dice is the mean over batches of 8 patches that contain fire: false alarms in other batches cost nothing, "
+            "and a few patches decide it. Set report.headline to dice_micro to count all pixels."
+        )
 
 
 def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
@@ -154,30 +168,32 @@ def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     if inputs.study.split.by == "patch":
         yield (
-            "The split is leaky: it is by patch, so neighbouring patches of one fire may be in the train and the test "
-            "part, so the figures may be too good. Set split.by to group where there are enough scenes."
+            "The split is leaky: it is by patch, so neighbouring patches of one fire may be in the train and the "
+            f"{inputs.part_name} part, so the figures may be too good. Set split.by to group where there are enough "
+            "scenes."
         )
     skipped = inputs.data.get("skipped_files")
     if isinstance(skipped, Sequence) and skipped:
         yield f"{_count(len(skipped), 'file')} could not be used and left out; see Data."
 
 
-def _test_part_warnings(inputs: ReportInputs) -> Iterator[str]:
+def _size_warnings(inputs: ReportInputs) -> Iterator[str]:
     if inputs.split.empty:
         return
-    test = inputs.split[inputs.split["part"] == "test"]
-    scenes, fire_patches = int(test["n_scenes"].sum()), int(test["n_fire_patches"].sum())
+    part = inputs.split[inputs.split["part"] == inputs.study.evaluation.part]
+    scenes, fire_patches = int(part["n_scenes"].sum()), int(part["n_fire_patches"].sum())
     # Without a count of its own, each patch with fire may be from another scene.
-    fire_scenes = int(test["n_fire_scenes"].sum()) if "n_fire_scenes" in test else min(scenes, fire_patches)
+    fire_scenes = int(part["n_fire_scenes"].sum()) if "n_fire_scenes" in part else min(scenes, fire_patches)
     if scenes < FEW_SCENES or fire_scenes < FEW_FIRE_SCENES:
-        known = f", {fire_scenes} of them with fire" if "n_fire_scenes" in test else ""
+        known = f", {fire_scenes} of them with fire" if "n_fire_scenes" in part else ""
         yield (
-            f"The test part is {_count(scenes, 'scene')}{known}: other scenes may turn the result round. "
+            f"The {inputs.part_name} part is {_count(scenes, 'scene')}{known}: other scenes may turn the result round. "
             f"Test at least {FEW_SCENES}, {FEW_FIRE_SCENES} of them with fire; more folds test more scenes."
         )
     if fire_patches < FEW_FIRE_PATCHES:
         yield (
-            f"The test part has {_count(fire_patches, 'patch', 'patches')} with fire: a few of them decide the Dice."
+            f"The {inputs.part_name} part has {_count(fire_patches, 'patch', 'patches')} with fire: a few of them "
+            "decide the Dice."
         )
 
 
@@ -189,8 +205,8 @@ def _repetition_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     if inputs.study.split.folds == 1:
         yield (
-            "There is one fold: only one choice of test scenes was measured. Set split.folds to 3 or more "
-            "where there are enough scenes."
+            f"There is one fold: only one choice of {inputs.part_name} scenes was measured. Set split.folds to 3 or "
+            "more where there are enough scenes."
         )
 
 
@@ -220,7 +236,7 @@ def _config_warnings(inputs: ReportInputs) -> Iterator[str]:
             )
         if baseline is None or config is baseline:
             continue
-        differences = paired_differences(config, baseline)
+        differences = paired_differences(config, baseline, inputs.study.report.headline)
         if _may_be_chance(differences):
             yield (
                 f"{config.key}: the difference to {baseline.key} ({points(differences.mean())} points) is "

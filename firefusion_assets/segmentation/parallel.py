@@ -5,8 +5,6 @@ Processes and their messages belong here; what a training does does not.
 
 import multiprocessing
 import os
-import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -16,9 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from firefusion_assets.processes import end_with
 from firefusion_assets.segmentation.training import TrainingJob, is_finished, train_unet
-
-_PARENT_CHECK_S = 1.0
 
 
 class TrainingError(RuntimeError):
@@ -124,7 +121,7 @@ def _hear(worker: _Worker, progress: Callable[[str], None]) -> bool:
 
 def _work(job: TrainingJob, work: Path, slot: int, threads: int, parent: int, messages: "Connection[Any, Any]") -> None:
     """Train one job in a process of its own; messages are ("progress", text) or ("error", traceback)."""
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    end_with(parent)
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(slot)
@@ -133,10 +130,3 @@ def _work(job: TrainingJob, work: Path, slot: int, threads: int, parent: int, me
     except BaseException:
         messages.send(("error", traceback.format_exc()))
         raise
-
-
-def _end_with_parent(parent: int) -> None:
-    """End this process as soon as its parent is gone; a killed parent can't do it itself."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_S)
-    os._exit(1)

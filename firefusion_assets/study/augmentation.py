@@ -1,61 +1,22 @@
 """The model behind an augmentation config: what is added to the real training data, and nothing else."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from firefusion_assets.study.generators import Generator, NoGenerator
 from firefusion_assets.study.models import Slug, StrictModel
 
+Scheduler = Literal[
+    "ddim", "ddpm", "pndm", "lms", "heun", "euler", "euler-a", "dpmsolver++", "dpmsolver++-karras", "unipc"
+]
+"""Samplers by the names that people know them by."""
 
-class NoGenerator(StrictModel):
-    """Nothing is added: the control."""
-
-    engine: Literal["none"] = "none"
-    """Which generator paints."""
-
-
-class CopyPasteGenerator(StrictModel):
-    """A real fire of the train part is transplanted: the control to beat."""
-
-    engine: Literal["copy-paste"]
-    """Which generator paints."""
-
-
-class NativeGenerator(StrictModel):
-    """A small pixel-space diffusion model over all bands of the store, trained from scratch on the train part."""
-
-    engine: Literal["native"]
-    """Which generator paints."""
-    crop: int = Field(32, ge=16, le=256, multiple_of=4)
-    """Height and width in px of what the model sees."""
-    steps: int = Field(600, ge=1)
-    """Optimiser steps."""
-    batch_size: int = Field(8, ge=1)
-    """Crops a step."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """Adam's, after a short warm-up."""
-    channels: tuple[int, ...] = Field((24, 48, 64), min_length=2)
-    """Channels of the U-Net's levels, each a multiple of 8."""
-    checkpoint_every: int = Field(100, ge=1)
-    """Steps between checkpoints that an interrupted training resumes from."""
-    seed: int = 1
-    """Seed of weights, crops and noise."""
-
-    @field_validator("channels")
-    @classmethod
-    def _channels_fit_the_norm(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if any(width % 8 for width in channels):
-            raise ValueError("each must be a multiple of 8 (group normalisation)")
-        return channels
-
-    @model_validator(mode="after")
-    def _crop_fits_the_levels(self) -> Self:
-        if self.crop % 2 ** (len(self.channels) - 1):
-            raise ValueError(f"crop: must be a multiple of {2 ** (len(self.channels) - 1)} for these channels")
-        return self
-
-
-Generator = Annotated[NoGenerator | CopyPasteGenerator | NativeGenerator, Field(discriminator="engine")]
+STABLE_DIFFUSION_SAMPLING = (
+    "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "mixed_precision", "compile",
+    "channels_last", "attention_slicing",
+)  # fmt: skip
+"""Settings of `sampling` that only engine `stable-diffusion` reads."""
 
 
 class Masks(StrictModel):
@@ -83,17 +44,44 @@ class Sampling(StrictModel):
     """Patches painted at once; also the unit that a resumed run goes on from."""
     seed: int = 1
     """Seed of pairing, placing and painting."""
+    scheduler: Scheduler = "ddim"
+    """Sampler of `stable-diffusion`."""
+    guidance_scale: float = Field(7.5, ge=0)
+    """Classifier-free guidance of `stable-diffusion`; 1 and less switch it off."""
+    strength: float = Field(1.0, gt=0, le=1)
+    """Denoising strength of `stable-diffusion`: 1 starts from noise alone, less keeps some of the background."""
+    prompts: tuple[str, ...] = ()
+    """Prompts of `stable-diffusion`, drawn by each patch's seed; by default the generator's instance prompt."""
+    negative_prompts: tuple[str, ...] = ()
+    """Negative prompts of `stable-diffusion`, drawn likewise."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Number format in which `stable-diffusion` paints."""
+    compile: bool = False
+    """Compile the network of `stable-diffusion` before painting (torch.compile)."""
+    channels_last: bool = False
+    """Memory layout of the networks of `stable-diffusion` that tensor cores read faster."""
+    attention_slicing: bool = False
+    """Less memory, more time for `stable-diffusion`."""
 
     @property
     def tries(self) -> int:
         """Rows of the plan."""
         return self.max_tries if self.max_tries is not None else 4 * self.images
 
-    @model_validator(mode="after")
-    def _tries_suffice(self) -> Self:
-        if self.tries < self.images:
-            raise ValueError(f"max_tries: {self.max_tries} is less than images ({self.images})")
-        return self
+    @field_validator("max_tries")
+    @classmethod
+    def _tries_suffice(cls, max_tries: int | None, others: ValidationInfo) -> int | None:
+        images = others.data.get("images", 0)
+        if max_tries is not None and max_tries < images:
+            raise ValueError(f"is less than images ({images}): a plan has as many rows as tries")
+        return max_tries
+
+    @field_validator("strength")
+    @classmethod
+    def _something_is_painted(cls, strength: float, others: ValidationInfo) -> float:
+        if strength * others.data.get("steps", 1) < 1:
+            raise ValueError("leaves no denoising step; raise it, or steps")
+        return strength
 
 
 class Screening(StrictModel):
@@ -132,6 +120,11 @@ class Augmentation(StrictModel):
             raise ValueError("sampling.images: 0, but the engine paints; say how many patches to add")
         if not painting and self.sampling.images:
             raise ValueError("sampling.images: engine `none` paints nothing; set 0 or choose another engine")
+        foreign = [name for name in STABLE_DIFFUSION_SAMPLING if name in self.sampling.model_fields_set]
+        if foreign and self.generator.engine != "stable-diffusion":
+            raise ValueError(
+                f"sampling.{', '.join(foreign)}: only engine stable-diffusion reads that, not {self.generator.engine}"
+            )
         if self.masks.kind == "annotated" and self.generator.engine == "copy-paste":
             raise ValueError(
                 "masks.kind: copy-paste would add a fire to the one that burns under an annotated mask; "

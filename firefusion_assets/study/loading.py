@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.base_models import folder_problems, local_folder
+from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator
 from firefusion_assets.study.models import Study
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -72,7 +74,14 @@ def load_augmentation(folder: Path, key: str, study: Study) -> Augmentation:
         StudyError: with all problems of the file.
     """
     file = folder / "augmentations" / f"{key}.yaml"
-    config = _validate(Augmentation, _resolve(folder, key, ()), file)
+    values = _resolve(folder, key, ())
+    base_model = [f"{file}: generator.base_model: {problem}" for problem in _base_model_problems(values, folder)]
+    try:
+        config = _validate(Augmentation, values, file)
+    except StudyError as error:
+        raise StudyError([*error.problems, *base_model]) from None
+    if base_model:
+        raise StudyError(base_model)
     problems = list(_misfits(config, study))
     if problems:
         raise StudyError(f"{file}: {problem}" for problem in problems)
@@ -106,8 +115,26 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _base_model_problems(values: Mapping[str, Any], folder: Path) -> list[str]:
+    """Say what keeps a local base model from being used; read from raw values, so that it is told with the rest."""
+    generator = values.get("generator")
+    base_model = generator.get("base_model") if isinstance(generator, Mapping) else None
+    local = local_folder(base_model, folder) if isinstance(base_model, str) else None
+    return folder_problems(local) if local is not None else []
+
+
 def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
     """Say what of a config doesn't fit the study's data."""
+    generator, dataset = config.generator, study.dataset
+    if isinstance(generator, StableDiffusionGenerator | FilesGenerator):
+        missing = [band for band in generator.composite if band not in dataset.bands]
+        if missing:
+            yield f"generator.composite: {', '.join(missing)} not among dataset.bands ({', '.join(dataset.bands)})"
+    if isinstance(generator, StableDiffusionGenerator) and generator.resolution % generator.window(dataset.patch_size):
+        yield (
+            f"generator.resolution: {generator.resolution} is not a multiple of the window "
+            f"({generator.window(dataset.patch_size)} px)"
+        )
     for detector in config.screening.detectors:
         if study.dataset.source == "folder":
             yield (f"screening.detectors: {detector} is made for Landsat DN; with source `folder` use detectors: []")

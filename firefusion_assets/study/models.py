@@ -167,8 +167,8 @@ class Split(StrictModel):
     """Seed of the assignment."""
     val_share: float = Field(0.2, gt=0, lt=0.5)
     """Share of the fire pixels in the validation part, with one fold."""
-    test_share: float = Field(0.2, gt=0, lt=0.5)
-    """Share of the fire pixels in the test part, with one fold."""
+    test_share: float = Field(0.2, ge=0, lt=0.5)
+    """Share of the fire pixels in the test part, with one fold; 0 makes none and needs `evaluation.part: val`."""
 
     @field_validator("folds")
     @classmethod
@@ -176,6 +176,12 @@ class Split(StrictModel):
         if folds == 2:
             raise ValueError("2 folds leave no train part beside val and test; use 1, or 3 and more")
         return folds
+
+    @model_validator(mode="after")
+    def _folds_have_a_test_part(self) -> Self:
+        if self.folds > 1 and self.test_share == 0:
+            raise ValueError(f"test_share: 0 needs folds: 1; with {self.folds} folds each group is tested once")
+        return self
 
 
 class Training(StrictModel):
@@ -240,6 +246,9 @@ class Evaluation(StrictModel):
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability from which a pixel counts as fire."""
+    part: Literal["test", "val"] = "test"
+    """Where all metrics come from. `val` is for replications: the checkpoint was chosen on the same patches, so the
+    figures are no valid estimate, and the report says so."""
 
 
 class ReportSettings(StrictModel):
@@ -247,6 +256,11 @@ class ReportSettings(StrictModel):
 
     baseline: Slug = "baseline"
     """Key of the augmentation config that the others are compared with."""
+    headline: Literal["dice_micro", "dice_batch_mean"] = "dice_micro"
+    """The Dice that configs are compared by: over the pixels of all patches, or the mean over batches of 8 with fire
+    (the thesis' figure; false alarms elsewhere cost nothing, and the report says so)."""
+    title: str = ""
+    """Heading of the report, before everything else; by default `NAME: does synthetic training data help?`."""
 
 
 class Study(StrictModel):
@@ -268,8 +282,16 @@ class Study(StrictModel):
     """How the report looks."""
 
     @model_validator(mode="after")
-    def _training_bands_are_stored(self) -> Self:
+    def _sections_go_together(self) -> Self:
+        problems = []
         missing = [band for band in self.training.bands if band not in self.dataset.bands]
         if missing:
-            raise ValueError(f"training.bands: {', '.join(missing)} not among dataset.bands; add them there")
+            problems.append(f"training.bands: {', '.join(missing)} not among dataset.bands; add them there")
+        if self.split.test_share == 0 and self.evaluation.part == "test":
+            problems.append(
+                "split.test_share: 0 leaves no test part to evaluate on; set a share, or for a replication "
+                "evaluation.part: val"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
         return self

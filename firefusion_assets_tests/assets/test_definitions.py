@@ -104,8 +104,8 @@ def test_two_steps_get_two_gpus(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import os, sys, time
-        from firefusion_assets.compute import leased_gpu
-        with leased_gpu():
+        from firefusion_assets.compute import leased_gpus
+        with leased_gpus():
             print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
             time.sleep(2)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"

@@ -17,7 +17,8 @@ from firefusion_assets.inpainting.engines import NoFireError, Painter, compose, 
 from firefusion_assets.inpainting.engines.blending import feather
 from firefusion_assets.inpainting.engines.copy_paste import donors
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets.study.augmentation import CopyPasteGenerator, NativeGenerator, NoGenerator, Sampling
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.generators import CopyPasteGenerator, NativeGenerator, NoGenerator
 
 SIZE = 32
 COPY_PASTE = CopyPasteGenerator(engine="copy-paste")

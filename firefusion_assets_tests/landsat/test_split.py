@@ -53,6 +53,32 @@ def test_parts_come_close_to_their_shares_of_fire() -> None:
     assert summary["n_groups"].to_dict() == {"train": 12, "val": 4, "test": 4}
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=2, max_size=15),
+    by=st.sampled_from(["group", "patch"]),
+    seed=st.integers(0, 1000),
+)
+def test_without_a_share_there_is_no_test_part(fires: list[list[int]], by: str, seed: int) -> None:
+    patches = table([[n + 1, *rest] for n, *rest in fires])
+    split = split_patches(patches, Split.model_validate({"by": by, "seed": seed, "val_share": 0.3, "test_share": 0}))
+    assert sorted(split["patch_id"]) == sorted(patches["patch_id"])
+    assert part_ids(split, 0, "test") == []
+    summary = split_summary(split)
+    assert summary["part"].tolist() == ["train", "val"] and (summary["fire_pixels"] > 0).all()
+    cut = {group for group, parts in split.groupby("group")["part"] if set(parts) == {"train", "val"}}
+    assert set(leaks(split)["group"]) == cut
+    assert by == "patch" or not cut
+
+
+def test_seventy_and_thirty_percent() -> None:
+    patches = table([[10] * 2 + [0] * 8 for _ in range(10)])
+    split = split_patches(patches, Split(by="patch", val_share=0.3, test_share=0))
+    summary = split_summary(split).set_index("part")
+    assert summary["n_patches"].to_dict() == {"train": 70, "val": 30}
+    assert summary["n_fire_patches"].to_dict() == {"train": 14, "val": 6}
+
+
 def test_another_seed_gives_another_split() -> None:
     patches = table([[10] * 4 for _ in range(20)])
     assert part_ids(split_patches(patches, Split(seed=1)), 0, "test") != part_ids(
@@ -121,6 +147,7 @@ def test_by_patch_cuts_groups_and_the_leak_is_seen() -> None:
         ([[0], [0]], Split(), "too few groups: 2, at least 3 .*; no fire pixel in the whole data set"),
         ([[1], [0], [0], [0]], Split(), "too few groups with fire pixels: 1, at least 3 .* split.by: patch"),
         ([[1], [1], [1]], Split(folds=5), "too few groups: 3, at least 5"),
+        ([[1]], Split(test_share=0), "too few groups: 1, at least 2 are needed for train and val; .*: 1, at least 2"),
     ],
 )
 def test_too_little_data_stops_with_all_causes(fires: list[list[int]], split: Split, expected: str) -> None:

@@ -83,17 +83,19 @@ def study(**changes: Any) -> Study:
     return Study.model_validate(values | changes)
 
 
-def split(scenes: int = 4, fire_scenes: int = 2, fire_patches: int = 15, folds: int = 3) -> pd.DataFrame:
-    """A split table with these numbers in the test part of every fold."""
+def split(
+    scenes: int = 4, fire_scenes: int = 2, fire_patches: int = 15, folds: int = 3, evaluated: str = "test"
+) -> pd.DataFrame:
+    """A split table with these numbers in the evaluated part of every fold."""
     common = {"n_groups": scenes, "n_patches": 40, "fire_pixels": 100}
     return pd.DataFrame(
         [
             {
                 "fold": fold,
                 "part": part,
-                "n_scenes": scenes if part == "test" else 50,
-                "n_fire_scenes": fire_scenes if part == "test" else 50,
-                "n_fire_patches": fire_patches if part == "test" else 500,
+                "n_scenes": scenes if part == evaluated else 50,
+                "n_fire_scenes": fire_scenes if part == evaluated else 50,
+                "n_fire_patches": fire_patches if part == evaluated else 500,
                 **common,
             }
             for fold in range(folds)

@@ -1,6 +1,7 @@
 """The page as its reader gets it: complete, self-contained, escaped, and the same for the same inputs."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from firefusion_assets_tests.report.small_inputs import (
     painted,
     prediction,
     runs,
+    split,
+    study,
 )
 
 NASTY = '<script>alert("x")</script> & more'
@@ -141,6 +144,21 @@ def test_a_report_without_warnings_has_no_box(tmp_path: Path) -> None:
     assert warnings(inputs()) == []
     build_report(inputs(), tmp_path)
     assert "Before you believe" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_replication_is_headed_as_one(tmp_path: Path) -> None:
+    title = "a replication of the thesis' protocol, not a valid estimate"
+    replica = study(evaluation={"part": "val"}, report={"title": title, "headline": "dice_batch_mean"})
+    table = build_report(inputs(study=replica, split=split(evaluated="val")), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    visible = re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<pre>.*?</pre>|<[^>]+>", " ", page, flags=re.S)))
+    (heading,) = re.findall(r"<h1>(.*?)</h1>", page, re.DOTALL)
+    assert unescape(heading) == title
+    assert page.index("<h1>") < page.index("not a valid estimate: they come") < page.index('class="box answer"')
+    assert "Dice (batch mean)" in text_table(table).splitlines()[0]
+    assert "Dice (batch mean)" in visible and "Dice, over all pixels" in visible
+    assert "Validation part; Dice" in visible and "Validation patches as they are" in visible
+    assert "test p" not in visible.lower(), "nothing on the page speaks of a test part or test patches"
 
 
 def test_the_text_table_is_aligned_and_in_points() -> None:

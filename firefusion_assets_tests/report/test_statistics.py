@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from firefusion_assets.report.inputs import DetectorResult, ReportInputs
+from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics import answers, comparison, warnings
 from firefusion_assets_tests.report.small_inputs import NAN, config, inputs, metrics, runs, split, study
 
@@ -116,6 +116,49 @@ def test_answers_say_where_no_pair_has_a_dice() -> None:
 
 def test_a_sound_comparison_has_no_warnings() -> None:
     assert warnings(inputs()) == []
+
+
+def with_batch_means(key: str, engine: str, dice: list[tuple[int, int, float]], means: list[float]) -> ConfigResult:
+    return config(key, engine, metrics=metrics(dice).assign(dice_batch_mean=means))
+
+
+def test_the_batch_mean_is_compared_where_the_study_says_so() -> None:
+    """By dice_micro `a` is worse than the baseline; by the headline it is better."""
+    two = [(0, 1), (0, 2)]
+    given = inputs(
+        study=study(training={"bands": ["B7"], "seeds": [1, 2]}, report={"headline": "dice_batch_mean"}),
+        configs=[
+            with_batch_means("baseline", "none", [(*run, 0.9) for run in two], [0.50, 0.60]),
+            with_batch_means("a", "copy-paste", [(*run, 0.2) for run in two], [0.54, 0.70]),
+        ],
+        detectors=[DetectorResult("murphy", metrics([(0, None, 0.4)], dice_batch_mean=0.65))],
+    )
+    table = comparison(given).set_index("key")
+    assert table.loc["a", ["dice_1", "dice_2", "dice_mean"]].tolist() == pytest.approx([0.54, 0.70, 0.62])
+    assert table.loc["a", "difference"] == pytest.approx(0.07)
+    assert table.loc["a", "dice_std"] == pytest.approx(0.16 / math.sqrt(2))
+    assert table.loc["murphy", "difference"] == pytest.approx((0.15 + 0.05) / 2)
+    assert table["dice_micro"].tolist() == pytest.approx([0.9, 0.2, 0.4]), "the other Dice keeps a column of its own"
+    assert "dice_batch_mean" not in table
+    (answer,) = answers(given)
+    assert answer.startswith("a changes Dice (batch mean) by +7.0 points")
+
+
+def test_what_makes_a_replication_is_said_first() -> None:
+    replica = study(evaluation={"part": "val"}, report={"headline": "dice_batch_mean"})
+    first, second = warnings(inputs(study=replica, split=split(evaluated="val")))
+    assert "not a valid estimate" in first and "the checkpoint was chosen on the same patches" in first
+    assert "false alarms in other batches cost nothing" in second
+
+
+def test_the_part_that_is_evaluated_is_the_one_that_can_be_small() -> None:
+    replica = study(evaluation={"part": "val"})
+    _, small = warnings(inputs(study=replica, split=split(fire_patches=9, evaluated="val")))
+    assert small == "The validation part has 27 patches with fire: a few of them decide the Dice."
+    only_two_parts = split(evaluated="val").query("part != 'test'")
+    assert len(warnings(inputs(study=replica, split=only_two_parts))) == 1
+    by_patch = study(evaluation={"part": "val"}, split={"by": "patch", "folds": 3})
+    assert "in the train and the validation part" in warnings(inputs(study=by_patch, split=only_two_parts))[1]
 
 
 SIMULATED = {

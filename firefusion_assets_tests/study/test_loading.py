@@ -61,6 +61,41 @@ colour: red
 
 
 @pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ("split: {test_share: 0}", ["split.test_share: 0 leaves no test part to evaluate on", "evaluation.part: val"]),
+        ("split: {test_share: 0, folds: 3}\nevaluation: {part: val}", ["split: test_share: 0 needs folds: 1"]),
+        ("split: {test_share: -0.1}\nevaluation: {part: val}", ["split.test_share: "]),
+        ("evaluation: {part: train}", ["evaluation.part: ", "'train'"]),
+        ("report: {headline: iou}", ["report.headline: ", "'iou'"]),
+    ],
+)
+def test_a_study_without_a_part_to_evaluate_on_is_told_what_to_do(
+    tmp_path: Path, sections: str, expected: list[str]
+) -> None:
+    with pytest.raises(StudyError) as error:
+        load_study(write_study(tmp_path / "s", STUDY + sections))
+    assert all(words in str(error.value) for words in ["study.yaml", *expected])
+
+
+def test_sections_that_do_not_fit_together_are_told_at_once(tmp_path: Path) -> None:
+    text = STUDY.replace("[B2, B5, B6, B7]", "[B5, B6, B7]") + "split: {test_share: 0}"
+    with pytest.raises(StudyError) as error:
+        load_study(write_study(tmp_path / "s", text))
+    assert "training.bands: B2 not among" in str(error.value) and "split.test_share: 0 leaves" in str(error.value)
+
+
+def test_without_a_test_part_the_validation_part_can_be_evaluated(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path / "s", STUDY + "split: {test_share: 0}\nevaluation: {part: val}"))
+    assert (study.split.test_share, study.evaluation.part) == (0, "val")
+
+
+def test_the_test_part_is_evaluated_unless_told_otherwise(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path / "s"))
+    assert (study.split.test_share, study.evaluation.part, study.report.headline) == (0.2, "test", "dice_micro")
+
+
+@pytest.mark.parametrize(
     ("config", "expected"),
     [
         ("generator: {engine: natve}", "natve"),

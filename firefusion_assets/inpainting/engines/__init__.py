@@ -8,27 +8,41 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from firefusion_assets.inpainting.engines.contract import NoFireError, Painter, compose
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.augmentation import (
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.generators import (
     CopyPasteGenerator,
+    FilesGenerator,
     Generator,
     NativeGenerator,
     NoGenerator,
-    Sampling,
+    StableDiffusionGenerator,
 )
 
-__all__ = ["NoFireError", "Painter", "compose", "fit", "load"]
+__all__ = ["Launch", "NoFireError", "Painter", "compose", "fit", "load"]
+
+Launch = Callable[[Path], None]
+"""Runs a trainer that has processes of its own, by its job file; raises if it failed."""
 
 
-def fit(generator: Generator, train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[str, float]:
+def fit(
+    generator: Generator,
+    train: PatchPart,
+    work: Path,
+    progress: Callable[[str], None],
+    launch: Launch | None = None,
+) -> dict[str, float]:
     """Fit an engine on the train part and write its model folder.
 
     Args:
-        generator: which engine, and its settings.
+        generator: which engine, and its settings; paths are absolute (`generators.resolved`).
         train: the patches that it may learn from.
         work: the folder to fill; an earlier attempt's checkpoint in it is resumed from and then removed.
         progress: told in words how far the work is.
+        launch: how a trainer with processes of its own is run; by default as a child process.
 
     Returns:
         Facts about the model, by name.
@@ -49,10 +63,24 @@ def fit(generator: Generator, train: PatchPart, work: Path, progress: Callable[[
             from firefusion_assets.inpainting.engines.native import training
 
             return training.fit(generator, train, work, progress)
+        case StableDiffusionGenerator():
+            from firefusion_assets.inpainting.engines.stable_diffusion import finetuning
+
+            return finetuning.fit(generator, train, work, progress, launch)
+        case FilesGenerator():
+            from firefusion_assets.inpainting.engines import files
+
+            return files.fit(generator, train, work, progress)
 
 
-def load(generator: Generator, folder: Path, sampling: Sampling) -> Painter:
+def load(generator: Generator, folder: Path, sampling: Sampling, rows: pd.DataFrame | None = None) -> Painter:
     """Return the painter of a model folder that `fit` wrote.
+
+    Args:
+        generator: which engine, and its settings; paths are absolute (`generators.resolved`).
+        folder: the model folder.
+        sampling: how to paint.
+        rows: of the plan; engine `files` finds its images by them.
 
     Raises:
         ValueError: for engine `none`, which paints nothing.
@@ -68,3 +96,13 @@ def load(generator: Generator, folder: Path, sampling: Sampling) -> Painter:
             from firefusion_assets.inpainting.engines.native.painting import NativePainter
 
             return NativePainter(folder, sampling.steps)
+        case StableDiffusionGenerator():
+            from firefusion_assets.inpainting.engines.stable_diffusion.painting import StableDiffusionPainter
+
+            return StableDiffusionPainter(generator, folder, sampling)
+        case FilesGenerator():
+            from firefusion_assets.inpainting.engines.files import FilesPainter
+
+            if rows is None:
+                raise ValueError("engine `files` needs the plan's rows to find its images by")
+            return FilesPainter(folder, rows)

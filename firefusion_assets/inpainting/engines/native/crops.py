@@ -12,6 +12,7 @@ import numpy.typing as npt
 from firefusion_assets import seeding
 from firefusion_assets.inpainting.engines.contract import fire_patches
 from firefusion_assets.inpainting.engines.native.scaling import Scaling
+from firefusion_assets.inpainting.engines.windows import Window, window_on_fire
 from firefusion_assets.inpainting.masks import dilated
 from firefusion_assets.orientation import ORIENTATIONS, turned
 from firefusion_assets.patchstore import PatchPart
@@ -70,8 +71,10 @@ class CropStream:
         """Return one crop, without the leading axis."""
         rng = seeding.generator(self._seed, "crop", position)
         number = seeding.cycled_index(position, len(self.fire_ids), self._seed, "fire patches")
-        patch_id, window = self.fire_ids[number], self._window_on_fire(self.fire_ids[number], rng)
-        mask = self._train.read(patch_id).label[window]
+        patch_id = self.fire_ids[number]
+        patch = self._train.read(patch_id)
+        window = window_on_fire(patch.label & ~patch.ignore, self._size, rng)
+        mask = patch.label[window]
         dilation = int(rng.integers(1, 5))
         if rng.random() < _PLAIN_SHARE:
             patch_id = self._train.ids[rng.integers(len(self._train))]
@@ -89,18 +92,9 @@ class CropStream:
         stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
         return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
 
-    def _window_on_fire(self, patch_id: str, rng: np.random.Generator) -> tuple[slice, slice]:
-        """Return a window with a random fire pixel in it, not at its edge if the patch allows."""
-        patch = self._train.read(patch_id)
-        pixel = rng.choice(np.argwhere(patch.label & ~patch.ignore))
-        start = np.clip(pixel - rng.integers(4, self._size - 4, 2), 0, self._train.meta.patch_size - self._size)
-        return self._slices(start)
-
-    def _anywhere(self, rng: np.random.Generator) -> tuple[slice, slice]:
-        return self._slices(rng.integers(0, self._train.meta.patch_size - self._size + 1, 2))
-
-    def _slices(self, start: npt.NDArray[np.int64]) -> tuple[slice, slice]:
-        return slice(start[0], start[0] + self._size), slice(start[1], start[1] + self._size)
+    def _anywhere(self, rng: np.random.Generator) -> Window:
+        top, left = rng.integers(0, self._train.meta.patch_size - self._size + 1, 2)
+        return slice(top, top + self._size), slice(left, left + self._size)
 
     def _brightened(self, dn: npt.NDArray[np.uint16], rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Scale DN with a random brightness; saturated pixels stay saturated."""

@@ -1,20 +1,15 @@
-"""Painting whole patches with engine `native`: window after window, each seeing what was painted before.
+"""Painting whole patches with engine `native`."""
 
-The batch's patches go on together: round r paints the r-th window of each. At last the paint beside label
-pixels is faded into the ground that is there, so that the edit mask has no visible edge.
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets import seeding
-from firefusion_assets.inpainting.engines.blending import feather
-from firefusion_assets.inpainting.engines.contract import compose
 from firefusion_assets.inpainting.engines.native.noise import draw_noise
 from firefusion_assets.inpainting.engines.native.pipeline import load_pipeline
-from firefusion_assets.inpainting.engines.native.windows import next_window
+from firefusion_assets.inpainting.engines.windows import Place, paint_by_windows
 
 
 class NativePainter:
@@ -37,22 +32,16 @@ class NativePainter:
         seeds: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint16]:
         """Paint a fire into each patch; see `engines.contract.Painter`."""
-        size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
-        painted = backgrounds.copy()
-        remaining = edits.copy()
-        paint_round = 0
-        while (unfinished := np.flatnonzero(remaining.any(axis=(1, 2)))).size:
-            windows = [next_window(remaining[i], size) for i in unfinished]
-            known = np.stack([painted[i, :, *window] for i, window in zip(unfinished, windows, strict=True)])
-            label = np.stack([labels[i, *window] for i, window in zip(unfinished, windows, strict=True)])
-            edit = np.stack([remaining[i, *window] for i, window in zip(unfinished, windows, strict=True)])
-            rngs = (seeding.generator(int(seeds[i]), "native", paint_round) for i in unfinished)
+
+        def sample(
+            known: npt.NDArray[np.uint16],
+            label: npt.NDArray[np.bool_],
+            edit: npt.NDArray[np.bool_],
+            places: Sequence[Place],
+        ) -> npt.NDArray[np.float32]:
+            rngs = (seeding.generator(int(seeds[place.patch]), "native", place.number) for place in places)
             noise = np.stack([draw_noise(rng, known.shape[1:]) for rng in rngs])
-            sampled = self._pipeline(known, label, edit, noise, self._steps)
-            for i, window, crop in zip(unfinished, windows, compose(sampled, known, edit, dn_max), strict=True):
-                painted[i, :, *window] = crop
-                remaining[i, *window] = False
-            paint_round += 1
-        opacity = np.stack([feather(label, edit) for label, edit in zip(labels, edits, strict=True)])[:, None]
-        ground = backgrounds.astype(np.float32)
-        return compose(ground + (painted - ground) * opacity, backgrounds, edits, dn_max)
+            return self._pipeline(known, label, edit, noise, self._steps)
+
+        size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
+        return paint_by_windows(backgrounds, labels, edits, size, dn_max, sample)

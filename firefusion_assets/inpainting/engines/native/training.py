@@ -27,7 +27,7 @@ from firefusion_assets.inpainting.engines.native.pipeline import (
 )
 from firefusion_assets.inpainting.engines.native.scaling import fit_scaling
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.augmentation import NativeGenerator
+from firefusion_assets.study.generators import NativeGenerator
 
 _WARM_UP: Final = 50
 """Steps over which the learning rate rises."""

@@ -1,0 +1,169 @@
+"""Chunks of a plan, painted in this process or in several, always in the plan's order.
+
+A chunk is an object of the artifact store: a resumed run goes on behind the last one, and configs that would
+paint the same (a smaller and a larger dose, another screening) share them.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from firefusion_assets.artifacts.lineage import digest
+from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.inpainting.engines import Painter
+from firefusion_assets.inpainting.plan import Plan
+from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.processes import end_with
+from firefusion_assets.study.augmentation import Sampling
+
+CHUNKS: Final = "painted_chunks"
+_VERSION: Final = 1
+_NOT_PAINT: Final = {"images", "max_tries", "pairing", "seed"}
+"""Settings of `sampling` that say what is painted, not how: the plan's rows hold their outcome."""
+
+
+@dataclass(frozen=True)
+class PaintJob:
+    """What one fold of one config paints.
+
+    Attributes:
+        fold: number of the fold.
+        part: its train part, which holds the backgrounds.
+        table: patches indexed by patch_id, with crs, transform and sun_elevation.
+        plan: what to paint.
+        sampling: how.
+        engine: name of the engine.
+        model: fingerprint of the model.
+        patches: fingerprint of the base store.
+    """
+
+    fold: int
+    part: PatchPart
+    table: pd.DataFrame
+    plan: Plan
+    sampling: Sampling
+    engine: str
+    model: str
+    patches: str
+
+
+class Chunk(NamedTuple):
+    """A painted part of the plan.
+
+    Attributes:
+        number: from 0.
+        places: rows of the plan.
+        artifact: its `painted.npy` is uint16 (N, C, H, W).
+    """
+
+    number: int
+    places: range
+    artifact: Artifact
+
+
+@contextmanager
+def painted_chunks(
+    job: PaintJob,
+    load_painter: Callable[[], Painter],
+    store: ArtifactStore,
+    progress: Callable[[str], None],
+    shards: int,
+) -> Iterator[Iterator[Chunk]]:
+    """Give the chunks of a plan in order; what is not asked for is not painted, but for what shards have begun.
+
+    Args:
+        job: what to paint.
+        load_painter: called once in each process that has to paint.
+        store: where the chunks lie.
+        progress: told when a chunk is awaited from another run.
+        shards: processes that paint; 1 is this process.
+    """
+    size, n_rows = job.sampling.batch_size, len(job.plan.rows)
+    places = [range(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+    if shards == 1:
+        worker = _Worker(job, load_painter, store)
+        yield (Chunk(n, rows, worker.chunk(rows, progress)) for n, rows in enumerate(places))
+        return
+    context = multiprocessing.get_context("spawn")  # a forked process can't use CUDA
+    slots: SimpleQueue[int] = context.SimpleQueue()
+    for slot in range(shards):
+        slots.put(slot)
+    arguments = (_Worker(job, load_painter, store), slots, os.getpid())
+    with ProcessPoolExecutor(shards, context, _start_worker, arguments) as pool:
+        yield _in_order(pool, places, ahead=shards)
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, places: list[range], ahead: int) -> Iterator[Chunk]:
+    """Yield chunks in order while the next ones are painted."""
+    waiting = iter(places)
+    running: list[tuple[range, Future[Artifact]]] = []
+    for number in range(len(places)):
+        wanted = ahead - len(running)
+        running += [(rows, pool.submit(_paint_in_worker, rows)) for rows in islice(waiting, wanted)]
+        rows, future = running.pop(0)
+        yield Chunk(number, rows, future.result())
+
+
+class _Worker:
+    """Paints chunks in one process; the painter is loaded when it is first needed."""
+
+    def __init__(self, job: PaintJob, load_painter: Callable[[], Painter], store: ArtifactStore) -> None:
+        self._job, self._load, self._store = job, load_painter, store
+        self._painter: Painter | None = None
+
+    def chunk(self, places: range, progress: Callable[[str], None]) -> Artifact:
+        """Return a painted chunk, made by this process unless it is finished."""
+        job = self._job
+        rows = job.plan.rows.iloc[places.start : places.stop]
+        labels, edits = (masks[places.start : places.stop] for masks in (job.plan.labels, job.plan.edits))
+
+        def make(work: Path) -> Mapping[str, Any]:
+            backgrounds = np.stack([job.part.read(background).bands for background in rows["background"]])
+            painted = self._paint(backgrounds, labels, edits, rows["seed"].to_numpy(np.int64))
+            np.save(work / "painted.npy", painted)
+            outside = ~edits[:, None] & (painted != backgrounds)
+            return {"n_patches": len(rows), "n_values_changed_outside": int(outside.sum())}
+
+        settings = job.sampling.model_dump(mode="json", exclude=_NOT_PAINT)
+        masks = [np.packbits(masks).tobytes().hex() for masks in (labels, edits)]
+        made_from = [CHUNKS, _VERSION, job.model, job.patches, settings, rows.to_dict("records"), digest(masks)]
+        return self._store.build(CHUNKS, digest(made_from), make, progress)
+
+    def _paint(self, *arguments: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+        if self._painter is None:
+            self._painter = self._load()
+        return self._painter.paint(*arguments)
+
+
+_worker: _Worker | None = None
+"""Of a painting process; None in any other."""
+
+
+def _start_worker(worker: _Worker, slots: "SimpleQueue[int]", parent: int) -> None:
+    """Get a process ready: it ends with its parent, has a device of its own and one thread."""
+    global _worker
+    import torch
+
+    end_with(parent)
+    slot = slots.get()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(slot % torch.cuda.device_count())
+    _worker = worker
+
+
+def _paint_in_worker(places: range) -> Artifact:
+    if _worker is None:
+        raise RuntimeError("this process was not started to paint")
+    return _worker.chunk(places, lambda line: None)

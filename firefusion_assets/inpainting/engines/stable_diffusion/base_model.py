@@ -1,0 +1,53 @@
+"""The pretrained pipeline: whether it can be had, and loading it."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import StableDiffusionInpaintPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from firefusion_assets.study.base_models import inpainting_problems
+
+DTYPES: Final = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""Number formats by the names of `mixed_precision`."""
+
+
+def load_base(
+    base_model: str | Path, revision: str | None, dtype: torch.dtype = torch.float32
+) -> StableDiffusionInpaintPipeline:
+    """Return a pipeline from a folder or the hub, on the CPU, without safety checker and progress bars."""
+    for log in (diffusers_logging, transformers_logging):
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    folder = Path(base_model).is_dir()
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+        base_model,
+        revision=None if folder else revision,
+        local_files_only=folder,
+        dtype=dtype,
+        use_safetensors=True,
+        # Satellite images are no people; the checker would black some of them out.
+        safety_checker=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def hub_problems(base_model: str, revision: str) -> list[str]:
+    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        config = hf_hub_download(base_model, "unet/config.json", revision=revision)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        return [
+            f"{base_model!r} (revision {revision!r}) can't be had from the hub: {reason} Accept its licence and log in "
+            "(hf auth login) if it is gated, or download it elsewhere and name the local folder"
+        ]
+    return inpainting_problems(json.loads(Path(config).read_text()), base_model)

@@ -1,0 +1,90 @@
+"""What a fine-tuning has reached, on disk and back."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+
+from firefusion_assets.artifacts.files import write_atomically
+
+
+class TrainingState:
+    """Weights, optimizer, learning rate, average and losses of a training.
+
+    Random state and data position follow from the step, so they are no part of it.
+
+    Args:
+        parameters: what is trained, by name.
+        optimizer: of the parameters.
+        lr_scheduler: of the optimizer.
+        average: of the parameters, if one is kept.
+        scaler: of the gradients in fp16, if there is one.
+
+    Attributes:
+        losses: of each optimiser step so far.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: Any,
+        average: EMAModel | None,
+        scaler: Any,
+    ) -> None:
+        self._parameters = parameters
+        self._parts = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "average": average, "scaler": scaler}
+        self.losses: list[float] = []
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return len(self.losses)
+
+    def stepped(self, loss: float) -> None:
+        """Take note of an optimiser step: move learning rate and average on."""
+        self.losses.append(loss)
+        self._parts["lr_scheduler"].step()
+        if self._parts["average"] is not None:
+            self._parts["average"].step(self._parameters.values())
+
+    def use_average(self) -> None:
+        """Put the average, where one is kept, in place of the weights."""
+        if self._parts["average"] is not None:
+            self._parts["average"].copy_to(self._parameters.values())
+
+    def save(self, work: Path, keep: int) -> None:
+        """Write a checkpoint and remove all but the last `keep`."""
+        state = {name: part.state_dict() for name, part in self._parts.items() if part is not None}
+        state |= {"losses": self.losses, "parameters": {name: p.detach() for name, p in self._parameters.items()}}
+        write_atomically(work / f"checkpoint-{self.step:07d}.pt", partial(torch.save, state))
+        for old in _checkpoints(work)[:-keep]:
+            old.unlink()
+
+    def resume(self, work: Path) -> bool:
+        """Go back to the last checkpoint, if there is one."""
+        checkpoints = _checkpoints(work)
+        if not checkpoints:
+            return False
+        state = torch.load(checkpoints[-1], map_location="cpu", weights_only=True)
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(state["parameters"][name])
+        for name, part in self._parts.items():
+            if part is not None:
+                part.load_state_dict(state[name])
+        self.losses = state["losses"]
+        return True
+
+
+def remove_checkpoints(work: Path) -> None:
+    """Remove what only a resumed training needs."""
+    for checkpoint in work.glob("checkpoint-*.pt*"):
+        checkpoint.unlink()
+
+
+def _checkpoints(work: Path) -> list[Path]:
+    return sorted(work.glob("checkpoint-*.pt"))

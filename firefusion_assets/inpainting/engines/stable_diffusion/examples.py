@@ -1,0 +1,116 @@
+"""Views as the network learns from them: latents and masks, encoded once, for nothing trainable comes before them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.stable_diffusion.enlarging import enlarge, latent_mask
+from firefusion_assets.inpainting.engines.stable_diffusion.stretch import Stretch
+from firefusion_assets.inpainting.engines.stable_diffusion.views import View
+
+_ENCODED_AT_ONCE: Final = 8
+
+
+class Examples(NamedTuple):
+    """Encoded views, on the CPU.
+
+    Attributes:
+        mean: float (N, 4, r, r), means of the image's latent, scaled.
+        std: float (N, 4, r, r), their standard deviations.
+        known: float (N, 4, r, r), latent of the image without what is hidden, scaled.
+        mask: float (N, 1, r, r), hidden share of each latent cell.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    known: torch.Tensor
+    mask: torch.Tensor
+
+    def take(self, rows: Sequence[int]) -> "Examples":
+        """Return some of the examples."""
+        return Examples(*(values[list(rows)] for values in self))
+
+
+class Noised(NamedTuple):
+    """Draws of one step.
+
+    Attributes:
+        latents: what is to be learned (N, 4, r, r).
+        noise: as large.
+        timesteps: int64 (N,).
+    """
+
+    latents: torch.Tensor
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ViewStream:
+    """An endless stream over encoded views, the same wherever one starts to read it.
+
+    Attributes:
+        examples: the encoded views.
+        seed: of order, noise and timesteps.
+        name: of the stream; others draw differently.
+    """
+
+    examples: Examples
+    seed: int
+    name: str
+
+    def batch(self, first: int, n: int, timesteps: int, device: torch.device) -> tuple[Examples, Noised]:
+        """Return ``n`` examples from a position on, with noise and timesteps below ``timesteps`` drawn for each."""
+        positions = range(first, first + n)
+        chosen = self.examples.take([self._row(position) for position in positions])
+        draws = [self._draw(position, chosen.mean.shape[1:], timesteps) for position in positions]
+        own, noise, steps = (torch.stack(values).to(device) for values in zip(*draws, strict=True))
+        examples = Examples(*(values.to(device, torch.float32) for values in chosen))
+        return examples, Noised(examples.mean + examples.std * own, noise, steps)
+
+    def _row(self, position: int) -> int:
+        return seeding.cycled_index(position, len(self.examples.mean), self.seed, self.name)
+
+    def _draw(
+        self, position: int, shape: torch.Size, timesteps: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        # On the CPU, a generator for each position: neither device nor batch nor a resumed run changes a draw.
+        generator = torch.Generator().manual_seed(seeding.derive_seed(self.seed, self.name, "noise", position))
+        own, noise = torch.randn((2, *shape), generator=generator)
+        return own, noise, torch.randint(timesteps, (), generator=generator)
+
+
+@torch.no_grad()
+def encode(
+    images: Iterator[tuple[torch.Tensor, torch.Tensor]], vae: AutoencoderKL, cell: int, dtype: torch.dtype
+) -> Examples:
+    """Encode images, some at a time.
+
+    Args:
+        images: image (3, R, R) in -1..1 and what of it is hidden, bool (1, R, R).
+        vae: on its device.
+        cell: model pixels a latent cell, along a side.
+        dtype: in which the examples are kept.
+    """
+    encoded: list[Examples] = []
+    scale = vae.config.scaling_factor
+    while some := list(islice(images, _ENCODED_AT_ONCE)):
+        image, hidden = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
+        distribution = vae.encode(image.to(vae.dtype)).latent_dist
+        known = vae.encode((image * ~hidden).to(vae.dtype)).latent_dist.mode()
+        kept = distribution.mean * scale, distribution.std * scale, known * scale, latent_mask(hidden, cell)
+        encoded.append(Examples(*(values.to("cpu", dtype) for values in kept)))
+    return Examples(*(torch.cat(values) for values in zip(*encoded, strict=True)))
+
+
+def enlarged(view: View, stretch: Stretch, factor: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a view at the model's resolution: image (3, R, R) in -1..1 and hidden pixels, bool (1, R, R)."""
+    image = enlarge(torch.from_numpy(stretch.to_model(view.dn))[None], factor)[0].clamp(-1, 1)
+    hidden = torch.from_numpy(np.kron(view.mask, np.ones((factor, factor), bool)))
+    return image, hidden[None]

@@ -1,0 +1,101 @@
+"""Fitting engine `stable-diffusion`: constants here, the training in a process of its own."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from firefusion_assets.devices import device_count
+from firefusion_assets.inpainting.engines.stable_diffusion.checkpoints import remove_checkpoints
+from firefusion_assets.inpainting.engines.stable_diffusion.class_images import FOLDER
+from firefusion_assets.inpainting.engines.stable_diffusion.job import FinetuningJob
+from firefusion_assets.inpainting.engines.stable_diffusion.publishing import Pixels
+from firefusion_assets.inpainting.engines.stable_diffusion.training import HISTORY_FILE
+from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.study.generators import StableDiffusionGenerator
+
+TRAINER: Final = "firefusion_assets.inpainting.engines.stable_diffusion.training"
+_TAIL: Final = 30
+
+
+class FinetuningError(RuntimeError):
+    """The trainer failed; the message holds the end of its output."""
+
+
+def fit(
+    generator: StableDiffusionGenerator,
+    train: PatchPart,
+    work: Path,
+    progress: Callable[[str], None],
+    launch: Callable[[Path], None] | None = None,
+) -> dict[str, float]:
+    """Fit constants, and fine-tune where the method does, into the folder ``work``.
+
+    Args:
+        generator: the config's; a local `base_model` as an absolute path.
+        train: the patches to learn from.
+        work: the folder to fill; an interrupted training in it goes on.
+        progress: told what the trainer prints.
+        launch: runs the trainer on a job file; by default as a child process.
+
+    Raises:
+        NoFireError: if the train part holds no fire.
+        FinetuningError: if the trainer failed.
+    """
+    pixels = Pixels.fit(generator, train)
+    pixels.write(work)
+    if generator.method == "none":
+        return {"n_views": 0}
+    job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
+    file = work / "job.json"
+    # A trainer that outlived its killed parent for a moment must not write beside the next one.
+    with FileLock(work / "trainer.lock"):
+        file.write_text(job.model_dump_json())
+        if launch is None:
+            run_trainer(file, progress)
+        else:
+            launch(file)
+    remove_checkpoints(work)
+    shutil.rmtree(work / FOLDER, ignore_errors=True)
+    for left in (file, work / "trainer.lock"):
+        left.unlink(missing_ok=True)
+    with (work / HISTORY_FILE).open(newline="") as history:
+        losses = [float(row["loss"]) for row in csv.DictReader(history)]
+    last = losses[-max(1, len(losses) // 10) :]
+    return {"n_steps": len(losses), "loss_final": sum(last) / len(last)}
+
+
+def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
+    """Run the trainer as a child process, or several of them where there are several devices.
+
+    Raises:
+        FinetuningError: if it failed.
+    """
+    tail: deque[str] = deque(maxlen=_TAIL)
+    with subprocess.Popen(  # noqa: S603 - our own module
+        trainer_command(TRAINER, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        if process.stdout is None:
+            raise FinetuningError("the trainer has no output")
+        for line in process.stdout:
+            tail.append(line.rstrip())
+            progress(line.rstrip())
+    if process.returncode:
+        raise FinetuningError(f"the fine-tuning ended with exit code {process.returncode}:\n" + "\n".join(tail))
+
+
+def trainer_command(module: str, job: Path) -> list[str]:
+    """Return the command that runs a trainer module on every visible GPU, or on the CPU."""
+    own = [module, str(job), "--parent", str(os.getpid())]
+    devices = device_count()
+    if devices < 2:
+        return [sys.executable, "-m", *own]
+    launcher = "accelerate.commands.launch"
+    return [sys.executable, "-m", launcher, "--multi_gpu", "--num_processes", str(devices), "-m", *own]

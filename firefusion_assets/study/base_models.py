@@ -1,0 +1,44 @@
+"""The base model that a config names: a folder on this machine or an id on the hub, and whether it can be used.
+
+What can be read from small JSON files belongs here; loading weights does not.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+PARTS = ("unet", "vae", "text_encoder")
+_INPAINTING_CHANNELS = 9
+"""Noisy latent, mask and latent of the masked image: 4 + 1 + 4."""
+
+
+def local_folder(base_model: str, study_folder: Path) -> Path | None:
+    """Return the folder that a base model names, or nothing if it is a hub id.
+
+    A path that starts with ``/``, ``.`` or ``~`` is a folder, there or not; anything else if it exists below the
+    study folder.
+    """
+    folder = study_folder / Path(base_model).expanduser()
+    return folder.resolve() if base_model.startswith(("/", ".", "~")) or folder.is_dir() else None
+
+
+def folder_problems(folder: Path) -> list[str]:
+    """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout."""
+    if not (folder / "model_index.json").is_file():
+        return [f"{folder} holds no model_index.json; name a folder in diffusers' layout, or a hub id"]
+    missing = [part for part in PARTS if not (folder / part / "config.json").is_file()]
+    missing += [f"{part}/*.safetensors" for part in PARTS if not any((folder / part).glob("*.safetensors"))]
+    if missing:
+        return [f"{folder} lacks {', '.join(missing)}; download or convert the model again, with safetensors"]
+    return inpainting_problems(json.loads((folder / "unet" / "config.json").read_text()), str(folder))
+
+
+def inpainting_problems(unet_config: dict[str, Any], name: str) -> list[str]:
+    """Return what keeps a U-Net from being one for inpainting."""
+    channels = unet_config.get("in_channels")
+    if channels == _INPAINTING_CHANNELS:
+        return []
+    return [
+        f"{name} is no inpainting model: its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}; "
+        "name an inpainting checkpoint (a text-to-image base can't be fine-tuned or adapted here)"
+    ]
