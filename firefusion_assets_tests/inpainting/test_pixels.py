@@ -236,6 +236,16 @@ def test_companions_find_a_quadratic_law_again(tmp_path: Path) -> None:
     assert (erased[:, BANDS.index("B5")] == 7).all()
 
 
+def test_a_band_that_does_not_see_the_fire_keeps_its_ground(tmp_path: Path) -> None:
+    patches = [lawful_patch(seed, 100) for seed in range(6)]
+    blind = BANDS.index("B5")
+    for patch, ground in zip(patches, (5000, 7000, 9000, 11000, 13000, 8000), strict=True):
+        patch.bands[blind] = ground
+    companions = fit_companions(write_part(tmp_path / "store", patches, [0, 1, 2, 3, 4]), COMPOSITE)
+    filled = companions.fill(patches[5].bands[None], patches[5].label[None])
+    np.testing.assert_allclose(filled[0, blind], 8000, rtol=0.05)
+
+
 @pytest.mark.parametrize("n_fire", [1, 2, 5])
 def test_companions_of_few_pixels_stay_within_what_was_seen(n_fire: int, tmp_path: Path) -> None:
     patch = lawful_patch(1, n_fire)
