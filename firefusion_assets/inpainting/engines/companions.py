@@ -115,16 +115,14 @@ def _ground(patch: Patch) -> Array:
     for ground in (far & ~near & ~patch.ignore, ~patch.label & ~patch.ignore, ~patch.ignore):
         if ground.any():
             break
-    median: Array = np.median(patch.bands[:, ground], axis=1)
-    return median
+    return np.asarray(np.median(patch.bands[:, ground], axis=1), np.float64)
 
 
 def _ridge(features: Array, values: Array) -> Array:
     """Return coefficients (F,) of features (F, n) for values (n,)."""
     penalty = _RIDGE * np.eye(len(features))
     penalty[0, 0] = 0
-    coefficients: Array = np.linalg.solve(features @ features.T + penalty, features @ values)
-    return coefficients
+    return np.asarray(np.linalg.solve(features @ features.T + penalty, features @ values), np.float64)
 
 
 def _standardised(dn: npt.NDArray[np.number], mean: Array, std: Array) -> Array:
