@@ -125,6 +125,8 @@ class Augmentation(StrictModel):
             raise ValueError(
                 f"sampling.{', '.join(foreign)}: only engine stable-diffusion reads that, not {self.generator.engine}"
             )
+        if self.generator.engine == "files" and not self.screening.min_changed:
+            raise ValueError("screening.min_changed: 0 would accept rows of the plan that have no image; raise it")
         if self.masks.kind == "annotated" and self.generator.engine == "copy-paste":
             raise ValueError(
                 "masks.kind: copy-paste would add a fire to the one that burns under an annotated mask; "

@@ -130,6 +130,8 @@ def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
         missing = [band for band in generator.composite if band not in dataset.bands]
         if missing:
             yield f"generator.composite: {', '.join(missing)} not among dataset.bands ({', '.join(dataset.bands)})"
+    if isinstance(generator, FilesGenerator) and study.split.folds > 1:
+        yield "generator.engine: files are painted for the plan of one fold; set split.folds to 1"
     if isinstance(generator, StableDiffusionGenerator) and generator.resolution % generator.window(dataset.patch_size):
         yield (
             f"generator.resolution: {generator.resolution} is not a multiple of the window "

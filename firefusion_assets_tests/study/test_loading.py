@@ -23,13 +23,41 @@ def write_study(folder: Path, study: str = STUDY, **configs: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["demo", "activefire"])
+CONTROLS = {"baseline", "copy-paste", "native"}
+LADDERS = {
+    "demo": CONTROLS,
+    "activefire": CONTROLS
+    | {"sd-pretrained", "sd-lora"}
+    | {"sd-dreambooth", "sd-dreambooth-text-encoder", "sd-dreambooth-prior", "sd-dreambooth-box"},
+    "thesis": {"baseline", "plain", "text-encoder", "prior"},
+}
+
+
+def test_the_studies_of_the_project_have_ladders() -> None:
+    assert {folder.parent.name for folder in DATA.glob("*/study.yaml")} == set(LADDERS)
+
+
+@pytest.mark.parametrize("name", LADDERS)
 def test_the_studies_of_the_project_are_valid(name: str) -> None:
     study = load_study(DATA / name)
     keys = augmentation_keys(DATA / name)
-    assert {"baseline", "copy-paste", "native"} <= set(keys)
-    for key in keys:
-        load_augmentation(DATA / name, key, study)
+    assert study.description and set(keys) == LADDERS[name]
+    configs = [load_augmentation(DATA / name, key, study) for key in keys]
+    assert all(config.description for config in configs)
+    assert len({config.description for config in configs}) == len(keys), "a description was inherited, not written"
+
+
+def test_the_rows_of_the_activefire_ladder_can_be_compared() -> None:
+    study = load_study(DATA / "activefire")
+    configs = {key: load_augmentation(DATA / "activefire", key, study) for key in LADDERS["activefire"] - {"baseline"}}
+    for key, config in configs.items():
+        assert (config.sampling.images, config.sampling.tries, config.sampling.seed) == (500, 2000, 1), key
+        assert config.screening == configs["copy-paste"].screening, key
+        assert (config.masks.kind == "box") == (key == "sd-dreambooth-box"), key
+    tuned = [configs[key].generator for key in configs if key.startswith(("sd-d", "sd-l"))]
+    views = {g.train_batch_size * g.gradient_accumulation_steps * g.max_train_steps for g in tuned}  # type: ignore[union-attr]
+    assert len(views) == 1, "each learns from as many views"
+    assert configs["sd-dreambooth-box"].generator == configs["sd-dreambooth"].generator, "one model serves both"
 
 
 def test_all_mistakes_of_a_study_are_told_at_once(tmp_path: Path) -> None:
@@ -118,6 +146,14 @@ def test_the_test_part_is_evaluated_unless_told_otherwise(tmp_path: Path) -> Non
         (
             "generator: {engine: copy-paste}\nmasks: {kind: annotated}\nsampling: {images: 5}",
             "would add a fire to the one that burns",
+        ),
+        (
+            "generator: {engine: files, images: painted}\nsampling: {images: 5}\nscreening: {min_changed: 0}",
+            "would accept rows of the plan that have no image",
+        ),
+        (
+            "generator: {engine: native}\nsampling: {images: 5, guidance_scale: 3, scheduler: euler}",
+            "sampling.scheduler, guidance_scale: only engine stable-diffusion reads that",
         ),
         ("extends: nobody", "there is no such augmentation config"),
         ("extends: wrong", "goes round in a circle"),
