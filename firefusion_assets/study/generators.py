@@ -109,7 +109,8 @@ class StableDiffusionGenerator(StrictModel):
     area: Literal["crop", "patch"] = "crop"
     """`crop` enlarges a window around each fire to `resolution`; `patch` the whole patch."""
     crop: int = Field(64, ge=8, le=1024)
-    """Height and width in px of that window; larger fires are painted in overlapping windows."""
+    """Height and width in px of the window around a fire that `area: crop` enlarges; larger fires are painted in
+    overlapping windows."""
     resolution: int = Field(512, ge=64, le=1024, multiple_of=8)
     """Height and width that the model works at; a whole multiple of the window."""
     training_masks: Literal["annotated", "random", "mixed"] = "annotated"
@@ -131,7 +132,7 @@ class StableDiffusionGenerator(StrictModel):
     lr_warmup_steps: int = Field(0, ge=0)
     """Optimiser steps over which it rises."""
     max_train_steps: int = Field(2000, ge=1)
-    """Optimiser steps."""
+    """Optimiser steps of the fine-tuning (`sampling.steps` are denoising steps)."""
     snr_gamma: float | None = Field(None, gt=0)
     """Weight the loss by min(SNR, gamma) / SNR (Hang et al. 2023, arXiv 2303.09556), 5 is usual; none by default."""
     use_ema: bool = False

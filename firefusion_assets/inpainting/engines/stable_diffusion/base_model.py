@@ -18,14 +18,32 @@ DTYPES: Final = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloa
 def load_base(
     base_model: str | Path, revision: str | None, dtype: torch.dtype = torch.float32
 ) -> StableDiffusionInpaintPipeline:
-    """Return a pipeline from a folder or the hub, on the CPU, without safety checker and progress bars."""
+    """Return a pipeline from a folder or the hub, on the CPU, without safety checker and progress bars.
+
+    Some checkpoints hold safetensors in half precision only, in files of the variant `fp16`: those are taken then.
+    """
     for log in (diffusers_logging, transformers_logging):
         log.set_verbosity_error()
         log.disable_progress_bar()
+    try:
+        pipeline = _load(base_model, revision, dtype, variant=None)
+    except OSError as missing:
+        try:
+            pipeline = _load(base_model, revision, dtype, variant="fp16")
+        except (OSError, ValueError):
+            raise missing from None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _load(
+    base_model: str | Path, revision: str | None, dtype: torch.dtype, variant: str | None
+) -> StableDiffusionInpaintPipeline:
     folder = Path(base_model).is_dir()
-    pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+    return StableDiffusionInpaintPipeline.from_pretrained(
         base_model,
         revision=None if folder else revision,
+        variant=variant,
         local_files_only=folder,
         dtype=dtype,
         use_safetensors=True,
@@ -33,8 +51,6 @@ def load_base(
         safety_checker=None,
         requires_safety_checker=False,
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def hub_problems(base_model: str, revision: str) -> list[str]:
