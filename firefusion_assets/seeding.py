@@ -6,8 +6,10 @@ all draw the same values for the same item.
 
 import hashlib
 import json
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -36,4 +38,9 @@ def cycled_index(position: int, size: int, *parts: int | str) -> int:
         *parts: what the stream is for.
     """
     epoch, place = divmod(position, size)
-    return int(generator(*parts, epoch).permutation(size)[place])
+    return int(_shuffled(size, *parts, epoch)[place])
+
+
+@lru_cache(maxsize=16)  # a batch asks for the same pass again and again
+def _shuffled(size: int, *parts: int | str) -> npt.NDArray[np.int64]:
+    return generator(*parts).permutation(size)

@@ -6,6 +6,8 @@ from pathlib import Path
 import yaml
 
 from firefusion_assets.study import load_augmentation, load_study
+from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.generators import StableDiffusionGenerator
 from firefusion_assets.study.models import Study
 from firefusion_assets_tests.conftest import REPOSITORY
 
@@ -34,6 +36,13 @@ def test_the_example_config_is_valid_in_the_demo(tmp_path: Path) -> None:
     (folder / "augmentations" / "native-half.yaml").write_text(text)
     config = load_augmentation(folder, "native-half", load_study(folder))
     assert (config.generator.engine, config.sampling.images) == ("native", 32)
+
+
+def test_the_stable_diffusion_example_is_valid() -> None:
+    (text,) = (block for block in YAML_BLOCKS if "engine: stable-diffusion" in block)
+    config = Augmentation.model_validate(yaml.safe_load(text))
+    assert isinstance(config.generator, StableDiffusionGenerator)
+    assert config.generator.method == "dreambooth"
 
 
 def test_every_make_target_that_is_named_exists() -> None:

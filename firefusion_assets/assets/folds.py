@@ -107,6 +107,7 @@ def paint_fold(
     config = lineage.config(key)
     model = lineage.find("finetuned_model", key)
     plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
+    generator = resolved(config.generator, lineage.folder)
     job = PaintJob(
         fold=fold.number,
         part=fold.train,
@@ -116,8 +117,8 @@ def paint_fold(
         engine=config.generator.engine,
         model=model.fingerprint,
         patches=lineage.fingerprint("landsat_patches", key),
+        bit_depths=engines.bit_depths(generator, model.path / fold.folder, plan.rows),
     )
-    generator = resolved(config.generator, lineage.folder)
     painter = partial(engines.load, generator, model.path / fold.folder, config.sampling, plan.rows)
     screen = Screen(config.screening, fold.train)
     return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())

@@ -6,7 +6,7 @@ paint the same (a smaller and a larger dose, another screening) share them.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ class PaintJob:
         engine: name of the engine.
         model: fingerprint of the model.
         patches: fingerprint of the base store.
+        bit_depths: of each row of the plan, how many bits a band of what is painted has.
     """
 
     fold: int
@@ -56,6 +57,7 @@ class PaintJob:
     engine: str
     model: str
     patches: str
+    bit_depths: Sequence[int]
 
 
 class Chunk(NamedTuple):

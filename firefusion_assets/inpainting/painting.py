@@ -105,7 +105,7 @@ def _provenance(job: PaintJob, painted: int) -> pd.DataFrame:
         place_in_chunk=place % job.sampling.batch_size,
         engine=job.engine,
         model_fingerprint=job.model,
-        bit_depth=16,
+        bit_depth=np.array(job.bit_depths[:painted], np.int64),
         crs=backgrounds["crs"],
         transform=backgrounds["transform"],
         sun_elevation=backgrounds["sun_elevation"],

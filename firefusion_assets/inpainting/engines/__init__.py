@@ -22,7 +22,7 @@ from firefusion_assets.study.generators import (
     StableDiffusionGenerator,
 )
 
-__all__ = ["Launch", "NoFireError", "Painter", "compose", "fit", "load"]
+__all__ = ["Launch", "NoFireError", "Painter", "bit_depths", "compose", "fit", "load"]
 
 Launch = Callable[[Path], None]
 """Runs a trainer that has processes of its own, by its job file; raises if it failed."""
@@ -106,3 +106,21 @@ def load(generator: Generator, folder: Path, sampling: Sampling, rows: pd.DataFr
             if rows is None:
                 raise ValueError("engine `files` needs the plan's rows to find its images by")
             return FilesPainter(folder, rows)
+
+
+def bit_depths(generator: Generator, folder: Path, rows: pd.DataFrame) -> list[int]:
+    """Return for each row of the plan how many bits a band of what is painted there has.
+
+    Args:
+        generator: which engine.
+        folder: the model folder.
+        rows: of the plan.
+
+    Raises:
+        ValueError: if images of engine `files` don't fit the plan.
+    """
+    if isinstance(generator, FilesGenerator):
+        from firefusion_assets.inpainting.engines.files import FilesPainter
+
+        return FilesPainter(folder, rows).bit_depths(rows)
+    return [16] * len(rows)

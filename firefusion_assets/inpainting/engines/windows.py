@@ -125,5 +125,6 @@ def window_on_fire(label: npt.NDArray[np.bool_], size: int, rng: np.random.Gener
         rng: of the draw.
     """
     pixel = rng.choice(np.argwhere(label))
-    top, left = np.clip(pixel - rng.integers(4, size - 4, 2), 0, label.shape[0] - size)
+    margin = min(_CONTEXT, (size - 1) // 2)
+    top, left = np.clip(pixel - rng.integers(margin, size - margin, 2), 0, label.shape[0] - size)
     return slice(top, top + size), slice(left, left + size)

@@ -22,9 +22,6 @@ class TrainingState:
         lr_scheduler: of the optimizer.
         average: of the parameters, if one is kept.
         scaler: of the gradients in fp16, if there is one.
-
-    Attributes:
-        losses: of each optimiser step so far.
     """
 
     def __init__(
@@ -37,16 +34,25 @@ class TrainingState:
     ) -> None:
         self._parameters = parameters
         self._parts = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "average": average, "scaler": scaler}
-        self.losses: list[float] = []
+        self._losses: list[float] = []
+        self._unread: list[torch.Tensor] = []
 
     @property
     def step(self) -> int:
         """Optimiser steps done."""
-        return len(self.losses)
+        return len(self._losses) + len(self._unread)
 
-    def stepped(self, loss: float) -> None:
-        """Take note of an optimiser step: move learning rate and average on."""
-        self.losses.append(loss)
+    @property
+    def losses(self) -> list[float]:
+        """Loss of each optimiser step so far; waits for the device."""
+        if self._unread:
+            self._losses += torch.stack(self._unread).tolist()
+            self._unread.clear()
+        return self._losses
+
+    def stepped(self, loss: torch.Tensor) -> None:
+        """Take note of an optimiser step and its loss, a scalar: move learning rate and average on."""
+        self._unread.append(loss)
         self._parts["lr_scheduler"].step()
         if self._parts["average"] is not None:
             self._parts["average"].step(self._parameters.values())
@@ -76,7 +82,7 @@ class TrainingState:
         for name, part in self._parts.items():
             if part is not None:
                 part.load_state_dict(state[name])
-        self.losses = state["losses"]
+        self._losses = state["losses"]
         return True
 
 

@@ -1,6 +1,9 @@
 """From 30 m pixels to the resolution that the model works at, and back by area averaging."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch.nn.functional import interpolate
 
 
@@ -31,6 +34,21 @@ def area_mean(values: torch.Tensor, factor: int) -> torch.Tensor:
     """
     blocks = values.unflatten(3, (-1, factor)).unflatten(2, (-1, factor))
     return blocks.mean(dim=(3, 5))
+
+
+def without_hidden(window: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Return a window in which each hidden pixel is as the nearest known one.
+
+    `enlarge` blends neighbours: what is hidden, in training the very fire, would shine into the known pixels beside it.
+
+    Args:
+        window: float32 (C, S, S).
+        hidden: bool (S, S).
+    """
+    if hidden.all():
+        return np.zeros_like(window)
+    rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return window[:, rows, columns]
 
 
 def latent_mask(edits: torch.Tensor, factor: int = 8) -> torch.Tensor:

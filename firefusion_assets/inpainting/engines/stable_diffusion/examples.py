@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from firefusion_assets import seeding
-from firefusion_assets.inpainting.engines.stable_diffusion.enlarging import enlarge, latent_mask
+from firefusion_assets.inpainting.engines.stable_diffusion.enlarging import enlarge, latent_mask, without_hidden
 from firefusion_assets.inpainting.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.inpainting.engines.stable_diffusion.views import View
 
@@ -35,6 +35,20 @@ class Examples(NamedTuple):
     def take(self, rows: Sequence[int]) -> "Examples":
         """Return some of the examples."""
         return Examples(*(values[list(rows)] for values in self))
+
+
+class Enlarged(NamedTuple):
+    """A view at the model's resolution.
+
+    Attributes:
+        image: float (3, R, R), in -1..1.
+        known: as large, 0 where it is hidden.
+        hidden: bool (1, R, R).
+    """
+
+    image: torch.Tensor
+    known: torch.Tensor
+    hidden: torch.Tensor
 
 
 class Noised(NamedTuple):
@@ -70,8 +84,8 @@ class ViewStream:
         positions = range(first, first + n)
         chosen = self.examples.take([self._row(position) for position in positions])
         draws = [self._draw(position, chosen.mean.shape[1:], timesteps) for position in positions]
-        own, noise, steps = (torch.stack(values).to(device) for values in zip(*draws, strict=True))
-        examples = Examples(*(values.to(device, torch.float32) for values in chosen))
+        own, noise, steps = (_moved(torch.stack(values), device) for values in zip(*draws, strict=True))
+        examples = Examples(*(_moved(values, device).float() for values in chosen))
         return examples, Noised(examples.mean + examples.std * own, noise, steps)
 
     def _row(self, position: int) -> int:
@@ -86,14 +100,17 @@ class ViewStream:
         return own, noise, torch.randint(timesteps, (), generator=generator)
 
 
+def _moved(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    # From pinned memory the copy waits for nothing: the next batch is made while the GPU works on this one.
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
 @torch.no_grad()
-def encode(
-    images: Iterator[tuple[torch.Tensor, torch.Tensor]], vae: AutoencoderKL, cell: int, dtype: torch.dtype
-) -> Examples:
+def encode(images: Iterator[Enlarged], vae: AutoencoderKL, cell: int, dtype: torch.dtype) -> Examples:
     """Encode images, some at a time.
 
     Args:
-        images: image (3, R, R) in -1..1 and what of it is hidden, bool (1, R, R).
+        images: views at the model's resolution.
         vae: on its device.
         cell: model pixels a latent cell, along a side.
         dtype: in which the examples are kept.
@@ -101,16 +118,18 @@ def encode(
     encoded: list[Examples] = []
     scale = vae.config.scaling_factor
     while some := list(islice(images, _ENCODED_AT_ONCE)):
-        image, hidden = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
+        image, known, hidden = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
         distribution = vae.encode(image.to(vae.dtype)).latent_dist
-        known = vae.encode((image * ~hidden).to(vae.dtype)).latent_dist.mode()
-        kept = distribution.mean * scale, distribution.std * scale, known * scale, latent_mask(hidden, cell)
+        rest = vae.encode(known.to(vae.dtype)).latent_dist.mode()
+        kept = distribution.mean * scale, distribution.std * scale, rest * scale, latent_mask(hidden, cell)
         encoded.append(Examples(*(values.to("cpu", dtype) for values in kept)))
     return Examples(*(torch.cat(values) for values in zip(*encoded, strict=True)))
 
 
-def enlarged(view: View, stretch: Stretch, factor: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a view at the model's resolution: image (3, R, R) in -1..1 and hidden pixels, bool (1, R, R)."""
-    image = enlarge(torch.from_numpy(stretch.to_model(view.dn))[None], factor)[0].clamp(-1, 1)
-    hidden = torch.from_numpy(np.kron(view.mask, np.ones((factor, factor), bool)))
-    return image, hidden[None]
+def enlarged(view: View, stretch: Stretch, factor: int) -> Enlarged:
+    """Return a view at the model's resolution."""
+    window = stretch.to_model(view.dn)
+    both = torch.from_numpy(np.stack([window, without_hidden(window, view.mask)]))
+    image, known = enlarge(both, factor).clamp(-1, 1)
+    hidden = torch.from_numpy(np.kron(view.mask, np.ones((factor, factor), bool)))[None]
+    return Enlarged(image, known * ~hidden, hidden)

@@ -22,7 +22,8 @@ from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.generators import StableDiffusionGenerator
 
 TRAINER: Final = "firefusion_assets.inpainting.engines.stable_diffusion.training"
-_TAIL: Final = 30
+_TAIL: Final = 100
+"""Lines: the report of a launcher of several processes is long, and the reason stands above it."""
 
 
 class FinetuningError(RuntimeError):
@@ -97,5 +98,6 @@ def trainer_command(module: str, job: Path) -> list[str]:
     devices = device_count()
     if devices < 2:
         return [sys.executable, "-m", *own]
-    launcher = "accelerate.commands.launch"
-    return [sys.executable, "-m", launcher, "--multi_gpu", "--num_processes", str(devices), "-m", *own]
+    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", str(devices))
+    # Any free port: two fine-tunings may run on one machine.
+    return [sys.executable, "-m", *launcher, "--main_process_port", "0", "-m", *own]

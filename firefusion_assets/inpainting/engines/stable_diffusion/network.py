@@ -108,15 +108,20 @@ def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusion
         _save_adapters(pipeline, folder)
         if not generator.lora.merge:
             return
-        base.load_lora_weights(folder, weight_name=LORA_FILE)
-        base.fuse_lora()
-        base.unload_lora_weights()
+        merge_adapters(base, folder)
         (folder / LORA_FILE).unlink()
     else:
         base.register_modules(unet=pipeline.unet.to("cpu").eval())
         if generator.train_text_encoder:
             base.register_modules(text_encoder=pipeline.text_encoder.to("cpu").eval())
     base.save_pretrained(folder)
+
+
+def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+    """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting."""
+    pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
 
 
 def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:

@@ -12,6 +12,7 @@ from firefusion_assets import seeding
 from firefusion_assets.devices import compute_device
 from firefusion_assets.inpainting.engines.contract import compose
 from firefusion_assets.inpainting.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.inpainting.engines.stable_diffusion.network import merge_adapters
 from firefusion_assets.inpainting.engines.stable_diffusion.publishing import LORA_FILE, Pixels
 from firefusion_assets.inpainting.engines.stable_diffusion.sampling import WindowSampler
 from firefusion_assets.inpainting.engines.windows import Place, paint_by_windows
@@ -73,10 +74,10 @@ def load_pipeline(
     if (folder / "model_index.json").is_file():
         pipeline = load_base(folder, None, dtype)
     else:
-        pipeline = load_base(generator.base_model, generator.revision, dtype)
+        pipeline = load_base(generator.base_model, generator.revision)
         if (folder / LORA_FILE).is_file():
-            pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
-    pipeline.to(compute_device())
+            merge_adapters(pipeline, folder)
+    pipeline.to(compute_device(), dtype)
     if sampling.attention_slicing:
         pipeline.enable_attention_slicing()
     if sampling.channels_last:

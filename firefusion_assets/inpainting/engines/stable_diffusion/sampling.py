@@ -11,7 +11,12 @@ from diffusers import StableDiffusionInpaintPipeline
 from diffusers.image_processor import VaeImageProcessor
 
 from firefusion_assets import seeding
-from firefusion_assets.inpainting.engines.stable_diffusion.enlarging import area_mean, enlarge, latent_mask
+from firefusion_assets.inpainting.engines.stable_diffusion.enlarging import (
+    area_mean,
+    enlarge,
+    latent_mask,
+    without_hidden,
+)
 from firefusion_assets.study.augmentation import Sampling, Scheduler
 
 _SCHEDULERS: Final[dict[Scheduler, tuple[str, dict[str, Any]]]] = {
@@ -77,7 +82,9 @@ class WindowSampler:
         image = enlarge(torch.from_numpy(windows).to(device), self._factor).clamp(-1, 1)
         hidden = torch.from_numpy(masks[:, None]).to(device).repeat_interleave(self._factor, 2)
         hidden = hidden.repeat_interleave(self._factor, 3)
-        known = pipeline.vae.encode((image * ~hidden).to(dtype)).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        around = np.stack([without_hidden(*window) for window in zip(windows, masks, strict=True)])
+        known = enlarge(torch.from_numpy(around).to(device), self._factor).clamp(-1, 1) * ~hidden
+        known = pipeline.vae.encode(known.to(dtype)).latent_dist.mode() * pipeline.vae.config.scaling_factor
         # The pipeline reads one pixel of each latent cell; in a mask of whole cells that is the cell's share.
         mask = latent_mask(hidden, cell).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
         positive, negative = (

@@ -7,6 +7,7 @@ What views hold stands in `views`, what is trained in `network`.
 
 import argparse
 import csv
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -98,9 +99,9 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
         accelerator.clip_grad_norm_(parameters.values(), generator.max_grad_norm)
         prepared.step()
         prepared.zero_grad()
-        state.stepped(accelerator.reduce(total).item())
+        state.stepped(accelerator.reduce(total))
         if accelerator.is_main_process:
-            _after_step(job, pipeline, state, time.monotonic() - started, first_step, progress)
+            _after_step(job, pipeline, state, started, first_step, progress)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         state.use_average()
@@ -172,16 +173,16 @@ def _after_step(
     job: FinetuningJob,
     pipeline: StableDiffusionInpaintPipeline,
     state: TrainingState,
-    seconds: float,
+    started: float,
     first_step: int,
     progress: Callable[[str], None],
 ) -> None:
     """Report, look and save, where it is time to."""
     generator, step = job.generator, state.step
     if step % _REPORT_EVERY == 0 or step == generator.max_train_steps:
-        speed = (step - first_step) / seconds
+        recent = state.losses[-_REPORT_EVERY:]  # waits for the device, so that the time is that of steps done
+        speed = (step - first_step) / (time.monotonic() - started)
         left = (generator.max_train_steps - step) / speed / 60
-        recent = state.losses[-_REPORT_EVERY:]
         progress(
             f"step {step} of {generator.max_train_steps}, loss {sum(recent) / len(recent):.4f}, "
             f"{speed:.2f} steps/s, {left:.0f} min left"
@@ -200,7 +201,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.parent is not None:
         end_with(arguments.parent)
-    finetune(FinetuningJob.model_validate_json(arguments.job.read_text()), lambda text: print(text, flush=True))
+    job = FinetuningJob.model_validate_json(arguments.job.read_text())
+    speaks = os.environ.get("RANK", "0") == "0"  # the first of several processes
+    finetune(job, (lambda text: print(text, flush=True)) if speaks else (lambda text: None))
 
 
 if __name__ == "__main__":
