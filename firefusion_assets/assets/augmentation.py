@@ -55,7 +55,7 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     `copy-paste` the library of real fires, for `files` the images at 30 m.
     """
     from firefusion_assets.assets.preflight import check_before_work
-    from firefusion_assets.inpainting.engines import NoFireError
+    from firefusion_assets.inpainting.engines import NoFireError, TrainerError
 
     lineage, key = workspace.lineage(), context.partition_key
 
@@ -72,7 +72,7 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
             model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
         return {"engine": generator.engine, **facts}
 
-    with user_errors(NoFireError, ValueError), leased_gpus():
+    with user_errors(NoFireError, TrainerError, ValueError), leased_gpus():
         check_before_work(lineage, key)
         artifact = lineage.build("finetuned_model", key, make, progress_of(context))
     looks = sorted(artifact.path.glob("fold-0/validation-*.png"))

@@ -363,7 +363,7 @@ def test_a_trainer_that_fails_shows_the_end_of_its_output(
 ) -> None:
     lines = "import sys; print('\\n'.join(map(str, range(99)))); sys.exit('out of memory')"
     monkeypatch.setattr(finetuning, "trainer_command", lambda module, job: [sys.executable, "-c", lines])
-    with pytest.raises(finetuning.FinetuningError, match=r"(?s)exit code 1:\n.*\n97\n98\nout of memory$"):
+    with pytest.raises(finetuning.TrainerError, match=r"(?s)exit code 1:\n.*\n97\n98\nout of memory$"):
         finetuning.fit(generator(base), part, tmp_path, lambda message: None)
 
 
@@ -408,7 +408,7 @@ def test_two_processes_learn_what_one_does(trained: Trained, base: Path, part: P
 @pytest.mark.usefixtures("two_processes")
 def test_batches_that_two_processes_cannot_share_are_refused(base: Path, part: PatchPart, tmp_path: Path) -> None:
     expected = "generator.gradient_accumulation_steps: 1 batches a step can't be shared out over 2 processes"
-    with pytest.raises(finetuning.FinetuningError, match=expected):
+    with pytest.raises(finetuning.TrainerError, match=expected):
         finetuning.fit(generator(base), part, tmp_path, lambda message: None)
 
 

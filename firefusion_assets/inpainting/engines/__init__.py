@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from firefusion_assets.inpainting.engines.contract import NoFireError, Painter, compose
+from firefusion_assets.inpainting.engines.contract import NoFireError, Painter, TrainerError, compose
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.generators import (
@@ -22,7 +22,7 @@ from firefusion_assets.study.generators import (
     StableDiffusionGenerator,
 )
 
-__all__ = ["Launch", "NoFireError", "Painter", "bit_depths", "compose", "fit", "load"]
+__all__ = ["Launch", "NoFireError", "Painter", "TrainerError", "bit_depths", "compose", "fit", "load"]
 
 Launch = Callable[[Path], None]
 """Runs a trainer that has processes of its own, by its job file; raises if it failed."""

@@ -15,6 +15,10 @@ class NoFireError(ValueError):
     """An engine has no fire to learn from."""
 
 
+class TrainerError(RuntimeError):
+    """A trainer that runs in processes of its own failed; the message says why, as far as it told."""
+
+
 class Painter(Protocol):
     """A fitted engine."""
 

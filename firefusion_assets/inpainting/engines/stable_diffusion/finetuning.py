@@ -10,24 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from firefusion_assets.devices import device_count
+from firefusion_assets.inpainting.engines.contract import TrainerError
 from firefusion_assets.inpainting.engines.stable_diffusion.checkpoints import remove_checkpoints
 from firefusion_assets.inpainting.engines.stable_diffusion.class_images import FOLDER
 from firefusion_assets.inpainting.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.inpainting.engines.stable_diffusion.publishing import Pixels
-from firefusion_assets.inpainting.engines.stable_diffusion.training import HISTORY_FILE
+from firefusion_assets.inpainting.engines.stable_diffusion.training import HISTORY_FILE, LOCK_FILE
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.generators import StableDiffusionGenerator
 
 TRAINER: Final = "firefusion_assets.inpainting.engines.stable_diffusion.training"
 _TAIL: Final = 100
 """Lines: the report of a launcher of several processes is long, and the reason stands above it."""
-
-
-class FinetuningError(RuntimeError):
-    """The trainer failed; the message holds the end of its output."""
 
 
 def fit(
@@ -48,7 +43,7 @@ def fit(
 
     Raises:
         NoFireError: if the train part holds no fire.
-        FinetuningError: if the trainer failed.
+        TrainerError: if the trainer failed.
     """
     pixels = Pixels.fit(generator, train)
     pixels.write(work)
@@ -56,16 +51,14 @@ def fit(
         return {"n_views": 0}
     job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
     file = work / "job.json"
-    # A trainer that outlived its killed parent for a moment must not write beside the next one.
-    with FileLock(work / "trainer.lock"):
-        file.write_text(job.model_dump_json())
-        if launch is None:
-            run_trainer(file, progress)
-        else:
-            launch(file)
+    file.write_text(job.model_dump_json())
+    if launch is None:
+        run_trainer(file, progress)
+    else:
+        launch(file)
     remove_checkpoints(work)
     shutil.rmtree(work / FOLDER, ignore_errors=True)
-    for left in (file, work / "trainer.lock"):
+    for left in (file, work / LOCK_FILE):
         left.unlink(missing_ok=True)
     with (work / HISTORY_FILE).open(newline="") as history:
         losses = [float(row["loss"]) for row in csv.DictReader(history)]
@@ -77,19 +70,19 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
     """Run the trainer as a child process, or several of them where there are several devices.
 
     Raises:
-        FinetuningError: if it failed.
+        TrainerError: if it failed.
     """
     tail: deque[str] = deque(maxlen=_TAIL)
     with subprocess.Popen(  # noqa: S603 - our own module
         trainer_command(TRAINER, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         if process.stdout is None:
-            raise FinetuningError("the trainer has no output")
+            raise TrainerError("the trainer has no output")
         for line in process.stdout:
             tail.append(line.rstrip())
             progress(line.rstrip())
     if process.returncode:
-        raise FinetuningError(f"the fine-tuning ended with exit code {process.returncode}:\n" + "\n".join(tail))
+        raise TrainerError(f"the fine-tuning ended with exit code {process.returncode}:\n" + "\n".join(tail))
 
 
 def trainer_command(module: str, job: Path) -> list[str]:

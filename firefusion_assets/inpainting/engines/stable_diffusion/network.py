@@ -1,5 +1,6 @@
 """What is trained of a pipeline: the U-Net, adapters in it, or the U-Net with the text encoder; and its loss."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,14 @@ def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> No
 
 
 def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+    """Write adapters as diffusers reads them; its own writer doesn't write the same bytes each time."""
     from diffusers.utils import convert_state_dict_to_diffusers
     from peft.utils import get_peft_model_state_dict
+    from safetensors.torch import save_file
 
     adapters = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
     settings = next(iter(pipeline.unet.peft_config.values())).to_dict()
-    pipeline.save_lora_weights(
-        folder, unet_lora_layers=adapters, weight_name=LORA_FILE, unet_lora_adapter_metadata=settings
-    )
+    described = json.dumps({f"unet.{name}": value for name, value in settings.items()}, sort_keys=True, default=sorted)
+    # One entry: safetensors writes several in any order.
+    metadata = {"lora_adapter_metadata": described}
+    save_file({f"unet.{name}": value.contiguous() for name, value in adapters.items()}, folder / LORA_FILE, metadata)

@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from diffusers import StableDiffusionInpaintPipeline
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
+from filelock import FileLock
 
 from firefusion_assets import seeding
 from firefusion_assets.inpainting.engines.stable_diffusion.base_model import DTYPES, load_base
@@ -34,6 +35,7 @@ from firefusion_assets.processes import end_with
 from firefusion_assets.study.generators import StableDiffusionGenerator
 
 HISTORY_FILE: Final = "history.csv"
+LOCK_FILE: Final = "trainer.lock"
 _REPORT_EVERY: Final = 25
 _EMA_DECAY: Final = 0.9999
 
@@ -48,8 +50,16 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
     Raises:
         ValueError: if the batches can't be shared out evenly.
     """
+    accelerator = Accelerator(mixed_precision=job.generator.mixed_precision)
+    # A trainer may outlive its killed parent for a moment, and must not write beside the next one.
+    with FileLock(job.work / LOCK_FILE) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        _finetune(job, accelerator, progress)
+    accelerator.end_training()
+
+
+def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[str], None]) -> None:
     generator, work = job.generator, job.work
-    accelerator = Accelerator(mixed_precision=generator.mixed_precision)
     rank, n_processes = accelerator.process_index, accelerator.num_processes
     if generator.gradient_accumulation_steps % n_processes:
         raise ValueError(
@@ -108,7 +118,6 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
         publish(pipeline, generator, work)
         with (work / HISTORY_FILE).open("w", newline="") as file:
             csv.writer(file).writerows([("step", "loss"), *enumerate(state.losses, start=1)])
-    accelerator.end_training()
 
 
 def _encoded(
@@ -166,7 +175,7 @@ def _optimizer(generator: StableDiffusionGenerator, parameters: list[torch.nn.Pa
 
         optimizer: torch.optim.Optimizer = AdamW8bit(parameters, lr=generator.learning_rate)
         return optimizer
-    return torch.optim.AdamW(parameters, lr=generator.learning_rate)
+    return torch.optim.AdamW(parameters, lr=generator.learning_rate, fused=parameters[0].is_cuda)
 
 
 def _after_step(

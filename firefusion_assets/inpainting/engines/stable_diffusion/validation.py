@@ -29,7 +29,7 @@ def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: Finetuning
     factor = generator.resolution // generator.window(train.meta.patch_size)
     seeds = [seeding.derive_seed(generator.seed, "validation", number) for number in range(len(chosen))]
     scheduler, training = pipeline.scheduler, pipeline.unet.training
-    device = pipeline.unet.device
+    device, lent = pipeline.unet.device, {part: part.device for part in (pipeline.vae, pipeline.text_encoder)}
     pipeline.to(device)
     pipeline.unet.eval()
     with torch.autocast(device.type, enabled=generator.mixed_precision != "no"):
@@ -37,6 +37,8 @@ def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: Finetuning
         painted = np.where(masks[:, None], sampler(stretched, masks, seeds), stretched)
     pipeline.scheduler = scheduler
     pipeline.unet.train(training)
+    for part, home in lent.items():
+        part.to(home)
     rows = [np.concatenate(list(images), axis=-1) for images in (stretched, painted)]
     picture = np.concatenate(rows, axis=-2).transpose(1, 2, 0)
     image = Image.fromarray(np.rint((np.clip(picture, -1, 1) + 1) * 127.5).astype(np.uint8))
