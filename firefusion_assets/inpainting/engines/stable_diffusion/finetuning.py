@@ -1,12 +1,16 @@
-"""Fitting engine `stable-diffusion`: constants here, the training in a process of its own."""
+"""Fitting engine `stable-diffusion`: constants here, the training in a process of its own.
 
+As a command it prepares a fine-tuning that is to run without Dagster.
+"""
+
+import argparse
 import csv
 import os
 import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,13 +49,10 @@ def fit(
         NoFireError: if the train part holds no fire.
         TrainerError: if the trainer failed.
     """
-    pixels = Pixels.fit(generator, train)
-    pixels.write(work)
+    file = prepare(generator, train, work)
     if generator.method == "none":
+        file.unlink()
         return {"n_views": 0}
-    job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
-    file = work / "job.json"
-    file.write_text(job.model_dump_json())
     if launch is None:
         run_trainer(file, progress)
     else:
@@ -64,6 +65,19 @@ def fit(
         losses = [float(row["loss"]) for row in csv.DictReader(history)]
     last = losses[-max(1, len(losses) // 10) :]
     return {"n_steps": len(losses), "loss_final": sum(last) / len(last)}
+
+
+def prepare(generator: StableDiffusionGenerator, train: PatchPart, work: Path) -> Path:
+    """Fit constants and write what the trainer needs into the folder ``work``; return the job file.
+
+    Raises:
+        NoFireError: if the train part holds no fire.
+    """
+    Pixels.fit(generator, train).write(work)
+    job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
+    file = work / "job.json"
+    file.write_text(job.model_dump_json())
+    return file
 
 
 def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
@@ -94,3 +108,33 @@ def trainer_command(module: str, job: Path) -> list[str]:
     launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", str(devices))
     # Any free port: two fine-tunings may run on one machine.
     return [sys.executable, "-m", *launcher, "--main_process_port", "0", "-m", *own]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prepare the fine-tuning of a config of the study that FIREFUSION_STUDY names."""
+    from firefusion_assets.artifacts.lineage import MissingUpstreamError, open_lineage
+    from firefusion_assets.assets.folds import read_folds
+    from firefusion_assets.study.generators import resolved
+
+    parser = argparse.ArgumentParser(description="Write the job file of a fine-tuning.")
+    parser.add_argument("key", help="config of the study, with engine stable-diffusion")
+    parser.add_argument("folder", type=Path, help="new folder; the trainer publishes the model there")
+    parser.add_argument("--fold", type=int, default=0, help="number of the fold (default: 0)")
+    chosen = parser.parse_args(arguments)
+    try:
+        lineage = open_lineage()
+        generator = resolved(lineage.config(chosen.key).generator, lineage.folder)
+        if not isinstance(generator, StableDiffusionGenerator):
+            raise ValueError(f"{chosen.key!r} has engine {generator.engine}; only stable-diffusion is fine-tuned")
+        parts = {fold.number: fold.train for fold in read_folds(lineage)}
+        if chosen.fold not in parts:
+            raise ValueError(f"--fold: there is no fold {chosen.fold}; the study has {', '.join(map(str, parts))}")
+        chosen.folder.mkdir(parents=True)
+        job = prepare(generator, parts[chosen.fold], chosen.folder)
+    except (ValueError, FileExistsError, MissingUpstreamError) as error:
+        raise SystemExit(str(error)) from error
+    print(f"accelerate launch -m {TRAINER} {job}")
+
+
+if __name__ == "__main__":
+    main()
