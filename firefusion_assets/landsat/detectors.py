@@ -1,37 +1,175 @@
-"""Published active fire detectors on Landsat-8 bands, as array operations.
+"""Published active fire detectors on Landsat level-1 bands, as array operations: what the rest of the package uses.
 
-For now Murphy's; each detector names the bands it needs, so that a config can be checked before any work.
+Names, bands, votes and the way through a large scene belong here; the rules are in `fire_rules`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.landsat.bands import reflectance
+from firefusion_assets.landsat import fire_rules
+from firefusion_assets.landsat.fire_rules import REACH, MurphyMode
+from firefusion_assets.landsat.reflectance import LANDSAT_8, Calibration, Reflectance
 
-DETECTOR_BANDS: Final = {"murphy": ("B5", "B6", "B7")}
-"""The bands that each detector needs."""
+Bands = Mapping[str, npt.NDArray[np.uint16]]
+Mask = npt.NDArray[np.bool_]
+
+SINGLE_DETECTORS: Final = ("schroeder", "murphy", "kumar-roy")
+"""The detectors that vote."""
+
+_ALL: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
+
+DETECTOR_BANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "schroeder": _ALL,
+    "murphy": ("B5", "B6", "B7"),
+    "kumar-roy": ("B2", "B3", "B4", "B5", "B6", "B7"),
+    "intersection": _ALL,
+    "voting": _ALL,
+}
+"""The bands that each detector needs; `intersection` is where all three agree, `voting` where at least two do."""
+
+SATURATED: Final = 65535
+"""DN at which a band is clipped."""
+
+_TILE: Final = 256
+"""Width of a tile in px: its arrays fit in a processor's cache, and memory doesn't grow with the scene."""
 
 
-def murphy(bands: Mapping[str, npt.NDArray[np.uint16]], sun_elevation: float) -> npt.NDArray[np.bool_]:
-    """Detect fires by HOTMAP (Murphy et al. 2016, Remote Sensing of Environment 178, 31-41).
+def detect(
+    names: Iterable[str],
+    bands: Bands,
+    sun_elevation: float | None = None,
+    *,
+    saturated: Mask | None = None,
+    mode: MurphyMode = "paper",
+    calibration: Calibration = LANDSAT_8,
+) -> dict[str, Mask]:
+    """Run detectors over a patch or a whole scene; each of the three runs once, whoever asks for it.
+
+    The scene is taken tile by tile with the overlap that the windows need; the result doesn't depend on it.
+    Fill (DN 0 in all bands) is never fire.
 
     Args:
-        bands: uint16 DN (H, W) of at least B5, B6 and B7. DN 65535 in B6 or B7 counts as saturated.
-        sun_elevation: degrees above the horizon.
+        names: of `DETECTOR_BANDS`.
+        bands: uint16 DN (H, W) by band name; others than those needed are left alone.
+        sun_elevation: degrees above the horizon; `schroeder` alone does without.
+        saturated: bool (H, W), pixels whose B6 or B7 is saturated by the quality band; without it, DN 65535 in
+            either counts as saturated. Only `murphy` looks at it.
+        mode: of `murphy`: `paper`, or `published` as the data set's masks were made (see `murphy`).
+        calibration: the MTL's reflectance constants.
 
     Returns:
-        bool (H, W). Fill (DN 0 in B7) is never fire.
-    """
-    from scipy.ndimage import binary_dilation
+        bool (H, W) by name, in the order of `names`.
 
-    r5, r6, r7 = (reflectance(bands[name], sun_elevation) for name in ("B5", "B6", "B7"))
-    # r7 / r6 >= 1.4 without a division: where r6 is not positive the ratio means nothing and r7 decides.
-    unambiguous = (r7 >= 0.15) & (r7 >= 1.4 * r6) & (r7 >= 1.4 * r5)
-    saturated = (bands["B6"] == 65535) | (bands["B7"] == 65535)
-    neighbours = binary_dilation(unambiguous, np.ones((3, 3), bool))
-    potential = neighbours & (((r6 >= 2.0 * r5) & (r6 >= 0.5)) | saturated)
-    detected: npt.NDArray[np.bool_] = (unambiguous | potential) & (bands["B7"] > 0)
-    return detected
+    Raises:
+        ValueError: for unknown detectors, missing bands, bands of different shapes, or no usable sun elevation.
+    """
+    names = list(dict.fromkeys(names))
+    wanted = [one for one in SINGLE_DETECTORS if one in names or {"intersection", "voting"} & set(names)]
+    shape = _checked(names, bands, sun_elevation)
+    if saturated is not None and saturated.shape != shape:
+        raise ValueError(f"the saturation mask is {saturated.shape} px, the bands are {shape} px")
+    found = {one: np.zeros(shape, np.bool_) for one in wanted}
+    for outer, inner, place in _tiles(shape) if wanted else ():
+        tile = {band: bands[band][outer] for one in wanted for band in DETECTOR_BANDS[one]}
+        reflectance = Reflectance(tile, calibration, sun_elevation)
+        if "schroeder" in found:
+            found["schroeder"][place] = fire_rules.schroeder(reflectance)[inner]
+        if "murphy" in found:
+            full = saturated[outer] if saturated is not None else (tile["B6"] == SATURATED) | (tile["B7"] == SATURATED)
+            found["murphy"][place] = fire_rules.murphy(reflectance, full, mode)[inner]
+        if "kumar-roy" in found:
+            found["kumar-roy"][place] = fire_rules.kumar_roy(reflectance)[inner]
+    for name, combine in (("intersection", intersection), ("voting", voting)):
+        if name in names:
+            found[name] = combine([found[one] for one in SINGLE_DETECTORS])
+    return {name: found[name] for name in names}
+
+
+def schroeder(bands: Bands, *, calibration: Calibration = LANDSAT_8) -> Mask:
+    """Detect fires by Schroeder et al. 2016 (Remote Sensing of Environment 185, 210-220); see `detect`.
+
+    Uses reflectance that is not corrected for the sun. Fixed thresholds first, then pixels that stand out in the
+    61 x 61 px around them.
+    """
+    return detect(["schroeder"], bands, calibration=calibration)["schroeder"]
+
+
+def murphy(
+    bands: Bands,
+    sun_elevation: float,
+    *,
+    saturated: Mask | None = None,
+    mode: MurphyMode = "paper",
+    calibration: Calibration = LANDSAT_8,
+) -> Mask:
+    """Detect fires by HOTMAP (Murphy et al. 2016, Remote Sensing of Environment 178, 31-41); see `detect`.
+
+    Beside a certain fire, `paper` asks for r6 / r5 >= 2 and r6 >= 0.5, or saturation. The masks published with the
+    active fire data set leave the ratio out: `published`.
+    """
+    options = {"saturated": saturated, "mode": mode, "calibration": calibration}
+    return detect(["murphy"], bands, sun_elevation, **options)["murphy"]  # type: ignore[arg-type]
+
+
+def kumar_roy(bands: Bands, sun_elevation: float, *, calibration: Calibration = LANDSAT_8) -> Mask:
+    """Detect fires by GOLI (Kumar and Roy 2018, International Journal of Digital Earth 11(2), 154-178); see `detect`.
+
+    Fixed thresholds first, then pixels that stand out in the smallest window around them that shows enough
+    background.
+    """
+    return detect(["kumar-roy"], bands, sun_elevation, calibration=calibration)["kumar-roy"]
+
+
+def intersection(masks: Iterable[Mask]) -> Mask:
+    """Return where all detectors see fire, bool (H, W)."""
+    return np.logical_and.reduce(list(masks))
+
+
+def voting(masks: Iterable[Mask]) -> Mask:
+    """Return where at least two detectors see fire, bool (H, W)."""
+    return np.add.reduce([mask.view(np.uint8) for mask in masks]) >= 2
+
+
+def _checked(names: list[str], bands: Bands, sun_elevation: float | None) -> tuple[int, int]:
+    """Return the bands' shape; raise a ValueError that names all problems."""
+    problems = [f"unknown detector {name!r}; there are {', '.join(DETECTOR_BANDS)}" for name in names
+                if name not in DETECTOR_BANDS]  # fmt: skip
+    known = [name for name in names if name in DETECTOR_BANDS]
+    for name in known:
+        missing = [band for band in DETECTOR_BANDS[name] if band not in bands]
+        if missing:
+            problems.append(f"{name} needs {', '.join(missing)}; given are {', '.join(bands) or 'none'}")
+    usable = sun_elevation is not None and 0 < sun_elevation <= 90
+    needing = [name for name in known if name != "schroeder"]
+    if needing and not usable:
+        problems.append(f"{', '.join(needing)} needs a sun elevation above 0 and up to 90 degrees, not {sun_elevation}")
+    shapes = {bands[band].shape for name in known for band in DETECTOR_BANDS[name] if band in bands}
+    if len(shapes) > 1:
+        problems.append(f"the bands differ in shape: {', '.join(map(str, sorted(shapes)))}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    height, width = shapes.pop() if shapes else (0, 0)
+    return height, width
+
+
+Place = tuple[slice, slice]
+
+
+def _tiles(shape: tuple[int, int]) -> Iterator[tuple[Place, Place, Place]]:
+    """Yield tiles: rows and columns with overlap in the scene, those without it in the tile, and in the scene."""
+    spans = []
+    for length in shape:
+        starts = range(0, length, _TILE)
+        edges = [(start, min(start + _TILE, length), max(start - REACH, 0)) for start in starts]
+        spans.append(
+            [
+                (slice(outer, min(end + REACH, length)), slice(start - outer, end - outer), slice(start, end))
+                for start, end, outer in edges
+            ]
+        )
+    for rows in spans[0]:
+        for columns in spans[1]:
+            yield (rows[0], columns[0]), (rows[1], columns[1]), (rows[2], columns[2])
