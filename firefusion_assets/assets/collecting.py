@@ -9,8 +9,8 @@ import yaml
 from firefusion_assets.artifacts.lineage import STEP_VERSIONS, Lineage, MissingUpstreamError, digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.assets.folds import Fold, read_folds
-from firefusion_assets.assets.scoring import prediction_examples, score_murphy
-from firefusion_assets.landsat.detectors import DETECTOR_BANDS
+from firefusion_assets.assets.scoring import prediction_examples, score_detector
+from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
 from firefusion_assets.landsat.ingest import BAD_FILES
 from firefusion_assets.report.examples import load_examples
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
@@ -49,7 +49,7 @@ def collect(lineage: Lineage) -> ReportInputs:
         },
         split=_split_table(folds, split["parts"]),
         configs=[_config(lineage, key, folds[0]) for key in augmentation_keys(lineage.folder)],
-        detectors=[] if lineage.study.dataset.source == "folder" else [_murphy(lineage, folds)],
+        detectors=_detectors(lineage, folds),
         orphans=_orphans(lineage),
     )
 
@@ -99,22 +99,31 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
     )
 
 
-def _murphy(lineage: Lineage, folds: Sequence[Fold]) -> DetectorResult:
-    name, bands = "murphy", lineage.study.dataset.bands
-    missing = [band for band in DETECTOR_BANDS[name] if band not in bands]
-    if missing:
-        return DetectorResult(name, note=f"needs Landsat bands {', '.join(DETECTOR_BANDS[name])}")
+def _detectors(lineage: Lineage, folds: Sequence[Fold]) -> list[DetectorResult]:
+    """Score the detectors that the stored bands allow."""
+    if lineage.study.dataset.source == "folder":
+        return []
+    stored = set(lineage.study.dataset.bands)
+    possible = [name for name, bands in DETECTOR_BANDS.items() if stored.issuperset(bands)]
+    if not possible:
+        return [DetectorResult("detectors", note="need more of the Landsat bands B1 to B7 in dataset.bands")]
     if folds[0].table["sun_elevation"].isna().any():
-        return DetectorResult(name, note="needs a sun elevation: set dataset.sun_elevation")
+        sunless = [name for name in possible if name in SUNLESS_DETECTORS]
+        unknown = DetectorResult("other detectors", note="need a sun elevation: set dataset.sun_elevation")
+        return [*(_scored(lineage, folds, name) for name in sunless), unknown]
+    return [_scored(lineage, folds, name) for name in possible]
+
+
+def _scored(lineage: Lineage, folds: Sequence[Fold], name: str) -> DetectorResult:
     made_from = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
 
     def make(work: Any) -> dict[str, Any]:
-        score_murphy(folds).to_parquet(work / "murphy.parquet", index=False)
-        return {"detectors": name}
+        score_detector(name, folds).to_parquet(work / "scores.parquet", index=False)
+        return {"detector": name}
 
-    # An object of its own: it depends on the data and the part alone, and every run of every config comes by here.
-    scores = lineage.store.build(_SCORES, digest([_SCORES, 1, made_from, lineage.study.evaluation.part]), make)
-    return DetectorResult(name, pd.read_parquet(scores.path / "murphy.parquet"))
+    # An object of its own: it depends on the data alone, and every run of every config comes by here.
+    scores = lineage.store.build(_SCORES, digest([_SCORES, 2, name, lineage.study.evaluation.part, made_from]), make)
+    return DetectorResult(name, pd.read_parquet(scores.path / "scores.parquet"))
 
 
 def _split_table(folds: Sequence[Fold], parts: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS
 from firefusion_assets.landsat.ingest import TABLE
 from firefusion_assets.study import StudyError
 from firefusion_assets.study.augmentation import Sampling
@@ -29,7 +30,7 @@ def check_before_work(lineage: Lineage, key: str) -> None:
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
-    detectors = lineage.config(key).screening.detectors
+    detectors = [name for name in lineage.config(key).screening.detectors if name not in SUNLESS_DETECTORS]
     if not detectors:
         return
     patches = lineage.find("landsat_patches", UNPARTITIONED).path

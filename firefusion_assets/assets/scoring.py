@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from firefusion_assets.assets.folds import Fold
-from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.report.inputs import EXAMPLES, PredictionExample
 from firefusion_assets.report.pictures import prediction_sheet
@@ -64,17 +64,18 @@ def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
     ]
 
 
-def score_murphy(folds: Sequence[Fold]) -> pd.DataFrame:
-    """Score Murphy's detector on the evaluated parts, a row for each fold with the metrics of `summarise`."""
+def score_detector(name: str, folds: Sequence[Fold]) -> pd.DataFrame:
+    """Score a published detector on the evaluated parts, a row for each fold with the metrics of `summarise`."""
     summaries = []
     for fold in folds:
-        scored = score_patches(_detections(fold), fold.table)
+        scored = score_patches(_detections(name, fold), fold.table)
         summaries.append({"fold": fold.number, **summarise(scored)})
     return pd.DataFrame(summaries)
 
 
-def _detections(fold: Fold) -> Iterator[tuple[str, Patch, npt.NDArray[np.bool_]]]:
+def _detections(name: str, fold: Fold) -> Iterator[tuple[str, Patch, npt.NDArray[np.bool_]]]:
     for patch_id in fold.evaluated.ids:
         patch = fold.evaluated.read(patch_id)
         named = dict(zip(fold.evaluated.meta.bands, patch.bands, strict=True))
-        yield patch_id, patch, murphy(named, float(fold.table.loc[patch_id, "sun_elevation"]))
+        sun = float(fold.table.loc[patch_id, "sun_elevation"])
+        yield patch_id, patch, detect([name], named, None if np.isnan(sun) else sun)[name]

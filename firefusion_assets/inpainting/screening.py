@@ -4,6 +4,7 @@ A patch passes if enough of its label changed and enough of it is confirmed by t
 at val or test: the scale of a change is the bands' spread over the train part.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.inpainting.masks import Mask
-from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.seeding import generator
 from firefusion_assets.study.augmentation import Screening
@@ -32,6 +33,7 @@ class Verdict:
         reason: why not; empty if accepted.
         changed_share: share of the label mask that changed.
         detected_share: share of the label mask that the detectors confirm; missing without detectors.
+        detector_pixels: pixels of the label mask that each detector sees.
         label: bool (H, W), the patch's label: the background's own outside the edit mask, accepted pixels inside.
         ignore: bool (H, W), pixels that neither loss nor metrics look at.
     """
@@ -40,6 +42,7 @@ class Verdict:
     reason: str
     changed_share: float
     detected_share: float
+    detector_pixels: Mapping[str, int]
     label: Mask
     ignore: Mask
 
@@ -76,7 +79,12 @@ class Screen:
         """
         difference = np.abs(painted.astype(np.int32) - background.bands.astype(np.int32))
         changed = (difference > self._change[:, None, None]).any(0) & edit
-        detected = self._detected(painted, sun_elevation) & edit if self.settings.detectors else changed
+        found = self._found(painted, sun_elevation)
+        detected = changed
+        if found:
+            # A saturated pixel burns whatever a detector's contrasts make of it.
+            saturated = painted[self.bands.index("B7")] == SATURATED
+            detected = np.logical_or.reduce([saturated, *found.values()]) & edit
         changed_share, detected_share = (float(found[label].mean()) for found in (changed, detected))
         reasons = []
         if changed_share < self.settings.min_changed:
@@ -95,16 +103,15 @@ class Screen:
             reason="; ".join(reasons),
             changed_share=changed_share,
             detected_share=detected_share if self.settings.detectors else float("nan"),
+            detector_pixels={name: int((mask & label).sum()) for name, mask in found.items()},
             label=(background.label & ~edit) | fire,
             ignore=background.ignore | ignored,
         )
 
-    def _detected(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> Mask:
-        named = dict(zip(self.bands, painted, strict=True))
-        found = named["B7"] == 65535
-        for detector in self.settings.detectors:
-            found |= {"murphy": murphy}[detector](named, sun_elevation)
-        return found
+    def _found(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> dict[str, Mask]:
+        if not self.settings.detectors:
+            return {}
+        return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
 
 
 def interquartile_range(part: PatchPart) -> npt.NDArray[np.float64]:

@@ -31,8 +31,8 @@ class Verdicts:
     """The verdicts of one fold as they were written.
 
     Attributes:
-        rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, and of the nearest
-            real fire patch, centre and distance; in painted order.
+        rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
+            fire patch, centre and distance, and `NAME_pixels` for each detector; in painted order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -95,11 +95,13 @@ def screen_fold(
                 "nearest_y": nearest.y,
                 "nearest_x": nearest.x,
                 "nearest_distance": nearest.distance,
+                **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
             }
         )
         labels.append(np.packbits(verdict.label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
-    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
+    table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     table.to_parquet(folder / "verdicts.parquet", index=False)
     for name, planes in (("labels", labels), ("ignored", ignored)):
         save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")

@@ -19,6 +19,9 @@ Mask = npt.NDArray[np.bool_]
 SINGLE_DETECTORS: Final = ("schroeder", "murphy", "kumar-roy")
 """The detectors that vote."""
 
+SUNLESS_DETECTORS: Final = ("schroeder",)
+"""Those that work without the sun's elevation."""
+
 _ALL: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
 
 DETECTOR_BANDS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -87,8 +87,9 @@ class Sampling(StrictModel):
 class Screening(StrictModel):
     """Which synthetic patches, and which of their pixels, may be learned from."""
 
-    detectors: tuple[Literal["murphy"], ...] = ()
-    """Fire detectors that decide whether a painted pixel is fire; without any, a changed pixel counts as painted."""
+    detectors: tuple[Literal["schroeder", "murphy", "kumar-roy", "intersection", "voting"], ...] = ()
+    """Fire detectors, any of which may confirm a painted pixel as fire (`voting`: at least two of the three,
+    `intersection`: all); without any, a changed pixel counts as painted."""
     min_changed: float = Field(0.5, ge=0, le=1)
     """Least share of the label that must differ from the background."""
     min_detected: float = Field(0.25, ge=0, le=1)

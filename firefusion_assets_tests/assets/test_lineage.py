@@ -11,6 +11,7 @@ import yaml
 
 from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, loaded, materialize, write_study
 
@@ -60,8 +61,8 @@ def test_every_config_runs_to_a_figure(study: Path, load_definitions: LoadDefini
                 assert event.tags["dagster/data_version"] == lineage.fingerprint(asset, key)
     report = metadata(result, "augmentation_report")
     table = pd.read_csv(Path(report["path"]) / "comparison.csv").set_index("key")
-    assert table.index.tolist() == ["baseline", "copy-paste", "native", "murphy"]
-    assert table["status"].tolist()[:3] == ["current"] * 3
+    assert table.index.tolist() == ["baseline", "copy-paste", "native", *DETECTOR_BANDS]
+    assert table["status"].tolist() == ["current"] * len(table)
     assert "simulated" in (Path(report["path"]) / "report.html").read_text().lower()
 
 
@@ -106,6 +107,20 @@ def test_the_overlay_holds_the_accepted_patches_and_nothing_changed_outside_the_
             assert row["engine"] == key
 
 
+def test_the_verdicts_tell_how_much_each_detector_sees(study: Path, load_definitions: LoadDefinitions) -> None:
+    config = "extends: copy-paste\nscreening: {detectors: [murphy, schroeder, voting], min_detected: 0}"
+    (study / "augmentations" / "votes.yaml").write_text(config)
+    assert materialize(load_definitions(study), "votes").success
+    lineage = lineage_of(study)
+    rows = pd.read_parquet(lineage.find("screened_images", "votes").path / "fold-0" / "verdicts.parquet")
+    plan = pd.read_parquet(lineage.find("inpainting_masks", "votes").path / "fold-0" / "plan.parquet")
+    (study / "augmentations" / "votes.yaml").unlink()
+    for name in ("murphy", "schroeder", "voting"):
+        assert (rows[f"{name}_pixels"] <= plan["label_pixels"].iloc[: len(rows)]).all()
+    assert rows["murphy_pixels"].sum() > 0
+    assert rows["detected_share"].sum() > 0
+
+
 def test_two_doses_and_two_screenings_share_their_paint(study: Path, load_definitions: LoadDefinitions) -> None:
     (study / "augmentations" / "less.yaml").write_text("extends: native\nsampling: {images: 3, max_tries: 24}")
     (study / "augmentations" / "mask.yaml").write_text("extends: native\nscreening: {label: mask}")
@@ -138,7 +153,7 @@ def test_the_report_shows_stale_missing_invalid_and_orphaned_configs(
     path = Path(metadata(result, "augmentation_report")["path"])
     table = pd.read_csv(path / "comparison.csv").set_index("key")
     # `native` extends copy-paste, so it is stale too.
-    assert table["status"].drop("murphy").to_dict() == {
+    assert table["status"].drop([*DETECTOR_BANDS]).to_dict() == {
         "baseline": "current", "broken": "invalid", "copy-paste": "stale", "native": "stale", "new": "missing",
     }  # fmt: skip
     html = (path / "report.html").read_text()
