@@ -155,8 +155,14 @@ def test_what_is_published_is_called_an_inpainting_pipeline(
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == "StableDiffusionInpaintPipeline"
 
 
+def thesis_text() -> str:
+    """What the README and docs/thesis.md say of the thesis' steps and faults."""
+    steps = (REPOSITORY / "README.md").read_text().partition("## The thesis, step by step")[2].partition("\n## ")[0]
+    return steps + (REPOSITORY / "docs" / "thesis.md").read_text()
+
+
 def test_every_test_and_setting_that_the_document_names_exists() -> None:
-    text = (REPOSITORY / "docs" / "thesis.md").read_text()
+    text = thesis_text()
     tests = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
     assert len(tests) > 20
     folder = REPOSITORY / "firefusion_assets_tests"
@@ -174,7 +180,5 @@ def test_every_test_and_setting_that_the_document_names_exists() -> None:
 
 
 def test_every_sampler_of_the_document_is_known() -> None:
-    (row,) = (
-        line for line in (REPOSITORY / "docs" / "thesis.md").read_text().splitlines() if "web UI: sampler" in line
-    )
+    (row,) = (line for line in thesis_text().splitlines() if "web UI: sampler" in line)
     assert set(re.findall(r"`([^`]+)`", row)) - {"sampling.scheduler"} == set(get_args(Scheduler))
