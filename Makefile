@@ -7,8 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # OpenMP threads spin while others run; the steps bring their own processes where cores allow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench ui clean
-demo test lint bench ui: $(VENV)/.ready
+.PHONY: demo test lint bench ui data prune clean
+demo test lint bench ui data prune: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,13 @@ bench:  ## measurements against plain baselines, on CPU or GPU as found
 
 ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000
 	$(BIN)/dagster dev -w workspace.yaml
+
+data:  ## the active fire data set into data/activefire/input; REGIONS="Oceania Europe" for parts of the big set
+	-$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data]'
+	$(BIN)/python -m firefusion_assets.landsat.download $(if $(REGIONS),--regions $(REGIONS))
+
+prune:  ## lists, and after asking removes, the objects that no config of FIREFUSION_STUDY (default: the demo) uses
+	$(BIN)/python -m firefusion_assets.artifacts.prune
 
 clean:  ## removes what the demo made, and the virtual environment
 	rm -rf $(VENV) .dagster_home data/demo/artifacts
