@@ -2,7 +2,7 @@
 
 from firefusion_assets.patchstore.part import LeakError, PatchPart
 from firefusion_assets.patchstore.reader import Patches, PatchStoreError
-from firefusion_assets.patchstore.records import Patch, StoreMeta
+from firefusion_assets.patchstore.records import Patch, PatchBatch, StoreMeta
 from firefusion_assets.patchstore.writer import PatchWriter
 
-__all__ = ["LeakError", "Patch", "PatchPart", "PatchStoreError", "PatchWriter", "Patches", "StoreMeta"]
+__all__ = ["LeakError", "Patch", "PatchBatch", "PatchPart", "PatchStoreError", "PatchWriter", "Patches", "StoreMeta"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firefusion_assets.patchstore.reader import Patches
-from firefusion_assets.patchstore.records import Patch, StoreMeta
+from firefusion_assets.patchstore.records import Patch, PatchBatch, StoreMeta
 
 
 class LeakError(RuntimeError):
@@ -40,9 +40,28 @@ class PatchPart:
         Raises:
             LeakError: if the patch belongs to another part.
         """
-        if patch_id not in self._allowed:
-            raise LeakError(f"patch {patch_id!r} is not in this part of the split; nothing may be fitted on it")
+        self._check([patch_id])
         return self._patches.read(patch_id)
+
+    def read_batch(
+        self,
+        ids: Sequence[str],
+        rows: Sequence[int] | None = None,
+        turns: Sequence[int] | None = None,
+        out: PatchBatch | None = None,
+    ) -> PatchBatch:
+        """Return several patches of the part in one array each; see `Patches.read_batch`.
+
+        Raises:
+            LeakError: if one of the patches belongs to another part.
+        """
+        self._check(ids)
+        return self._patches.read_batch(ids, rows, turns, out)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def _check(self, ids: Sequence[str]) -> None:
+        for patch_id in ids:
+            if patch_id not in self._allowed:
+                raise LeakError(f"patch {patch_id!r} is not in this part of the split; nothing may be fitted on it")

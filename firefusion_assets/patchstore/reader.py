@@ -13,17 +13,20 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.orientation import turned
+from firefusion_assets.patchstore.environment import DATA_FILE
 from firefusion_assets.patchstore.records import (
     INDEX_KEY,
     META_KEY,
     SCHEMA_VERSION,
     Patch,
+    PatchBatch,
     Row,
     StoreMeta,
     decode_bands,
     decode_planes,
+    record_key,
 )
-from firefusion_assets.patchstore.writer import record_key
 
 
 class PatchStoreError(RuntimeError):
@@ -39,6 +42,10 @@ class _Map:
             self.txn = self.env.begin(buffers=True)
         except lmdb.Error as error:
             raise PatchStoreError(f"{path} can't be opened: {error}") from error
+        whole = (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
+        held = (path / DATA_FILE).stat().st_size
+        if held < whole:  # touching a page of the map that the file lacks would kill the process
+            raise PatchStoreError(f"{path} is cut short: {DATA_FILE} has {held} bytes, its records take {whole}")
 
 
 class _Pinned:
@@ -60,28 +67,34 @@ def _open_map(path: Path) -> _Map:
     return opened
 
 
-class _Store:
+class Store:
     """One LMDB folder; a copy sent to another process opens it again there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._map: _Map | None = None
-        if not (path / "data.mdb").is_file():
-            raise PatchStoreError(f"{path} is not a patch store: it holds no data.mdb")
+        if not (path / DATA_FILE).is_file():
+            raise PatchStoreError(f"{path} is not a patch store: it holds no {DATA_FILE}")
         meta, index = (self.get(key) for key in (META_KEY, INDEX_KEY))
         if meta is None or index is None:
             raise PatchStoreError(f"{path} was not finished: it has no index. Remove it and write it again.")
-        version = json.loads(bytes(meta))["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise PatchStoreError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}")
-        self.meta = StoreMeta.model_validate_json(bytes(meta))
-        self.rows = [Row.model_validate(row) for row in json.loads(bytes(index))]
+        try:
+            version = json.loads(bytes(meta))["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise PatchStoreError(f"{path} has schema version {version}, this code reads {SCHEMA_VERSION}")
+            self.meta = StoreMeta.model_validate_json(bytes(meta))
+            self.rows = [Row.model_validate(row) for row in json.loads(bytes(index))]
+        except (ValueError, KeyError) as error:
+            raise PatchStoreError(f"{path} is damaged: its index can't be read ({error})") from error
 
     def get(self, key: bytes) -> memoryview | None:
         """Return the record's bytes, valid as long as the store is."""
         if self._map is None:
             self._map = _open_map(self.path)
-        record: memoryview | None = self._map.txn.get(key)
+        try:
+            record: memoryview | None = self._map.txn.get(key)
+        except lmdb.Error as error:
+            raise PatchStoreError(f"{self.path} is damaged: {error}") from error
         return record
 
     def __getstate__(self) -> dict[str, object]:
@@ -115,16 +128,16 @@ class Patches:
     """
 
     def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0) -> None:
-        store = _Store(base)
+        store = Store(base)
         self.meta, self.path = store.meta, store.path
-        self._records: dict[str, tuple[_Store, bytes]] = {}
-        self._planes: dict[str, tuple[_Store, bytes]] = {}
+        self._records: dict[str, tuple[Store, bytes]] = {}
+        self._planes: dict[str, tuple[Store, bytes]] = {}
         self._weights: dict[str, float] = {}
         self.base_ids = [row.patch_id for row in store.rows]
         self.added_ids: list[str] = []
         self._add_rows(store, store.rows)
         for path in overlays:
-            overlay = _Store(path)
+            overlay = Store(path)
             if (overlay.meta.bands, overlay.meta.patch_size) != (self.meta.bands, self.meta.patch_size):
                 raise PatchStoreError(
                     f"overlay {path} holds {overlay.meta.bands} at {overlay.meta.patch_size} px, "
@@ -137,7 +150,7 @@ class Patches:
             self.added_ids += [row.patch_id for row in rows if row.kind == "patch"]
             self._add_rows(overlay, rows)
 
-    def _add_rows(self, store: _Store, rows: Iterable[Row]) -> None:
+    def _add_rows(self, store: Store, rows: Iterable[Row]) -> None:
         for row in rows:
             place = (store, record_key(row.patch_id, row.fold))
             if row.kind != "label":
@@ -164,6 +177,38 @@ class Patches:
         size = self.meta.patch_size
         label, ignore = decode_planes(planes, size)
         return Patch(store.bands(record), label, ignore, self._weights[patch_id])
+
+    def read_batch(
+        self,
+        ids: Sequence[str],
+        rows: Sequence[int] | None = None,
+        turns: Sequence[int] | None = None,
+        out: PatchBatch | None = None,
+    ) -> PatchBatch:
+        """Return several patches in one array each, every band copied once from the map to its place.
+
+        Args:
+            ids: the patches; one may come several times.
+            rows: rows of the records' bands, in the order wanted (see `StoreMeta.band_rows`); all by default.
+            turns: orientation of each patch, 0 to 7 (see `orientation.turned`); as they lie by default.
+            out: arrays for exactly these patches, to be filled and returned; new ones by default.
+
+        Raises:
+            PatchStoreError: if no store holds one of the patches.
+        """
+        n_bands = len(self.meta.bands if rows is None else rows)
+        batch = PatchBatch.empty(len(ids), n_bands, self.meta.patch_size) if out is None else out
+        for place, patch_id in enumerate(ids):
+            bands, label, ignore, weight = self.read(patch_id)
+            if turns is not None:
+                bands, label, ignore = (turned(array, turns[place]) for array in (bands, label, ignore))
+            if rows is None:
+                batch.bands[place] = bands
+            else:
+                for band, row in zip(batch.bands[place], rows, strict=True):
+                    band[:] = bands[row]
+            batch.label[place], batch.ignore[place], batch.weight[place] = label, ignore, weight
+        return batch
 
     def __len__(self) -> int:
         return len(self._records)

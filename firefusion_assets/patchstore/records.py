@@ -3,9 +3,11 @@
 A record is ``C*H*W`` little-endian uint16, ``H*W/8`` bytes of label bits and ``H*W/8`` bytes of ignore bits
 (rows packed by `numpy.packbits`). A label record holds the two bit planes only. What is small and read for
 every row at once (kind, weight, fold) stands in the index, so that a record stays aligned and is read without a copy.
+Checksums (CRC-32 by record key) are a record of their own, which only `verify` reads.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 SCHEMA_VERSION = 1
 META_KEY = b"\x00meta"
 INDEX_KEY = b"\x00index"
+CHECKSUMS_KEY = b"\x00checksums"
 
 RowKind = Literal["patch", "label", "weight"]
 
@@ -36,6 +39,17 @@ class StoreMeta(BaseModel):
     bands: tuple[str, ...]
     patch_size: int
     dn_max: int = 65535
+
+    def band_rows(self, bands: Sequence[str]) -> list[int]:
+        """Return the rows of a record's arrays that hold some bands.
+
+        Raises:
+            ValueError: if the store lacks one.
+        """
+        missing = [band for band in bands if band not in self.bands]
+        if missing:
+            raise ValueError(f"the store holds {', '.join(self.bands)}, not {', '.join(missing)}; see dataset.bands")
+        return [self.bands.index(band) for band in bands]
 
 
 class Row(BaseModel):
@@ -72,6 +86,45 @@ class Patch(NamedTuple):
     weight: float = 1.0
 
 
+class PatchBatch(NamedTuple):
+    """Several patches in one array each, which `Patches.read_batch` fills.
+
+    Attributes:
+        bands: uint16 (N, C, H, W), DN.
+        label: bool (N, H, W), True where the event is.
+        ignore: bool (N, H, W), True where neither loss nor metrics look.
+        weight: float32 (N,), factor on each patch's loss.
+    """
+
+    bands: npt.NDArray[np.uint16]
+    label: npt.NDArray[np.bool_]
+    ignore: npt.NDArray[np.bool_]
+    weight: npt.NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, n: int, n_bands: int, size: int) -> Self:
+        """Return arrays for `n` patches of `size` px, their content not set."""
+        return cls(
+            np.empty((n, n_bands, size, size), np.uint16),
+            np.empty((n, size, size), np.bool_),
+            np.empty((n, size, size), np.bool_),
+            np.empty(n, np.float32),
+        )
+
+    def first(self, n: int) -> Self:
+        """Return the first `n` patches, as views."""
+        return type(self)(self.bands[:n], self.label[:n], self.ignore[:n], self.weight[:n])
+
+    def copy(self) -> Self:
+        """Return the same in arrays of its own."""
+        return type(self)(self.bands.copy(), self.label.copy(), self.ignore.copy(), self.weight.copy())
+
+
+def record_key(patch_id: str, fold: int | None) -> bytes:
+    """Return the key of a record: the patch id, behind the fold where the row belongs to one."""
+    return (patch_id if fold is None else f"{fold}/{patch_id}").encode()
+
+
 def encode_planes(label: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]) -> bytes:
     """Return label and ignore (H, W) as two bit planes."""
     return np.packbits(label, axis=None).tobytes() + np.packbits(ignore, axis=None).tobytes()
@@ -81,10 +134,8 @@ def decode_planes(buffer: memoryview, size: int) -> tuple[npt.NDArray[np.bool_],
     """Read two bit planes of ``size * size`` px from a buffer that ends with them."""
     plane_bytes = -(-size * size // 8)
     bits = np.frombuffer(buffer, np.uint8, 2 * plane_bytes, len(buffer) - 2 * plane_bytes)
-    label, ignore = (
-        np.unpackbits(bits[start : start + plane_bytes], count=size * size).reshape(size, size).view(np.bool_)
-        for start in (0, plane_bytes)
-    )
+    planes = np.unpackbits(bits.reshape(2, plane_bytes), axis=1, count=size * size).view(np.bool_)
+    label, ignore = planes.reshape(2, size, size)
     return label, ignore
 
 

@@ -1,19 +1,20 @@
-"""Writing a patch store: batches of patches a transaction, a map that grows, the index last.
+"""Writing a patch store: a record a patch, then the checksums, the index last.
 
-A store without an index was not finished; readers refuse it.
+A store without an index was not finished; readers refuse it. How records get to the disk is in `environment`.
 """
 
-import errno
 import json
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.patchstore.environment import WritableMap
 from firefusion_assets.patchstore.records import (
+    CHECKSUMS_KEY,
     INDEX_KEY,
     META_KEY,
     Patch,
@@ -21,10 +22,8 @@ from firefusion_assets.patchstore.records import (
     StoreMeta,
     encode_patch,
     encode_planes,
+    record_key,
 )
-
-_BATCH = 64
-_FIRST_MAP_SIZE = 64 * 2**20
 
 
 class PatchWriter:
@@ -38,12 +37,9 @@ class PatchWriter:
     """
 
     def __init__(self, path: Path, meta: StoreMeta) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        for old in path.glob("*.mdb"):
-            old.unlink()
         self.meta = meta
-        self._env = lmdb.open(str(path), map_size=_FIRST_MAP_SIZE, readahead=False, meminit=False)
-        self._pending: list[tuple[bytes, bytes]] = []
+        self._map = WritableMap(path)
+        self._checksums: dict[str, int] = {}
         self._rows: dict[tuple[str, int | None], Row] = {}
 
     def add_patch(self, patch_id: str, patch: Patch, fold: int | None = None) -> None:
@@ -87,22 +83,11 @@ class PatchWriter:
             raise ValueError(f"{row.patch_id} was already written to this store")
         self._rows[key] = row
         if record is not None:
-            self._pending.append((record_key(row.patch_id, row.fold), record))
-        if len(self._pending) >= _BATCH:
-            self._commit()
+            self._put(record_key(row.patch_id, row.fold), record)
 
-    def _commit(self) -> None:
-        while True:
-            try:
-                with self._env.begin(write=True) as transaction:
-                    for key, record in self._pending:
-                        transaction.put(key, record)
-                self._pending.clear()
-                return
-            except lmdb.MapFullError:
-                self._env.set_mapsize(2 * self._env.info()["map_size"])
-            except lmdb.Error as error:  # LMDB has no number for a full disk of its own
-                raise OSError(errno.EIO, f"patch store {self._env.path()} could not be written: {error}") from error
+    def _put(self, key: bytes, record: bytes) -> None:
+        self._checksums[key.decode()] = zlib.crc32(record)
+        self._map.put(key, record)
 
     def __enter__(self) -> Self:
         return self
@@ -110,15 +95,11 @@ class PatchWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            index = [row.model_dump() for row in self._rows.values()]
-            self._pending.append((META_KEY, self.meta.model_dump_json().encode()))
-            self._pending.append((INDEX_KEY, json.dumps(index).encode()))
-            self._commit()
-            self._env.sync(True)
-        self._env.close()
-
-
-def record_key(patch_id: str, fold: int | None) -> bytes:
-    """Return the key of a record: the patch id, behind the fold where the row belongs to one."""
-    return (patch_id if fold is None else f"{fold}/{patch_id}").encode()
+        try:
+            if kind is None:
+                self._put(META_KEY, self.meta.model_dump_json().encode())
+                self._put(INDEX_KEY, json.dumps([row.model_dump() for row in self._rows.values()]).encode())
+                self._map.put(CHECKSUMS_KEY, json.dumps(self._checksums).encode())
+                self._map.publish()
+        finally:
+            self._map.close()

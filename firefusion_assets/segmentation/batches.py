@@ -13,8 +13,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
-from firefusion_assets.orientation import ORIENTATIONS, turned
-from firefusion_assets.patchstore import PatchPart, StoreMeta
+from firefusion_assets.orientation import ORIENTATIONS
+from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.seeding import cycled_index, derive_seed
 from firefusion_assets.study.models import Training
 
@@ -73,7 +73,7 @@ def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> T
         LeakError: if an id isn't in the part.
         ValueError: if the store lacks a band, or no patch has fire.
     """
-    rows = band_rows(part.meta, bands)
+    rows = part.meta.band_rows(bands)
     n_pixels, total, squares = 0, [0] * len(rows), [0] * len(rows)
     fire: list[str] = []
     fire_free: list[str] = []
@@ -94,18 +94,6 @@ def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> T
         std=tuple(max(sqrt(variance), 1.0) for variance in variances),  # 1 DN: a constant band stays finite
     )
     return TrainSurvey(normalisation, fire, fire_free)
-
-
-def band_rows(meta: StoreMeta, bands: Sequence[str]) -> list[int]:
-    """Return the rows of a store's arrays that hold some bands.
-
-    Raises:
-        ValueError: if the store lacks one.
-    """
-    missing = [band for band in bands if band not in meta.bands]
-    if missing:
-        raise ValueError(f"the store holds {', '.join(meta.bands)}, not {', '.join(missing)}; see dataset.bands")
-    return [meta.bands.index(band) for band in bands]
 
 
 class Batch(NamedTuple):
@@ -148,7 +136,7 @@ class TrainingBatches:
         self, part: PatchPart, survey: TrainSurvey, added_ids: Sequence[str], training: Training, seed: int
     ) -> None:
         self._part = part
-        self._rows = band_rows(part.meta, training.bands)
+        self._rows = part.meta.band_rows(training.bands)
         self._seed = seed
         slots = (("fire-free", survey.fire_free), ("fire", survey.fire), ("extra", added_ids))
         self._slots = [
@@ -166,12 +154,7 @@ class TrainingBatches:
 
     def read(self, step: int) -> Batch:
         """Return the batch of a step (from 0), on the CPU."""
-        patches = []
-        for place, patch_id in enumerate(self.ids(step)):
-            patch = self._part.read(patch_id)
-            turn = derive_seed(self._seed, "orientation", step, place) % ORIENTATIONS
-            planes = (turned(plane, turn) for plane in (patch.bands[self._rows], patch.label, patch.ignore))
-            patches.append((*planes, patch.weight))
-        bands, labels, ignores, weights = zip(*patches, strict=True)
-        dn, label, ignore = (torch.from_numpy(np.stack(planes)) for planes in (bands, labels, ignores))
-        return Batch(dn, label, ignore, torch.tensor(weights, dtype=torch.float32))
+        ids = self.ids(step)
+        turns = [derive_seed(self._seed, "orientation", step, place) % ORIENTATIONS for place in range(len(ids))]
+        batch = self._part.read_batch(ids, self._rows, turns)
+        return Batch(*(torch.from_numpy(array) for array in batch))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from firefusion_assets.artifacts.files import write_atomically
 from firefusion_assets.devices import compute_device
 from firefusion_assets.patchstore import Patch, PatchPart
-from firefusion_assets.segmentation.batches import Normalisation, band_rows
+from firefusion_assets.segmentation.batches import Normalisation
 from firefusion_assets.segmentation.networks import build_network
 from firefusion_assets.study.models import Training
 
@@ -82,7 +82,7 @@ def predict(
     Raises:
         LeakError: if an id isn't in the part.
     """
-    rows = band_rows(part.meta, normalisation.bands)
+    rows = part.meta.band_rows(normalisation.bands)
     device = next(network.parameters()).device
     for start in range(0, len(ids), _PREDICTED_AT_ONCE):
         chunk = ids[start : start + _PREDICTED_AT_ONCE]

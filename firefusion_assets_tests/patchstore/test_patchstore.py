@@ -4,11 +4,14 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,3 +174,38 @@ def test_a_full_disk_is_an_os_error_and_leaves_no_readable_store(tmp_path: Path)
     assert "could not be written" in output.stdout
     with pytest.raises(PatchStoreError, match="was not finished"):
         Patches(tmp_path)
+
+
+def mount(path: Path, kind: str) -> list[SimpleNamespace]:
+    """A mount table in which a folder is a file system of its own."""
+    return [SimpleNamespace(mountpoint=place, fstype=fstype) for place, fstype in (("/", "ext4"), (str(path), kind))]
+
+
+@pytest.mark.parametrize(("kind", "shared"), [("nfs4", True), ("lustre", True), ("fuse.sshfs", True), ("xfs", False)])
+def test_on_a_shared_file_system_a_store_is_written_elsewhere_and_copied_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, shared: bool
+) -> None:
+    remote, local = tmp_path / "remote", tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(local))
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mount(remote, kind))
+    patches = {f"p{i}": random_patch(i, 3, 64) for i in range(100)}
+    folder = remote / "object" / "base.lmdb"
+    with PatchWriter(folder, StoreMeta(study="t", bands=("B1", "B2", "B3"), patch_size=64)) as writer:
+        for patch_id, patch in patches.items():
+            writer.add_patch(patch_id, patch)
+        assert [*folder.iterdir()] == ([] if shared else [folder / "data.mdb"])
+    assert [*folder.iterdir()] == [folder / "data.mdb"]  # no lock file: a store is read without locks
+    assert not list(local.iterdir())
+    assert_same(Patches(folder).read("p99"), patches["p99"])
+
+
+def test_a_failure_publishes_nothing_on_a_shared_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "local"))
+    (tmp_path / "local").mkdir()
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mount(tmp_path / "remote", "nfs"))
+    meta = StoreMeta(study="t", bands=("B1",), patch_size=8)
+    with pytest.raises(RuntimeError, match="power cut"), PatchWriter(tmp_path / "remote", meta) as writer:
+        writer.add_patch("a", random_patch(0, 1, 8))
+        raise RuntimeError("power cut")
+    assert not list((tmp_path / "remote").iterdir()) and not list((tmp_path / "local").iterdir())

@@ -1,0 +1,96 @@
+"""Memory and time of cutting a whole scene of ten bands, against a plain loop that reads all of it before it cuts."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.landsat.products.cutting import cut
+from firefusion_assets.landsat.products.product import find_products, open_product
+from firefusion_assets.seeding import generator
+from firefusion_assets_tests.landsat.products import COLLECTION_2, pack_product, write_product
+
+_HEIGHT, _WIDTH = 7_600, 7_700
+_PATCH = 256
+
+
+def measure() -> Iterator[tuple[str, float, float]]:
+    """Yield the peak RssAnon in MiB and the seconds for one product in a tar, window by window and held."""
+    with tempfile.TemporaryDirectory() as folder:
+        tar = _make(Path(folder))
+        figures = {}
+        for step in ("windows", "held"):
+            command = [sys.executable, "-m", __spec__.name, step, str(tar)]
+            words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            figures[step] = [float(word) for word in words[-2:]]
+    for name, ours, baseline in zip(("peak RssAnon MiB", "s"), figures["windows"], figures["held"], strict=True):
+        yield f"cutting a product of ten bands, {name} (baseline: held)", ours, baseline
+
+
+def _make(folder: Path) -> Path:
+    """Write a product of 7,600 x 7,700 px in tiles, as Collection 2 has them, without ever holding a band."""
+    tile = generator(0, "product_memory").integers(6_000, 6_256, (_PATCH, _PATCH)).astype(np.uint16)
+    product = write_product(folder, COLLECTION_2, {})
+    for band in (*FILE_BANDS, "QA_PIXEL", "QA_RADSAT"):
+        with rasterio.open(
+            product / f"{COLLECTION_2}_{band}.TIF", "w", driver="GTiff", count=1, height=_HEIGHT, width=_WIDTH,
+            dtype="uint16", crs="EPSG:32616", transform=rasterio.Affine(30, 0, 4e5, 0, -30, 3e6),
+            tiled=True, blockxsize=_PATCH, blockysize=_PATCH, compress="deflate", zlevel=1,
+        ) as file:  # fmt: skip
+            for _, window in file.block_windows(1):
+                file.write(tile[: window.height, : window.width], 1, window=window)
+    return pack_product(product, ".tar")
+
+
+def _cut_held(tar: Path) -> int:
+    """Cut as one would without windows: the scene as an array, then its tiles."""
+    ((files,), _) = find_products(tar)
+    with open_product(files) as product:
+        scene = product.read(FILE_BANDS, 0, product.height)
+    tiles = (
+        scene[:, top : top + _PATCH, left : left + _PATCH].copy()
+        for left in range(0, _WIDTH, _PATCH)
+        for top in range(0, _HEIGHT, _PATCH)
+    )
+    return sum(1 for tile in tiles if tile[0].any())
+
+
+def _rss_anon_mib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+def _run(step: str, tar: Path) -> None:
+    peak, ended = [_rss_anon_mib()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            peak[0] = max(peak[0], _rss_anon_mib())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    if step == "held":
+        n_patches = _cut_held(tar)
+    else:
+        ((files,), _) = find_products(tar)
+        with open_product(files) as product:
+            n_patches = sum(1 for _ in cut(product, patch_size=_PATCH))
+    seconds = time.perf_counter() - start
+    ended.set()
+    watcher.join()
+    if n_patches != -(-_HEIGHT // _PATCH) * -(-_WIDTH // _PATCH):
+        raise AssertionError(f"{n_patches} patches")
+    print(peak[0], seconds)
+
+
+if __name__ == "__main__":
+    _run(sys.argv[1], Path(sys.argv[2]))
