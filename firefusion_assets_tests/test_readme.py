@@ -16,13 +16,19 @@ YAML_BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_example_study_is_valid() -> None:
-    (text,) = (block for block in YAML_BLOCKS if "dataset:" in block)
+    (text,) = (block for block in YAML_BLOCKS if "source: folder" in block)
     study = Study.model_validate(yaml.safe_load(text))
     assert study.dataset.source == "folder"
     assert re.fullmatch(study.dataset.pairs.image or "", "lake_01_image.tif")
     assert study.dataset.groups is not None
     match = re.fullmatch(study.dataset.groups.pattern or "", "lake_01_image.tif")
     assert match is not None and match["group"] == "lake"
+
+
+def test_the_example_study_of_products_is_valid() -> None:
+    (text,) = (block for block in YAML_BLOCKS if "source: landsat" in block)
+    study = Study.model_validate(yaml.safe_load(text))
+    assert study.dataset.source == "landsat" and study.dataset.labels == "voting"
 
 
 def test_the_example_config_is_valid_in_the_demo(tmp_path: Path) -> None:

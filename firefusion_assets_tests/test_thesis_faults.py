@@ -37,6 +37,8 @@ COMMANDS = [
     "firefusion_assets.inpainting.engines.stable_diffusion.training",
     "firefusion_assets.inpainting.handout",
     "firefusion_assets.inpainting.similarity",
+    "firefusion_assets.inpainting.engines.stable_diffusion.finetuning",
+    "firefusion_assets.patchstore.export",
 ]
 SAMPLING = Sampling(images=1, steps=1, batch_size=4)
 
