@@ -1,4 +1,4 @@
-"""Raw patches into the base store: read, checked and written one at a time.
+"""Raw patches into the base store: read, checked and written one at a time. Whole products: `ingest_products`.
 
 Memory holds one patch and one small table row for each, whatever their number.
 """
@@ -6,19 +6,19 @@ Memory holds one patch and one small table row for each, whatever their number.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rasterio
-from rasterio.warp import transform_bounds
 
-from firefusion_assets.landsat.bands import PIXEL_SIZE
+from firefusion_assets.landsat.ingest_products import take_products
+from firefusion_assets.landsat.patch_table import Georeference, Taken, patch_row
 from firefusion_assets.landsat.sources.files import RasterFile
 from firefusion_assets.landsat.sources.inputs import BadInputError, PatchInput, SourceListing
-from firefusion_assets.landsat.sun import sun_elevation
+from firefusion_assets.landsat.sources.products import ProductListing
 from firefusion_assets.patchstore import Patch, PatchWriter, StoreMeta
 from firefusion_assets.study.models import Study
 
@@ -42,7 +42,17 @@ class _Expected:
     sun_elevation: float | None
 
 
-def ingest(study: Study, source: SourceListing, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+class _Raster(NamedTuple):
+    """A file's array (bands, height, width), where it lies, and what it fills with, if it says so."""
+
+    array: npt.NDArray[Any]
+    georeference: Georeference
+    nodata: float | None
+
+
+def ingest(
+    study: Study, source: SourceListing | ProductListing, folder: Path, progress: Callable[[str], None]
+) -> Mapping[str, Any]:
     """Write the base store, the table of patches and the list of bad files.
 
     Args:
@@ -58,6 +68,34 @@ def ingest(study: Study, source: SourceListing, folder: Path, progress: Callable
         BadInputError: with every bad file, unless the study skips them; or if nothing is left.
     """
     dataset = study.dataset
+    meta = StoreMeta(study=study.name, bands=dataset.bands, patch_size=dataset.patch_size, dn_max=_dn_max(source))
+    with PatchWriter(folder / BASE_STORE, meta) as writer:
+        if isinstance(source, ProductListing):
+            taken = take_products(source, writer, folder, progress)
+        else:
+            taken = _take_files(study, source, writer, progress)
+    problems = source.problems + taken.problems
+    pd.DataFrame({"problem": problems}).to_csv(folder / BAD_FILES, index=False)
+    if problems and (dataset.on_bad_input == "fail" or not taken.rows):
+        raise BadInputError(problems)
+    if not taken.rows:
+        raise BadInputError(["no patch holds data: every pixel of every patch is fill"])
+    table = pd.DataFrame(taken.rows)
+    table.to_parquet(folder / TABLE, index=False)
+    return {
+        "n_patches": len(table),
+        "n_scenes": int(table["scene"].nunique()),
+        "n_fire_patches": int((table["fire_pixels"] > 0).sum()),
+        "fire_pixels": int(table["fire_pixels"].sum()),
+        "n_empty_patches": taken.n_empty,
+        "n_bad_files": len(problems),
+        "bad_files": problems[:50],
+        "simulated": dataset.source == "simulated",
+    }
+
+
+def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progress: Callable[[str], None]) -> Taken:
+    dataset = study.dataset
     expected = _Expected(
         dataset.patch_size,
         source.file_bands,
@@ -65,46 +103,26 @@ def ingest(study: Study, source: SourceListing, folder: Path, progress: Callable
         dataset.source != "folder",
         dataset.sun_elevation,
     )
-    problems = list(source.problems)
-    rows: list[dict[str, Any]] = []
-    n_empty = 0
-    meta = StoreMeta(study=study.name, bands=dataset.bands, patch_size=dataset.patch_size, dn_max=_dn_max(source))
-    with PatchWriter(folder / BASE_STORE, meta) as writer:
-        for number, item in enumerate(source.inputs):
-            if number % 500 == 0:
-                progress(f"reading patch {number} of {len(source.inputs)}")
-            try:
-                patch, place = _read(item, expected)
-            except _BadFileError as error:
-                problems.append(str(error))
-                continue
-            if patch.ignore.all():
-                n_empty += 1
-                continue
-            writer.add_patch(item.patch_id, patch)
-            rows.append(_row(item, patch, place))
-    pd.DataFrame({"problem": problems}).to_csv(folder / BAD_FILES, index=False)
-    if problems and (dataset.on_bad_input == "fail" or not rows):
-        raise BadInputError(problems)
-    if not rows:
-        raise BadInputError(["no patch holds data: every pixel of every patch is fill"])
-    table = pd.DataFrame(rows)
-    table.to_parquet(folder / TABLE, index=False)
-    return {
-        "n_patches": len(table),
-        "n_scenes": int(table["scene"].nunique()),
-        "n_fire_patches": int((table["fire_pixels"] > 0).sum()),
-        "fire_pixels": int(table["fire_pixels"].sum()),
-        "n_empty_patches": n_empty,
-        "n_bad_files": len(problems),
-        "bad_files": problems[:50],
-        "simulated": dataset.source == "simulated",
-    }
+    taken = Taken()
+    for number, item in enumerate(source.inputs):
+        if number % 500 == 0:
+            progress(f"reading patch {number} of {len(source.inputs)}")
+        try:
+            patch, place = _read(item, expected)
+        except _BadFileError as error:
+            taken.problems.append(str(error))
+            continue
+        if patch.ignore.all():
+            taken.n_empty += 1
+            continue
+        writer.add_patch(item.patch_id, patch)
+        taken.rows.append(patch_row(item, patch, place, str(item.image), str(item.mask) if item.mask else None))
+    return taken
 
 
 def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]:
     size = expected.patch_size
-    image, georeference = _read_raster(item.image)
+    image, georeference, nodata = _read_raster(item.image)
     n_bands = len(expected.file_bands)
     if image.shape != (n_bands, size, size):
         raise _BadFileError(
@@ -120,33 +138,31 @@ def _read(item: PatchInput, expected: _Expected) -> tuple[Patch, dict[str, Any]]
             "0 to 65535, scale them first"
         )
     bands = image[[number - 1 for number in expected.band_numbers]].astype(np.uint16)
-    ignore = _nodata(bands, georeference["nodata"], expected.landsat)
+    ignore = _nodata(bands, nodata, expected.landsat)
     bands[:, ignore] = 0  # whatever the file fills with, the store fills with 0
     label = np.zeros((size, size), bool)
     if item.mask is not None:
-        mask, mask_reference = _read_raster(item.mask)
+        mask, mask_reference, _ = _read_raster(item.mask)
         if mask.shape != (1, size, size):
             raise _BadFileError(f"{item.mask}: is {mask.shape} (bands, height, width), expected (1, {size}, {size})")
         if expected.landsat and mask.max() > 1:
             raise _BadFileError(f"{item.mask}: holds values up to {mask.max()}, a mask is 0 or 1")
-        both = georeference["crs"] and mask_reference["crs"]
-        if both and georeference["transform"] != mask_reference["transform"]:
+        both = georeference.crs and mask_reference.crs
+        if both and georeference.transform != mask_reference.transform:
             raise _BadFileError(f"{item.mask}: lies elsewhere than its image (other geotransform)")
         label = (mask[0] != 0) & ~ignore
-    return Patch(bands, label, ignore), georeference | _place(item, georeference, expected)
+    return Patch(bands, label, ignore), georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
 
 
-def _read_raster(file: RasterFile) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """Return a file's array (bands, height, width), and where it lies."""
+def _read_raster(file: RasterFile) -> _Raster:
     try:
         with file.open() as dataset:
-            reference = {
-                "crs": dataset.crs.to_string() if dataset.crs else None,
-                "transform": tuple(dataset.transform)[:6],
-                "bounds": tuple(dataset.bounds),
-                "nodata": dataset.nodata,
-            }
-            return dataset.read(), reference
+            georeference = Georeference(
+                crs=dataset.crs.to_string() if dataset.crs else None,
+                transform=tuple(dataset.transform)[:6],
+                bounds=tuple(dataset.bounds),
+            )
+            return _Raster(dataset.read(), georeference, dataset.nodata)
     except (rasterio.errors.RasterioError, BadZipFile, OSError) as error:
         raise _BadFileError(
             f"{file}: can't be read ({error or type(error).__name__}): truncated, or no TIFF; fetch it again"
@@ -164,47 +180,9 @@ def _nodata(bands: npt.NDArray[np.uint16], nodata: float | None, landsat: bool) 
     return filled
 
 
-def _place(item: PatchInput, georeference: dict[str, Any], expected: _Expected) -> dict[str, Any]:
-    """Return where a patch lies in degrees, its pixels' area in m2 and its sun; missing where unknown."""
-    west = south = east = north = area = np.nan
-    elevation = expected.sun_elevation
-    if georeference["crs"]:
-        west, south, east, north = transform_bounds(georeference["crs"], "EPSG:4326", *georeference["bounds"])
-        crs = rasterio.crs.CRS.from_string(georeference["crs"])
-        a, b, _, d, e, _ = georeference["transform"]
-        if crs.is_projected:
-            area = abs(a * e - b * d) * crs.linear_units_factor[1] ** 2
-        if elevation is None and item.acquired is not None:
-            elevation = sun_elevation((south + north) / 2, item.acquired)
-    elif expected.landsat:
-        area = PIXEL_SIZE**2
-    return {
-        "west": west, "south": south, "east": east, "north": north,
-        "pixel_area_m2": area, "sun_elevation": elevation if elevation is not None else np.nan,
-    }  # fmt: skip
-
-
-def _row(item: PatchInput, patch: Patch, place: dict[str, Any]) -> dict[str, Any]:
-    names = ("west", "south", "east", "north", "pixel_area_m2", "sun_elevation", "crs")
-    return {
-        "patch_id": item.patch_id,
-        "scene": item.scene,
-        "group": item.group,
-        "path": item.path,
-        "row": item.row,
-        "acquired": item.acquired.isoformat() if item.acquired else None,
-        "fire_pixels": int(patch.label.sum()),
-        "valid_pixels": int((~patch.ignore).sum()),
-        **{name: place[name] for name in names},
-        "transform": list(place["transform"]),
-        "image": str(item.image),
-        "mask": str(item.mask) if item.mask else None,
-    }
-
-
-def _dn_max(source: SourceListing) -> int:
+def _dn_max(source: SourceListing | ProductListing) -> int:
     """Return the largest DN that the images' integer type can hold, as far as the store can."""
-    for item in source.inputs:
+    for item in source.inputs if isinstance(source, SourceListing) else ():
         try:
             with item.image.open() as dataset:
                 dtype = np.dtype(dataset.dtypes[0])

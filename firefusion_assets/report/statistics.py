@@ -166,6 +166,11 @@ def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
             "These figures come from simulated scenes; they show that the pipeline works and say nothing "
             "about real fires."
         )
+    if inputs.study.dataset.source == "landsat":
+        yield (
+            f"The labels are made by detectors ({inputs.study.dataset.labels}), not by people: these figures say how "
+            "well the detectors are imitated, with their faults."
+        )
     if inputs.study.split.by == "patch":
         yield (
             "The split is leaky: it is by patch, so neighbouring patches of one fire may be in the train and the "

@@ -32,7 +32,8 @@ class _Dataset(StrictModel):
     on_bad_input: Literal["fail", "skip"] = "fail"
     """What to do when files can't be used: stop with the list, or go on without them."""
     sun_elevation: float | None = Field(None, gt=0, le=90)
-    """Degrees above the horizon for every scene; without it, computed from date and place where both are known."""
+    """Degrees above the horizon for every scene; without it, what a product's metadata says, else computed from date
+    and place where both are known."""
 
     @field_validator("bands")
     @classmethod
@@ -63,6 +64,17 @@ class ActiveFireDataset(_LandsatDataset):
     """Folder of the masks, or the zip as downloaded; relative to the study folder."""
     mask_label: str = "v1"
     """Which masks are the truth: v1 (manual), Voting, Intersection, Schroeder, Murphy, Kumar-Roy, ..."""
+
+
+class LandsatDataset(_LandsatDataset):
+    """Whole level-1 products of Landsat 8 and 9, labelled by a detector."""
+
+    source: Literal["landsat"]
+    """Products as downloaded, of Collection 2, Collection 1 and before collections."""
+    products: Path
+    """Folder that holds product folders or tars, at any depth, or one tar; relative to the study folder."""
+    labels: Literal["voting", "intersection", "schroeder", "murphy", "kumar-roy"] = "voting"
+    """Who says where fire is: one detector, where all three agree (intersection) or at least two do (voting)."""
 
 
 def _named(group: str) -> AfterValidator:
@@ -153,7 +165,9 @@ class SimulatedDataset(_LandsatDataset):
     """Seed of everything in the scenes."""
 
 
-Dataset = Annotated[ActiveFireDataset | FolderDataset | SimulatedDataset, Field(discriminator="source")]
+Dataset = Annotated[
+    ActiveFireDataset | LandsatDataset | FolderDataset | SimulatedDataset, Field(discriminator="source")
+]
 
 
 class Split(StrictModel):

@@ -50,11 +50,11 @@ def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
     defs = load_definitions(study)
     real_fit, fitted = engines.fit, []
 
-    def fit(generator: Any, train: Any, work: Path, progress: Any) -> Any:
+    def fit(generator: Any, train: Any, work: Path, *how: Any) -> Any:
         fitted.append(work.name)
         if fitted == ["fold-0", "fold-1"]:
             raise RuntimeError("power cut")
-        return real_fit(generator, train, work, progress)
+        return real_fit(generator, train, work, *how)
 
     monkeypatch.setattr(engines, "fit", fit)
     assert not materialize(defs, "copy-paste", raise_on_error=False).success

@@ -22,15 +22,13 @@ class BadInputError(ValueError):
         super().__init__("\n".join([f"{len(problems)} problems in the raw input:", *shown, *more, remedy]))
 
 
-@dataclass(frozen=True)
-class PatchInput:
-    """One patch as it lies in the raw input.
+@dataclass(frozen=True, kw_only=True)
+class PatchOrigin:
+    """What a patch is called and what it belongs to.
 
     Attributes:
         patch_id: its name in the store.
         scene: the scene it was cut from.
-        image: its bands.
-        mask: its label; None where nothing is annotated.
         group: given by the source, or None where it follows from path and row.
         path: WRS-2 path, or None.
         row: WRS-2 row, or None.
@@ -39,12 +37,23 @@ class PatchInput:
 
     patch_id: str
     scene: str
-    image: RasterFile
-    mask: RasterFile | None
     group: str | None = None
     path: int | None = None
     row: int | None = None
     acquired: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchInput(PatchOrigin):
+    """One patch as it lies in the raw input.
+
+    Attributes:
+        image: its bands.
+        mask: its label; None where nothing is annotated.
+    """
+
+    image: RasterFile
+    mask: RasterFile | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.landsat.sources.activefire import list_activefire
 from firefusion_assets.landsat.sources.folder import list_folder
 from firefusion_assets.landsat.sources.inputs import SourceListing, below
-from firefusion_assets.study.models import ActiveFireDataset, FolderDataset, SimulatedDataset, Study
+from firefusion_assets.landsat.sources.products import ProductListing, list_products
+from firefusion_assets.study.models import ActiveFireDataset, FolderDataset, LandsatDataset, SimulatedDataset, Study
 
 SIMULATION_VERSION: Final = 1
 """Raise it when the simulation makes other scenes from the same settings."""
@@ -17,11 +18,11 @@ SIMULATION_VERSION: Final = 1
 
 def list_source(
     study: Study, study_folder: Path, store: ArtifactStore, progress: Callable[[str], None]
-) -> SourceListing:
+) -> SourceListing | ProductListing:
     """List the inputs of a study; simulated scenes are made first.
 
     Raises:
-        FileNotFoundError: if a folder, zip or table is missing or empty.
+        FileNotFoundError: if a folder, zip, product or table is missing or empty.
     """
     if isinstance(study.dataset, SimulatedDataset):
         scenes = _simulated_scenes(study.dataset, store, progress)
@@ -36,7 +37,11 @@ def raw_listing(study: Study, study_folder: Path) -> str:
     return digest(_list_files(study.dataset, study_folder).raw_input)
 
 
-def _list_files(dataset: ActiveFireDataset | FolderDataset, study_folder: Path) -> SourceListing:
+def _list_files(
+    dataset: ActiveFireDataset | FolderDataset | LandsatDataset, study_folder: Path
+) -> SourceListing | ProductListing:
+    if isinstance(dataset, LandsatDataset):
+        return list_products(dataset, study_folder)
     if isinstance(dataset, FolderDataset):
         return list_folder(dataset, study_folder)
     return list_activefire(below(study_folder, dataset.images), below(study_folder, dataset.masks), dataset.mask_label)
