@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage, MissingUpstreamError, open_lineage, pointer_key
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact, ArtifactStore
 from firefusion_assets.study import StudyError, augmentation_keys
-from firefusion_assets.study.models import SimulatedDataset
+from firefusion_assets.study.datasets import SimulatedDataset
 
 _PAINTED, _CHUNKS = "synthetic_images", "painted_chunks"
 _SCENES, _SCORES = "simulated_scenes", "detector_scores"

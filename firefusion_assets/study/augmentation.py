@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from firefusion_assets.study.generators import Generator, NoGenerator
-from firefusion_assets.study.models import Slug, StrictModel
+from firefusion_assets.study.strict import Slug, StrictModel
 
 Scheduler = Literal[
     "ddim", "ddpm", "pndm", "lms", "heun", "euler", "euler-a", "dpmsolver++", "dpmsolver++-karras", "unipc"

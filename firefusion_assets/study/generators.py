@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from firefusion_assets.study.base_models import local_folder
-from firefusion_assets.study.models import StrictModel
+from firefusion_assets.study.strict import StrictModel
 
 
 class NoGenerator(StrictModel):

@@ -24,7 +24,7 @@ from firefusion_assets.landsat.simulation.render import Rendered, render
 from firefusion_assets.landsat.simulation.scenes import Scene, pass_day, scenes, wrs2_centre
 from firefusion_assets.landsat.simulation.simulate import simulate
 from firefusion_assets.landsat.sun import sun_elevation
-from firefusion_assets.study.models import SimulatedDataset
+from firefusion_assets.study.datasets import SimulatedDataset
 
 
 def dataset(**changes: object) -> SimulatedDataset:

@@ -18,7 +18,7 @@ from firefusion_assets.landsat.simulation.biomes import Biome
 from firefusion_assets.landsat.simulation.noise import Window
 from firefusion_assets.landsat.sun import INCLINATION, sun_elevation
 from firefusion_assets.seeding import derive_seed, generator
-from firefusion_assets.study.models import SimulatedDataset
+from firefusion_assets.study.datasets import SimulatedDataset
 
 _REGIONS = (
     (226, 67, date(2020, 8, 20), biomes.AMAZON_FRONTIER),  # Mato Grosso

@@ -14,7 +14,7 @@ from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.landsat.simulation.render import render
 from firefusion_assets.landsat.simulation.scenes import Scene, scenes
-from firefusion_assets.study.models import SimulatedDataset
+from firefusion_assets.study.datasets import SimulatedDataset
 
 MASK_LABEL = "v1"
 """The masks' label: the simulation's truth stands where the data set's first manual annotation does."""

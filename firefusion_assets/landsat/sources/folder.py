@@ -6,7 +6,7 @@ from pathlib import Path
 
 from firefusion_assets.landsat.sources.files import RasterFile, list_rasters, listing
 from firefusion_assets.landsat.sources.inputs import PatchInput, SourceListing, below
-from firefusion_assets.study.models import FolderDataset
+from firefusion_assets.study.datasets import FolderDataset
 
 
 def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:

@@ -10,7 +10,8 @@ from firefusion_assets.landsat.sources.activefire import list_activefire
 from firefusion_assets.landsat.sources.folder import list_folder
 from firefusion_assets.landsat.sources.inputs import SourceListing, below
 from firefusion_assets.landsat.sources.products import ProductListing, list_products
-from firefusion_assets.study.models import ActiveFireDataset, FolderDataset, LandsatDataset, SimulatedDataset, Study
+from firefusion_assets.study.datasets import ActiveFireDataset, FolderDataset, LandsatDataset, SimulatedDataset
+from firefusion_assets.study.models import Study
 
 SIMULATION_VERSION: Final = 1
 """Raise it when the simulation makes other scenes from the same settings."""

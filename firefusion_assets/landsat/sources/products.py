@@ -5,7 +5,7 @@ from pathlib import Path
 
 from firefusion_assets.landsat.products.product import ProductFiles, find_products
 from firefusion_assets.landsat.sources.inputs import below
-from firefusion_assets.study.models import LandsatDataset
+from firefusion_assets.study.datasets import LandsatDataset
 
 
 @dataclass(frozen=True)
