@@ -53,6 +53,10 @@ SHARED_ASSETS: Final = ("landsat_patches", "scene_split", "augmentation_report")
 """Assets that exist once a study; all others exist once a config."""
 
 
+_NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
+"""Settings of a generator that change how safe a training is and not what comes of it."""
+
+
 class MissingUpstreamError(RuntimeError):
     """What an asset reads was not made, or was made from other settings. The message says how to make it."""
 
@@ -172,7 +176,7 @@ class Lineage:
 
     def _generator_part(self, generator: Generator) -> Any:
         """Return a generator's settings with what stands for the files that they name."""
-        settings = generator.model_dump(mode="json")
+        settings = generator.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
         match generator:
             case StableDiffusionGenerator():
                 folder = local_folder(generator.base_model, self.folder)

@@ -73,7 +73,7 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
         return {"engine": generator.engine, **facts}
 
     with user_errors(NoFireError, TrainerError, ValueError), leased_gpus():
-        check_before_work(lineage, key)
+        check_before_work(lineage, key, fitting=True)
         artifact = lineage.build("finetuned_model", key, make, progress_of(context))
     looks = sorted(artifact.path.glob("fold-0/validation-*.png"))
     shown: dict[str, Any] = {picture.stem: picture_metadata(picture) for picture in looks}
@@ -138,7 +138,7 @@ def synthetic_images(context: dg.AssetExecutionContext, workspace: Workspace) ->
         return {name: sum(count[name] for count in counts) for name in counts[0]}
 
     with user_errors(ValueError), leased_gpus():
-        check_before_work(lineage, key)
+        check_before_work(lineage, key, fitting=False)
         artifact = lineage.build("synthetic_images", key, make, progress_of(context))
     changed = artifact.facts["n_values_changed_outside"]
     return published(

@@ -16,15 +16,20 @@ from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGe
 from firefusion_assets.study.models import THESIS_UNET
 
 
-def check_before_work(lineage: Lineage, key: str) -> None:
+def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
     """Stop if the stored data or this installation can't do what a config and its study ask for.
+
+    Args:
+        lineage: of the study.
+        key: of the config.
+        fitting: whether the generator is about to be fitted; otherwise it is about to paint.
 
     Raises:
         StudyError: with all problems, each naming file, key and remedy.
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
     problems = [f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage))]
-    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key)]
+    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting)]
     if problems:
         raise StudyError(problems)
 
@@ -54,11 +59,11 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
         yield f"training.architecture, training.encoder: {error}"
 
 
-def _unusable_generator(lineage: Lineage, key: str) -> Iterator[str]:
+def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[str]:
     generator, sampling = resolved(lineage.config(key).generator, lineage.folder), lineage.config(key).sampling
     match generator:
         case StableDiffusionGenerator():
-            yield from _unusable_stable_diffusion(generator, sampling)
+            yield from _unusable_stable_diffusion(generator, sampling, fitting)
         case FilesGenerator():
             from firefusion_assets.inpainting.engines.files import listing
 
@@ -68,7 +73,7 @@ def _unusable_generator(lineage: Lineage, key: str) -> Iterator[str]:
                 yield f"generator.images: {error}"
 
 
-def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sampling) -> Iterator[str]:
+def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sampling, fitting: bool) -> Iterator[str]:
     import torch
 
     from firefusion_assets.inpainting.engines.stable_diffusion.base_model import hub_problems
@@ -77,9 +82,12 @@ def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sa
         for problem in hub_problems(generator.base_model, generator.revision):
             yield f"generator.base_model: {problem}"
     gpus = torch.cuda.device_count()
-    for name, precision in (("generator", generator.mixed_precision), ("sampling", sampling.mixed_precision)):
-        if precision == "fp16" and not gpus:
-            yield f"{name}.mixed_precision: fp16 needs a GPU; use bf16 or no"
+    if sampling.mixed_precision == "fp16" and not gpus:
+        yield "sampling.mixed_precision: fp16 needs a GPU; use bf16 or no"
+    if not fitting or generator.method == "none":
+        return
+    if generator.mixed_precision == "fp16" and not gpus:
+        yield "generator.mixed_precision: fp16 needs a GPU; use bf16 or no"
     if generator.use_8bit_adam and (not gpus or find_spec("bitsandbytes") is None):
         yield "generator.use_8bit_adam: needs a GPU and bitsandbytes; pip install 'firefusion-assets[adam8bit]'"
     if generator.gradient_accumulation_steps % max(1, gpus):

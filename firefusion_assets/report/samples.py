@@ -13,7 +13,7 @@ from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.pictures import composite, contact_sheet, outline
 from firefusion_assets.seeding import derive_seed
 from firefusion_assets.study.augmentation import Masks, Sampling
-from firefusion_assets.study.generators import Generator
+from firefusion_assets.study.generators import Generator, StableDiffusionGenerator
 
 
 def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
@@ -42,7 +42,9 @@ def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Im
         folder: the fold's model folder.
     """
     # The model's object doesn't depend on a config's masks and sampling, so neither does its picture.
-    masks, sampling = Masks(), Sampling()
+    # One at a time: a picture must not need more memory than the fitting did.
+    precision = generator.mixed_precision if isinstance(generator, StableDiffusionGenerator) else "no"
+    masks, sampling = Masks(), Sampling(batch_size=1, mixed_precision=precision)
     fires = [(patch_id, patch) for patch_id in part.ids if (patch := part.read(patch_id)).label.any()]
     fires = fires[:: max(1, len(fires) // EXAMPLES)][:EXAMPLES]
     patches = [patch for _, patch in fires]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from firefusion_assets.study.base_models import local_folder
 from firefusion_assets.study.strict import StrictModel
@@ -57,6 +57,16 @@ class NativeGenerator(StrictModel):
         return self
 
 
+def _bands_differ(composite: tuple[str, str, str]) -> tuple[str, str, str]:
+    if len(set(composite)) < 3:
+        raise ValueError("each band may stand in one place only")
+    return composite
+
+
+Composite = Annotated[tuple[str, str, str], AfterValidator(_bands_differ)]
+"""Three bands of the store as red, green and blue."""
+
+
 class PriorPreservation(StrictModel):
     """DreamBooth's prior preservation: images that the pretrained model makes of the class are learned beside."""
 
@@ -100,7 +110,7 @@ class StableDiffusionGenerator(StrictModel):
     """Settings of `lora`."""
     instance_prompt: str = Field("satellite imagery, wildfire, landsat-8", min_length=1)
     """Prompt that the fires of the train part are learned with."""
-    composite: tuple[str, str, str] = ("B7", "B6", "B2")
+    composite: Composite = ("B7", "B6", "B2")
     """Bands that the model sees as red, green and blue."""
     stretch: Literal["linear", "percentile", "asinh"] = "asinh"
     """How DN become the model's range; `stretch.py` has the equations."""
@@ -186,17 +196,10 @@ class FilesGenerator(StrictModel):
     table: str | None = None
     """CSV with columns row (number in the plan) and image (name in `images`), which then decides instead of names;
     images that it leaves out are not used."""
-    composite: tuple[str, str, str] = ("B7", "B6", "B2")
+    composite: Composite = ("B7", "B6", "B2")
     """Bands that red, green and blue of an image stand for."""
     companion_bands: Literal["background", "regressed"] = "regressed"
     """The other bands inside a painted label: the background's, or predicted from the composite."""
-
-    @field_validator("composite")
-    @classmethod
-    def _bands_differ(cls, composite: tuple[str, str, str]) -> tuple[str, str, str]:
-        if len(set(composite)) < 3:
-            raise ValueError("each band may stand in one place only")
-        return composite
 
 
 Generator = Annotated[

@@ -35,14 +35,14 @@ def lineage_of(folder: Path) -> Lineage:
 
 def test_a_detector_needs_the_sun(unplaced: Path) -> None:
     with pytest.raises(StudyError, match="study.yaml: dataset.sun_elevation: missing.*murphy of 'native' need it"):
-        check_before_work(lineage_of(unplaced), "native")
-    check_before_work(lineage_of(unplaced), "unscreened")
+        check_before_work(lineage_of(unplaced), "native", fitting=True)
+    check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
 
 
 def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unplaced: Path) -> None:
     (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet, encoder: resnet17"))
     with pytest.raises(StudyError) as error:
-        check_before_work(lineage_of(unplaced), "native")
+        check_before_work(lineage_of(unplaced), "native", fitting=True)
     assert len(error.value.problems) == 2
     assert "training.architecture, training.encoder: " in error.value.problems[1]
     assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]

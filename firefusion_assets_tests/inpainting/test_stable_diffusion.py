@@ -565,20 +565,21 @@ def test_what_this_machine_cannot_do_is_told_before_any_work(tmp_path: Path, mon
     save_tiny_pipeline(study / "model")
     lineage = lineage_of(study)
     with pytest.raises(StudyError) as error:
-        check_before_work(lineage, "all")
+        check_before_work(lineage, "all", fitting=True)
     assert all(str(study / "augmentations" / "all.yaml") in problem for problem in error.value.problems)
     for problem, words in zip(
         error.value.problems,
         [
             ("generator.base_model: 'nobody/nothing' (revision 'main') can't be had", "name the local folder"),
-            ("generator.mixed_precision: fp16 needs a GPU",),
             ("sampling.mixed_precision: fp16 needs a GPU",),
+            ("generator.mixed_precision: fp16 needs a GPU",),
             ("generator.use_8bit_adam: ", "bitsandbytes"),
         ],
         strict=True,
     ):
         assert all(word in problem for word in words), problem
-    check_before_work(lineage, "shared")
+    check_before_work(lineage, "shared", fitting=True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     with pytest.raises(StudyError, match="gradient_accumulation_steps: 4 can't be shared out over 3 GPUs"):
-        check_before_work(lineage, "shared")
+        check_before_work(lineage, "shared", fitting=True)
+    check_before_work(lineage, "shared", fitting=False)  # painting has no such bounds

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 from safetensors.torch import load_file
 
 from firefusion_assets.inpainting.engines.stable_diffusion import finetuning
@@ -300,6 +301,26 @@ def test_looking_at_the_model_does_not_disturb_its_training(trained: Trained) ->
     looked, plain = files(trained(**changes, validation_steps=2)), files(trained(**changes))
     assert looked.pop("validation-0000002.png")
     assert looked == plain
+
+
+def test_the_sampler_that_a_base_model_names_changes_nothing_in_training(
+    trained: Trained, base: Path, part: PatchPart, tmp_path: Path
+) -> None:
+    other = shutil.copytree(base, tmp_path / "other")
+    pipeline = load_base(other, None)
+    EulerDiscreteScheduler.from_config(pipeline.scheduler.config).save_pretrained(other / "scheduler")
+    index = other / "model_index.json"
+    index.write_text(index.read_text().replace("DDIMScheduler", "EulerDiscreteScheduler"))
+    fit(generator(other), part, tmp_path / "work")
+    assert losses(tmp_path / "work") == losses(trained())
+    assert (tmp_path / "work" / UNET).read_bytes() == (trained() / UNET).read_bytes()
+
+
+def test_a_training_that_diverges_stops_before_it_is_saved(base: Path, part: PatchPart, tmp_path: Path) -> None:
+    settings = generator(base, learning_rate=1e30, max_train_steps=9, checkpointing_steps=4, max_grad_norm=1e30)
+    with pytest.raises(FloatingPointError, match="not finite at step 4; lower generator.learning_rate"):
+        fit(settings, part, tmp_path / "work")
+    assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
 def test_nothing_outside_the_train_part_is_learned_from(base: Path, part: PatchPart, tmp_path: Path) -> None:

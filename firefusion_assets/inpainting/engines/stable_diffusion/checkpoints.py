@@ -82,6 +82,8 @@ class TrainingState:
         for name, part in self._parts.items():
             if part is not None:
                 part.load_state_dict(state[name])
+        if self._parts["average"] is not None:  # it keeps what it is given where that lies
+            self._parts["average"].to(device=next(iter(self._parameters.values())).device)
         self._losses = state["losses"]
         return True
 

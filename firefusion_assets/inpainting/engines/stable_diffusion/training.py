@@ -7,16 +7,18 @@ What views hold stands in `views`, what is trained in `network`.
 
 import argparse
 import csv
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import torch
-from accelerate import Accelerator
-from diffusers import StableDiffusionInpaintPipeline
+from accelerate import Accelerator, InitProcessGroupKwargs
+from diffusers import DDPMScheduler, StableDiffusionInpaintPipeline
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from filelock import FileLock
@@ -50,7 +52,9 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
     Raises:
         ValueError: if the batches can't be shared out evenly.
     """
-    accelerator = Accelerator(mixed_precision=job.generator.mixed_precision)
+    # The first process paints class images while the others wait, which may take hours.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    accelerator = Accelerator(mixed_precision=job.generator.mixed_precision, kwargs_handlers=[patience])
     # A trainer may outlive its killed parent for a moment, and must not write beside the next one.
     with FileLock(job.work / LOCK_FILE) if accelerator.is_main_process else nullcontext():
         accelerator.wait_for_everyone()
@@ -66,6 +70,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
             f"generator.gradient_accumulation_steps: {generator.gradient_accumulation_steps} batches a step can't be "
             f"shared out over {n_processes} processes; make it a multiple, or use fewer"
         )
+    progress(f"fine-tuning on {accelerator.device} in {n_processes} process{'es' if n_processes > 1 else ''}")
     pipeline = load_base(generator.base_model, generator.revision).to(accelerator.device)
     streams = _encoded(job, pipeline, accelerator, progress)
     texts = _texts(pipeline, generator)
@@ -88,8 +93,10 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
     if state.resume(work):
         progress(f"resumed at step {state.step} of {generator.max_train_steps}")
     model, prepared = accelerator.prepare(denoiser, optimizer)
+    # The base model may name a sampler that adds noise in another scale; training is always DDPM's.
+    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
 
-    n_timesteps = pipeline.scheduler.config.num_train_timesteps
+    n_timesteps = scheduler.config.num_train_timesteps
     batch_size, batches = generator.train_batch_size, generator.gradient_accumulation_steps
     own_batches = range(rank, batches, n_processes)
     started, first_step = time.monotonic(), state.step
@@ -102,7 +109,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
                     first = (step * batches + number) * batch_size
                     examples, noised = stream.batch(first, batch_size, n_timesteps, accelerator.device)
                     text = text.expand(batch_size, *text.shape[1:])
-                    losses = denoising_loss(model, pipeline.scheduler, examples, noised, text, generator)
+                    losses = denoising_loss(model, scheduler, examples, noised, text, generator)
                     loss = loss + weight * losses.mean()
                 accelerator.backward(loss * n_processes / batches)  # gradients are averaged over the processes
             total += loss.detach() / batches
@@ -190,6 +197,7 @@ def _after_step(
     generator, step = job.generator, state.step
     if step % _REPORT_EVERY == 0 or step == generator.max_train_steps:
         recent = state.losses[-_REPORT_EVERY:]  # waits for the device, so that the time is that of steps done
+        _require_finite(state)
         speed = (step - first_step) / (time.monotonic() - started)
         left = (generator.max_train_steps - step) / speed / 60
         progress(
@@ -199,7 +207,16 @@ def _after_step(
     if generator.validation_steps is not None and step % generator.validation_steps == 0:
         validation_picture(pipeline, job, step)
     if step % generator.checkpointing_steps == 0 and step < generator.max_train_steps:
+        _require_finite(state)
         state.save(job.work, keep=generator.checkpoints_total_limit)
+
+
+def _require_finite(state: TrainingState) -> None:
+    """Stop a training that has diverged before it is saved over what was good."""
+    if not all(map(math.isfinite, state.losses[-_REPORT_EVERY:])):
+        raise FloatingPointError(
+            f"the loss is not finite at step {state.step}; lower generator.learning_rate, or use mixed_precision bf16"
+        )
 
 
 def main() -> None:

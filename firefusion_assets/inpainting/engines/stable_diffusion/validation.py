@@ -9,6 +9,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
 from firefusion_assets import seeding
+from firefusion_assets.inpainting.engines.stable_diffusion.base_model import DTYPES
 from firefusion_assets.inpainting.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.inpainting.engines.stable_diffusion.publishing import Pixels
 from firefusion_assets.inpainting.engines.stable_diffusion.sampling import WindowSampler
@@ -32,7 +33,7 @@ def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: Finetuning
     device, lent = pipeline.unet.device, {part: part.device for part in (pipeline.vae, pipeline.text_encoder)}
     pipeline.to(device)
     pipeline.unet.eval()
-    with torch.autocast(device.type, enabled=generator.mixed_precision != "no"):
+    with torch.autocast(device.type, DTYPES[generator.mixed_precision], enabled=generator.mixed_precision != "no"):
         sampler = WindowSampler(pipeline, Sampling(batch_size=_VIEWS), factor, generator.instance_prompt)
         painted = np.where(masks[:, None], sampler(stretched, masks, seeds), stretched)
     pipeline.scheduler = scheduler
