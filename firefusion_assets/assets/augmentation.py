@@ -23,8 +23,10 @@ from firefusion_assets.resources import Workspace
 def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The augmentation config with everything it extends; its data version is its fingerprint.
 
-    Publishes `config.yaml`.
+    Publishes `config.yaml`. A base model that can't be had from the hub is told here, before anything is made with it.
     """
+    from firefusion_assets.assets.preflight import require_base_model
+
     lineage, key = workspace.lineage(), context.partition_key
     with user_errors():
         config = lineage.config(key)
@@ -32,6 +34,7 @@ def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace)
         def make(work: Path) -> Mapping[str, Any]:
             import yaml
 
+            require_base_model(config.generator, lineage.folder, key)
             (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             return {"engine": config.generator.engine, "images": config.sampling.images}
 

@@ -12,7 +12,8 @@ from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS
 from firefusion_assets.landsat.ingest import TABLE
 from firefusion_assets.study import StudyError
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator, resolved
+from firefusion_assets.study.base_models import hub_problems
+from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator, resolved
 from firefusion_assets.study.models import THESIS_UNET
 
 
@@ -32,6 +33,23 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
     problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting)]
     if problems:
         raise StudyError(problems)
+
+
+def require_base_model(generator: Generator, study_folder: Path, key: str) -> None:
+    """Stop if a config's base model can't be had from the hub; local folders are looked at with the config.
+
+    Raises:
+        StudyError: naming file, key and remedy.
+    """
+    problems = list(_missing_from_hub(resolved(generator, study_folder)))
+    if problems:
+        raise StudyError(f"{study_folder / 'augmentations' / key}.yaml: {problem}" for problem in problems)
+
+
+def _missing_from_hub(generator: Generator) -> Iterator[str]:
+    if isinstance(generator, StableDiffusionGenerator) and not Path(generator.base_model).is_dir():
+        for problem in hub_problems(generator.base_model, generator.revision):
+            yield f"generator.base_model: {problem}"
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
@@ -76,11 +94,7 @@ def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[s
 def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sampling, fitting: bool) -> Iterator[str]:
     import torch
 
-    from firefusion_assets.inpainting.engines.stable_diffusion.base_model import hub_problems
-
-    if not Path(generator.base_model).is_dir():
-        for problem in hub_problems(generator.base_model, generator.revision):
-            yield f"generator.base_model: {problem}"
+    yield from _missing_from_hub(generator)
     gpus = torch.cuda.device_count()
     if sampling.mixed_precision == "fp16" and not gpus:
         yield "sampling.mixed_precision: fp16 needs a GPU; use bf16 or no"

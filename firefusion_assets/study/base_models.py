@@ -42,3 +42,19 @@ def inpainting_problems(unet_config: dict[str, Any], name: str) -> list[str]:
         f"{name} is no inpainting model: its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}; "
         "name an inpainting checkpoint (a text-to-image base can't be fine-tuned or adapted here)"
     ]
+
+
+def hub_problems(base_model: str, revision: str) -> list[str]:
+    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        config = hf_hub_download(base_model, "unet/config.json", revision=revision)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        return [
+            f"{base_model!r} (revision {revision!r}) can't be had from the hub: {reason} Accept its licence and log in "
+            "(hf auth login) if it is gated, or download it elsewhere and name the local folder"
+        ]
+    return inpainting_problems(json.loads(Path(config).read_text()), base_model)

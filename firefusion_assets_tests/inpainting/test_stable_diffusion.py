@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import dagster as dg
 import huggingface_hub.constants
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter,
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Sampling, Scheduler
 from firefusion_assets.study.generators import StableDiffusionGenerator
-from firefusion_assets_tests.conftest import TINY_STUDY, write_study
+from firefusion_assets_tests.conftest import TINY_STUDY, loaded, write_study
 from firefusion_assets_tests.inpainting.conftest import BANDS
 from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
 
@@ -551,6 +552,20 @@ def test_settings_that_do_not_go_together(tmp_path: Path, changes: str, expected
     study = write_study(tmp_path / "study", configs={"sd": config})
     with pytest.raises(StudyError, match=expected):
         load_augmentation(study, "sd", load_study(study))
+
+
+def test_a_model_that_the_hub_does_not_give_fails_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    study = write_study(tmp_path / "study", configs={"sd": CONFIG % "base_model: nobody/nothing"})
+    result = dg.materialize(
+        [loaded(study, monkeypatch).resolve_assets_def("augmentation_config")],
+        partition_key="sd",
+        instance=dg.DagsterInstance.ephemeral(),
+        raise_on_error=False,
+    )
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    message = str(failure.step_failure_data.user_failure_data)
+    assert "sd.yaml: generator.base_model: 'nobody/nothing' (revision 'main') can't be had" in message
 
 
 def test_what_this_machine_cannot_do_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

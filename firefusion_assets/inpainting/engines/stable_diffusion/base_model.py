@@ -1,6 +1,5 @@
-"""The pretrained pipeline: whether it can be had, and loading it."""
+"""Loading a pretrained pipeline."""
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -8,8 +7,6 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
-
-from firefusion_assets.study.base_models import inpainting_problems
 
 DTYPES: Final = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Number formats by the names of `mixed_precision`."""
@@ -51,19 +48,3 @@ def _load(
         safety_checker=None,
         requires_safety_checker=False,
     )
-
-
-def hub_problems(base_model: str, revision: str) -> list[str]:
-    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        config = hf_hub_download(base_model, "unet/config.json", revision=revision)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        return [
-            f"{base_model!r} (revision {revision!r}) can't be had from the hub: {reason} Accept its licence and log in "
-            "(hf auth login) if it is gated, or download it elsewhere and name the local folder"
-        ]
-    return inpainting_problems(json.loads(Path(config).read_text()), base_model)
