@@ -6,6 +6,7 @@ all draw the same values for the same item.
 
 import hashlib
 import json
+from collections import Counter
 from functools import lru_cache
 
 import numpy as np
@@ -41,6 +42,31 @@ def cycled_index(position: int, size: int, *parts: int | str) -> int:
     return int(_shuffled(size, *parts, epoch)[place])
 
 
+def spread_index(position: int, groups: tuple[str, ...], *parts: int | str) -> int:
+    """Return the item at a position of a stream like `cycled_index`'s that goes round all groups before it comes back.
+
+    Every pass shows every item once; whatever the number of groups, the first so many items are of different ones.
+
+    Args:
+        position: place in the stream, from 0.
+        groups: of each item.
+        *parts: what the stream is for.
+    """
+    epoch, place = divmod(position, len(groups))
+    return int(_spread(groups, *parts, epoch)[place])
+
+
 @lru_cache(maxsize=16)  # a batch asks for the same pass again and again
 def _shuffled(size: int, *parts: int | str) -> npt.NDArray[np.int64]:
     return generator(*parts).permutation(size)
+
+
+@lru_cache(maxsize=16)
+def _spread(groups: tuple[str, ...], *parts: int | str) -> npt.NDArray[np.int64]:
+    order = generator(*parts).permutation(len(groups))
+    seen: Counter[str] = Counter()
+    rounds = []
+    for group in (groups[item] for item in order):
+        rounds.append(seen[group])
+        seen[group] += 1
+    return order[np.argsort(rounds, kind="stable")]

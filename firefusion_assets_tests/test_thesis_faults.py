@@ -25,9 +25,9 @@ from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Screening
 from firefusion_assets.study.generators import PriorPreservation, StableDiffusionGenerator
-from firefusion_assets.study.models import Evaluation, ReportSettings, Split, Training
+from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
 from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, write_study
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets_tests.inpainting.conftest import make_part, table_of
 from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
 
 SIZE = 32
@@ -143,7 +143,7 @@ def test_every_pair_of_complete_has_a_seed_of_its_own_and_keeps_it(part: PatchPa
     sampling = Sampling(images=5, max_tries=15, pairing="complete", seed=4)
     plans = []
     for folder in (tmp_path / "first", tmp_path / "again"):
-        write_plan(part, Masks(), sampling, 0, folder)
+        write_plan(part, table_of(part), Backgrounds(), Masks(), sampling, 0, folder)
         plans.append(Plan.read(folder, SIZE).rows["seed"])
     assert len(plans[0]) > 10 and plans[0].is_unique
     assert plans[0].tolist() == plans[1].tolist()

@@ -20,11 +20,11 @@ from firefusion_assets.study.base_models import local_folder
 from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator
 
 STEP_VERSIONS: Final = {
-    "landsat_patches": 1,
+    "landsat_patches": 2,
     "scene_split": 1,
     "augmentation_config": 1,
     "finetuned_model": 1,
-    "inpainting_masks": 1,
+    "inpainting_masks": 2,
     "synthetic_images": 1,
     "screened_images": 1,
     "augmented_lmdb": 1,
@@ -165,7 +165,8 @@ class Lineage:
                 return self._generator_part(config.generator)
             case "inpainting_masks":
                 settings = ("tries", "pairing", "seed")
-                return [config.masks.model_dump(mode="json"), {name: sampling[name] for name in settings}]
+                backgrounds = study.backgrounds.model_dump(mode="json")
+                return [backgrounds, config.masks.model_dump(mode="json"), {name: sampling[name] for name in settings}]
             case "synthetic_images":
                 # Painting stops when enough patches pass the screening, so that belongs to its object too; the
                 # painted chunks themselves are objects of their own and don't depend on it.

@@ -93,26 +93,43 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
 def inpainting_masks(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
 
-    Publishes `fold-N/`: `plan.parquet`, `labels.npy` and `edits.npy`.
+    Publishes `fold-N/`: `plan.parquet`, `labels.npy`, `edits.npy`, and `backgrounds.parquet`: why a patch of the train
+    part is no background.
     """
-    from firefusion_assets.inpainting.plan import PlanError
+    import pandas as pd
+
+    from firefusion_assets.assets.preflight import require_sun
+    from firefusion_assets.assets.rejections import rejection_metadata
+    from firefusion_assets.inpainting.plan import REJECTIONS, PlanError
 
     lineage, key = workspace.lineage(), context.partition_key
 
     def make(work: Path) -> Mapping[str, Any]:
         from firefusion_assets.assets.folds import read_folds
         from firefusion_assets.inpainting.plan import write_plan
+        from firefusion_assets.report.samples import plan_sheet
 
-        config = lineage.config(key)
-        folds = [
-            write_plan(fold.train, config.masks, config.sampling, fold.number, work / f"fold-{fold.number}")
-            for fold in read_folds(lineage)
+        config, folds = lineage.config(key), read_folds(lineage)
+        facts = [
+            write_plan(
+                fold.train,
+                fold.table,
+                lineage.study.backgrounds,
+                config.masks,
+                config.sampling,
+                fold.number,
+                work / fold.folder,
+            )
+            for fold in folds
         ]
-        return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in folds) for name in folds[0]}}
+        plan_sheet(folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+        return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in facts) for name in facts[0]}}
 
     with user_errors(PlanError):
+        require_sun(lineage, key)
         artifact = lineage.build("inpainting_masks", key, make, progress_of(context))
-    return published(artifact)
+    judged = pd.concat(pd.read_parquet(path) for path in sorted(artifact.path.glob(f"fold-*/{REJECTIONS}")))
+    return published(artifact, artifact.path / "sheet.png", **rejection_metadata(judged))
 
 
 @dg.asset(

@@ -22,8 +22,14 @@ from firefusion_assets.resources import Workspace
 def landsat_patches(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Real (or simulated) patches with their labels, checked and written to the base store.
 
-    Publishes `base.lmdb`, `patches.parquet` and `bad_files.csv`.
+    Publishes `base.lmdb`, `patches.parquet` and `bad_files.csv`. Its metadata tells which patches are no background
+    to paint on, and why.
     """
+    import pandas as pd
+
+    from firefusion_assets.assets.rejections import rejection_metadata
+    from firefusion_assets.inpainting.backgrounds import judge
+    from firefusion_assets.landsat.ingest import TABLE
     from firefusion_assets.landsat.sources.inputs import BadInputError
 
     lineage = workspace.lineage()
@@ -37,6 +43,7 @@ def landsat_patches(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     damages = lineage.store.damages(artifact, contents=is_new)
     facts = artifact.facts
     bad = facts["bad_files"]
+    patches = pd.read_parquet(artifact.path / TABLE).set_index("patch_id")
     return published(
         artifact,
         artifact.path / "sheet.png",
@@ -45,6 +52,7 @@ def landsat_patches(context: dg.AssetExecutionContext, workspace: Workspace) -> 
             checks.result(checks.NO_BAD_FILES, not bad, bad_files="\n".join(bad) or None),
         ],
         **{"dagster/row_count": facts["n_patches"]},
+        **rejection_metadata(judge(patches, lineage.study.backgrounds, lineage.study.dataset.patch_size)),
     )
 
 

@@ -46,6 +46,17 @@ def require_base_model(generator: Generator, study_folder: Path, key: str) -> No
         raise StudyError(f"{study_folder / 'augmentations' / key}.yaml: {problem}" for problem in problems)
 
 
+def require_sun(lineage: Lineage, key: str) -> None:
+    """Stop if a config's detectors need the sun's elevation, and it is unknown.
+
+    Raises:
+        StudyError: naming file, key and remedy.
+    """
+    problems = list(_unknown_sun(lineage, key))
+    if problems:
+        raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
+
+
 def _missing_from_hub(generator: Generator) -> Iterator[str]:
     if isinstance(generator, StableDiffusionGenerator) and not Path(generator.base_model).is_dir():
         for problem in hub_problems(generator.base_model, generator.revision):
@@ -53,7 +64,9 @@ def _missing_from_hub(generator: Generator) -> Iterator[str]:
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
-    detectors = [name for name in lineage.config(key).screening.detectors if name not in SUNLESS_DETECTORS]
+    config = lineage.config(key)
+    asked = dict.fromkeys((*config.screening.detectors, config.masks.source))
+    detectors = [name for name in asked if name not in ("label", *SUNLESS_DETECTORS)]
     if not detectors:
         return
     patches = lineage.find("landsat_patches", UNPARTITIONED).path
@@ -61,7 +74,7 @@ def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
         yield (
             "dataset.sun_elevation: missing, and some patches are not georeferenced, so it can't be computed; "
             f"the detectors {', '.join(detectors)} of {key!r} need it: set it in degrees, or use "
-            "screening.detectors: []"
+            "screening.detectors: [] and masks.source: label"
         )
 
 

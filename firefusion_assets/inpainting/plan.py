@@ -12,10 +12,16 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.inpainting.backgrounds import count_reasons, judge
 from firefusion_assets.inpainting.masks import Mask, Placed, dilated, load_masks, place, save_packed, shape_of, trimmed
-from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.seeding import cycled_index, derive_seed, generator
+from firefusion_assets.landsat.detectors import detect
+from firefusion_assets.patchstore import Patch, PatchPart
+from firefusion_assets.seeding import cycled_index, derive_seed, generator, spread_index
 from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.models import Backgrounds
+
+REJECTIONS: Final = "backgrounds.parquet"
+"""Table beside a plan: scene of each patch of the train part, and why it is no background (empty if it is one)."""
 
 CROP_PADDING: Final = 8
 """px of ground around the edit mask that a row's crop shows."""
@@ -51,30 +57,64 @@ class Plan:
         return cls(pd.read_parquet(folder / "plan.parquet"), labels, edits)
 
 
-def write_plan(part: PatchPart, masks: Masks, sampling: Sampling, fold: int, folder: Path) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class _Choice:
+    """What rows are made of.
+
+    Attributes:
+        backgrounds: patches to paint on.
+        scenes: of each of them.
+        fires: by patch, the mask of its fire within its bounding box, and the box's first row and column.
+    """
+
+    backgrounds: list[str]
+    scenes: tuple[str, ...]
+    fires: dict[str, tuple[Mask, int, int]]
+
+
+def write_plan(
+    part: PatchPart,
+    table: pd.DataFrame,
+    settings: Backgrounds,
+    masks: Masks,
+    sampling: Sampling,
+    fold: int,
+    folder: Path,
+) -> Mapping[str, Any]:
     """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one fold.
+
+    Beside them stands `REJECTIONS`.
 
     Args:
         part: the fold's train part.
+        table: of the patches, indexed by patch id.
+        settings: what a background is.
         masks: what masks are made of.
         sampling: how many rows, which pairing, which seed.
         fold: number of the fold.
         folder: where the files are written.
 
     Returns:
-        Facts: planned rows, rows that found no place, backgrounds, real masks.
+        Facts: planned rows, rows that found no place, backgrounds, rejected patches, real masks.
 
     Raises:
-        PlanError: if the part holds no fire.
+        PlanError: if the part holds no fire, or no background.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     packed: dict[str, list[np.ndarray]] = {"labels": [], "edits": []}
-    backgrounds, fires = _candidates(part) if sampling.tries else ([], [])
+    table = table.loc[list(part.ids)]
+    judged = judge(table, settings, part.meta.patch_size)
+    judged.to_parquet(folder / REJECTIONS)
+    free = judged[judged["reason"] == ""]
+    fires = _fires(part, table, masks.source) if sampling.tries else {}
+    choice = _Choice(free.index.tolist(), tuple(free["scene"]), fires)
+    if sampling.tries:
+        _check_enough(choice, judged, masks)
     for number in range(sampling.tries):
-        background, mask = _pair(number, backgrounds, fires, masks, sampling, fold)
+        background, mask = _pair(number, choice, masks, sampling, fold)
         rng = generator(sampling.seed, "place", fold, number)
-        placed = _place_row(part, background, mask, masks, rng)
+        placed = _place_row(part.read(background), choice.fires[mask], masks, rng)
         if placed is None:
             continue
         rows.append(
@@ -98,53 +138,65 @@ def write_plan(part: PatchPart, masks: Masks, sampling: Sampling, fold: int, fol
     return {
         "n_rows": len(rows),
         "n_without_place": sampling.tries - len(rows),
-        "n_backgrounds": len(backgrounds),
+        "n_backgrounds": len(free),
+        "n_rejected_backgrounds": len(judged) - len(free),
         "n_real_masks": len(fires),
     }
 
 
-def _candidates(part: PatchPart) -> tuple[list[str], list[str]]:
-    """Return the patches that can be painted on, and those with a fire whose mask can be used.
-
-    Backgrounds are free of fire and at least half ground; only where there are none, patches with fire serve too.
-    """
-    free, fires = [], []
-    for patch_id in part.ids:
-        patch = part.read(patch_id)
-        if patch.label.any():
-            fires.append(patch_id)
-        elif patch.ignore.mean() < 0.5:
-            free.append(patch_id)
-    if not fires:
-        raise PlanError("the train part holds no fire, so there is no mask to paint; add scenes or change split.seed")
-    return free or fires, fires
+def _fires(part: PatchPart, table: pd.DataFrame, source: str) -> dict[str, tuple[Mask, int, int]]:
+    """Return the fires of a part by the patch that they burn in."""
+    fires = {}
+    for patch_id, elevation in table.loc[table["fire_pixels"] > 0, "sun_elevation"].items():
+        patch = part.read(str(patch_id))
+        mask = patch.label
+        if source != "label":
+            bands = dict(zip(part.meta.bands, patch.bands, strict=True))
+            mask = detect([source], bands, elevation)[source] & ~patch.ignore
+        if mask.any():
+            fires[str(patch_id)] = trimmed(mask)
+    return fires
 
 
-def _pair(
-    number: int, backgrounds: list[str], fires: list[str], masks: Masks, sampling: Sampling, fold: int
-) -> tuple[str, str]:
-    seed, n, m = sampling.seed, len(backgrounds), len(fires)
+def _check_enough(choice: _Choice, judged: pd.DataFrame, masks: Masks) -> None:
+    if not choice.fires:
+        seen = "holds no fire" if masks.source == "label" else f"holds no fire that {masks.source} sees"
+        raise PlanError(f"the train part {seen}, so there is no mask to paint; add scenes or change split.seed")
+    if not choice.backgrounds and masks.kind != "annotated":
+        counts = ", ".join(f"{kind} {n}" for kind, n in count_reasons(judged).items())
+        raise PlanError(
+            f"none of the train part's {len(judged)} patches can be painted on ({counts}); add scenes, or loosen "
+            "backgrounds.min_clear, max_water or max_fill in study.yaml"
+        )
+
+
+def _pair(number: int, choice: _Choice, masks: Masks, sampling: Sampling, fold: int) -> tuple[str, str]:
+    seed, fires = sampling.seed, list(choice.fires)
+    n, m = len(choice.backgrounds), len(fires)
+
+    def background(position: int) -> str:
+        return choice.backgrounds[spread_index(position, choice.scenes, seed, "background", fold)]
+
+    def fire(position: int) -> str:
+        return fires[cycled_index(position, m, seed, "mask", fold)]
+
     if masks.kind == "annotated":
-        fire = fires[cycled_index(number, m, seed, "mask", fold)]
-        return fire, fire
+        return fire(number), fire(number)
     if sampling.pairing == "pairs":
-        background = backgrounds[cycled_index(number, n, seed, "background", fold)]
-        return background, fires[cycled_index(number, m, seed, "mask", fold)]
+        return background(number), fire(number)
     # Round r pairs the background at place j with the mask at place j + r: every pair once in n * m rows.
     turn, place_in_turn = divmod(number, n * m)
     shift, j = divmod(place_in_turn, n)
-    background = backgrounds[cycled_index(turn * n + j, n, seed, "background", fold)]
-    return background, fires[cycled_index(turn * m + (j + shift) % m, m, seed, "mask", fold)]
+    return background(turn * n + j), fire(turn * m + (j + shift) % m)
 
 
-def _place_row(
-    part: PatchPart, background_id: str, mask_id: str, masks: Masks, rng: np.random.Generator
-) -> Placed | None:
-    background = part.read(background_id)
+def _place_row(background: Patch, fire: tuple[Mask, int, int], masks: Masks, rng: np.random.Generator) -> Placed | None:
+    piece, y, x = fire
     if masks.kind == "annotated":
-        _, y, x = trimmed(background.label)
-        return Placed(background.label, dilated(background.label, masks.dilation) & ~background.ignore, 0, y, x)
-    shape = shape_of(part.read(mask_id).label, masks.kind, rng)
+        label = np.zeros_like(background.label)
+        label[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        return Placed(label, dilated(label, masks.dilation) & ~background.ignore, 0, y, x)
+    shape = shape_of(piece, masks.kind, rng)
     return place(shape, background.ignore | background.label, background.ignore, masks.dilation, rng)
 
 

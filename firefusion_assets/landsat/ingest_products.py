@@ -21,20 +21,17 @@ from typing import Any, Final
 import numpy as np
 import psutil
 
+from firefusion_assets.landsat.conditions import CONDITION_BANDS, condition_columns
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, Mask, detect
 from firefusion_assets.landsat.fire_rules import REACH
 from firefusion_assets.landsat.patch_table import Georeference, Taken, patch_row
 from firefusion_assets.landsat.products.cutting import ProductPatch, Strip, strips
 from firefusion_assets.landsat.products.naming import ProductError
-from firefusion_assets.landsat.products.product import ProductFiles, open_product
+from firefusion_assets.landsat.products.product import Product, ProductFiles, open_product
 from firefusion_assets.landsat.sources.inputs import PatchOrigin
 from firefusion_assets.landsat.sources.products import ProductListing
 from firefusion_assets.patchstore import Patch, PatchWriter, StoreMeta
 from firefusion_assets.processes import end_with
-
-CONDITIONS: Final = ("cloud", "cirrus", "shadow", "snow", "water")
-"""Conditions of the quality band that the table counts: column ``cloud_share``, and so on, is the share of a patch's
-pixels with data, NaN where the product doesn't tell."""
 
 _CUT: Final = "products"
 _PROCESS_MEMORY: Final = 2**30
@@ -146,7 +143,8 @@ def _cut_all(jobs: Sequence[_Job]) -> Generator[_Cut, None, None]:
 def _cut(job: _Job) -> _Cut:
     """Write a product's patches to its file."""
     job.folder.mkdir(parents=True)
-    bands = tuple(dict.fromkeys((*job.meta.bands, *DETECTOR_BANDS[job.labels])))
+    labelled = tuple(dict.fromkeys((*job.meta.bands, *DETECTOR_BANDS[job.labels])))
+    bands = tuple(dict.fromkeys((*labelled, *CONDITION_BANDS)))
     done = _Cut()
     try:
         with open_product(job.files, bands, scratch=job.folder) as product, job.file.open("wb") as file:
@@ -154,13 +152,13 @@ def _cut(job: _Job) -> _Cut:
             for strip in strips(product, bands, job.meta.patch_size, margin=REACH):
                 fire = _detected(strip, job.labels, elevation)
                 for cut in strip.patches(bands):
-                    patch = _stored(cut, strip.tile(fire, cut.column), len(job.meta.bands))
+                    patch = _stored(cut, strip.tile(fire, cut.column), len(job.meta.bands), len(labelled))
                     if patch.ignore.all():
                         done.n_empty += 1
                         continue
                     for array in (patch.bands, patch.label, patch.ignore):
                         file.write(array.tobytes())
-                    done.rows.append((len(done.rows), _row(job.files, cut, patch, elevation)))
+                    done.rows.append((len(done.rows), _row(product, cut, patch, bands, elevation)))
     except ProductError as error:
         return _Cut(problems=error.problems)
     except PermissionError as error:
@@ -177,21 +175,18 @@ def _detected(strip: Strip, labels: str, elevation: float) -> Mask:
     return detect([labels], strip.bands, elevation, saturated=saturated, calibration=calibration)[labels]
 
 
-def _stored(cut: ProductPatch, fire: Mask, n_bands: int) -> Patch:
+def _stored(cut: ProductPatch, fire: Mask, n_bands: int, n_labelled: int) -> Patch:
     """Return what is kept of a patch: its first bands, and no label where a band is fill that the label needs."""
-    ignore = (cut.bands == 0).any(0)
+    ignore = (cut.bands[:n_labelled] == 0).any(0)
     bands = cut.bands[:n_bands].copy()
     bands[:, ignore] = 0
     return Patch(bands, fire & ~ignore, ignore)
 
 
-def _row(files: ProductFiles, cut: ProductPatch, patch: Patch, elevation: float) -> dict[str, Any]:
+def _row(product: Product, cut: ProductPatch, patch: Patch, bands: tuple[str, ...], elevation: float) -> dict[str, Any]:
     name = cut.name
     origin = PatchOrigin(patch_id=str(name), scene=name.scene, path=name.path, row=name.row, acquired=name.acquired)
     place = Georeference(cut.crs, cut.transform, cut.bounds).place(name.acquired, elevation, landsat=True)
-    planes = {condition: getattr(cut.quality, condition, None) for condition in CONDITIONS}
-    shares = {
-        f"{condition}_share": np.nan if plane is None else float(plane[~patch.ignore].mean())
-        for condition, plane in planes.items()
-    }
-    return patch_row(origin, patch, place, str(files), None) | shares
+    planes, calibration = dict(zip(bands, cut.bands, strict=True)), product.metadata.reflectance
+    conditions = condition_columns(planes, ~patch.ignore, elevation, cut.quality, calibration)
+    return patch_row(origin, patch, place, str(product.files), None) | conditions

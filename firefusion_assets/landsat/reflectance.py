@@ -16,8 +16,8 @@ from firefusion_assets.landsat.windows import Field, FixedPoint
 Calibration = Mapping[str, tuple[float, float]]
 """MTL's REFLECTANCE_MULT_BAND_n and REFLECTANCE_ADD_BAND_n of each band."""
 
-LANDSAT_8: Final[Calibration] = {f"B{n}": (REFLECTANCE_MULT, REFLECTANCE_ADD) for n in range(1, 8)}
-"""Calibration of Landsat-8 level-1 products, B1 to B7."""
+LANDSAT_8: Final[Calibration] = {f"B{n}": (REFLECTANCE_MULT, REFLECTANCE_ADD) for n in (*range(1, 8), 9)}
+"""Calibration of Landsat-8 level-1 products, B1 to B7 and B9."""
 
 
 class Reflectance:

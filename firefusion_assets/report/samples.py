@@ -8,9 +8,10 @@ from PIL import Image
 
 from firefusion_assets.inpainting import engines
 from firefusion_assets.inpainting.masks import dilated
+from firefusion_assets.inpainting.plan import REJECTIONS, Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
-from firefusion_assets.report.pictures import composite, contact_sheet, outline
+from firefusion_assets.report.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
 from firefusion_assets.seeding import derive_seed
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.generators import Generator, StableDiffusionGenerator
@@ -31,6 +32,30 @@ def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
         pictures.append([picture, outline(picture, patch.label)])
         captions.append(f"{row.patch_id}: {row.fire_pixels} fire px")
     return contact_sheet(pictures, ("patch", "label"), captions)
+
+
+def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
+    """Show rows of a plan, from small fires to large ones, and a rejected background for each kind of reason.
+
+    Args:
+        part: the fold's train part.
+        folder: the fold's plan folder.
+    """
+    plan = Plan.read(folder, part.meta.patch_size)
+    rows = plan.rows.sort_values("label_pixels", kind="stable")
+    rows = rows[:: max(1, len(rows) // EXAMPLES)][:EXAMPLES]
+    pictures, captions = [], []
+    for row in rows.itertuples():
+        background = composite(part.read(row.background).bands, part.meta.bands)
+        label, edit = plan.labels[row.Index], plan.edits[row.Index]
+        pictures.append([background, on_grey(background, (edit, IGNORE_COLOUR), (label, MASK_COLOUR))])
+        captions.append(f"row {row.row}: {row.label_pixels} px of {row.mask} on {row.background}")
+    judged = pd.read_parquet(folder / REJECTIONS)
+    rejected = judged[judged["reason"] != ""]
+    for patch_id, reason in rejected.groupby(rejected["reason"].str.partition(":")[0]).head(1)["reason"].items():
+        pictures.append([composite(part.read(str(patch_id)).bands, part.meta.bands)])
+        captions.append(f"REJECTED {patch_id}: {reason}")
+    return contact_sheet(pictures, ("background", "mask and edit mask"), captions)
 
 
 def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Image:

@@ -25,6 +25,9 @@ class Masks(StrictModel):
     kind: Literal["annotated", "transplanted", "box"] = "transplanted"
     """A real mask where it stands; a real mask moved to another background, flipped and turned; or a box of a
     real fire's size."""
+    source: Literal["label", "schroeder", "murphy", "kumar-roy", "intersection", "voting"] = "label"
+    """Whose mask of a real fire: its label, or what a fire detector sees of it (`voting`: at least two of the three,
+    `intersection`: all)."""
     dilation: int = Field(3, ge=1, le=16)
     """px by which the edit mask is larger than the label mask."""
 

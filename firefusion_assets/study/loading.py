@@ -137,15 +137,18 @@ def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
             f"generator.resolution: {generator.resolution} is not a multiple of the window "
             f"({generator.window(dataset.patch_size)} px)"
         )
-    for detector in config.screening.detectors:
-        if study.dataset.source == "folder":
-            yield (f"screening.detectors: {detector} is made for Landsat DN; with source `folder` use detectors: []")
+    wanted = [("screening.detectors", detector, "detectors: []") for detector in config.screening.detectors]
+    if config.masks.source != "label":
+        wanted.append(("masks.source", config.masks.source, "source: label"))
+    for key, detector, without in wanted:
+        if dataset.source == "folder":
+            yield f"{key}: {detector} is made for Landsat DN; with source `folder` use {without}"
             continue
-        missing = [band for band in DETECTOR_BANDS[detector] if band not in study.dataset.bands]
+        missing = [band for band in DETECTOR_BANDS[detector] if band not in dataset.bands]
         if missing:
             yield (
-                f"screening.detectors: {detector} needs {', '.join(missing)}, which dataset.bands leaves out; "
-                "add them there, or use detectors: []"
+                f"{key}: {detector} needs {', '.join(missing)}, which dataset.bands leaves out; add them there, or use "
+                f"{without}"
             )
     crop = getattr(config.generator, "crop", 0)
     if crop > study.dataset.patch_size:

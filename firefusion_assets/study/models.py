@@ -43,6 +43,18 @@ class Split(StrictModel):
         return self
 
 
+class Backgrounds(StrictModel):
+    """Which patches fires may be painted on, beside being free of fire."""
+
+    min_clear: float = Field(0.8, ge=0, le=1)
+    """Least share of a patch's pixels with data that are neither cloud nor cirrus nor cloud shadow: by the product's
+    quality band, else by thresholds on reflectance; what can't be told counts as clear."""
+    max_water: float = Field(0.5, ge=0, le=1)
+    """Largest share of them that is water."""
+    max_fill: float = Field(0.5, ge=0, lt=1)
+    """Largest share of a patch's pixels that hold no data."""
+
+
 class Training(StrictModel):
     """How every U-Net of the study is trained. No augmentation config changes it."""
 
@@ -133,6 +145,8 @@ class Study(StrictModel):
     """Where the patches come from."""
     split: Split = Split()
     """How they are split."""
+    backgrounds: Backgrounds = Backgrounds()
+    """What is painted on."""
     training: Training
     """How the U-Nets are trained."""
     evaluation: Evaluation = Evaluation()

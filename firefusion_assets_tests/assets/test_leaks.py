@@ -29,6 +29,9 @@ def write_patches(folder: Path, marked: set[str]) -> None:
         rng = np.random.default_rng(place)
         for number in (1, 2, 3):
             bands = rng.integers(6000, 12000, (10, 32, 32)).astype(np.uint16)
+            bands[4] += 6000  # green ground
+            bands[7] = 5050  # and no cirrus: all patches can be backgrounds
+            bands[1] -= 2000
             mask = np.zeros((1, 32, 32), np.uint8)
             y, x = rng.integers(4, 20, 2)
             mask[0, y : y + 4, x : x + 5] = 1

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
@@ -30,6 +31,23 @@ def make_part(folder: Path, size: int = 32, n_free: int = 5, n_fire: int = 4) ->
             writer.add_patch(name, Patch(bands, label & ~ignore, ignore))
     patches = Patches(folder)
     return PatchPart(patches, patches.base_ids)
+
+
+def table_of(part: PatchPart, scenes: int = 2) -> pd.DataFrame:
+    """What stands in the table of patches about a part, its patches dealt to scenes in turn."""
+    rows = []
+    for number, patch_id in enumerate(part.ids):
+        patch = part.read(patch_id)
+        rows.append(
+            {
+                "patch_id": patch_id,
+                "scene": f"scene-{number % scenes}",
+                "fire_pixels": int(patch.label.sum()),
+                "valid_pixels": int((~patch.ignore).sum()),
+                "sun_elevation": 50.0,
+            }
+        )
+    return pd.DataFrame(rows).set_index("patch_id")
 
 
 @pytest.fixture(scope="module")

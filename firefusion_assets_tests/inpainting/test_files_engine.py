@@ -24,8 +24,9 @@ from firefusion_assets.landsat.ingest import BASE_STORE, TABLE
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.generators import FilesGenerator
+from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.conftest import write_study
-from firefusion_assets_tests.inpainting.conftest import BANDS, make_part
+from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of
 
 SIZE = 32
 COMPOSITE = ("B7", "B6", "B2")
@@ -36,7 +37,7 @@ LANDSAT = "LC08_L1TP_193029_20200914_20200914_01_RT_{}"
 @pytest.fixture(scope="module")
 def plan(part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
-    write_plan(part, Masks(dilation=2), Sampling(images=3, max_tries=8), 0, folder)
+    write_plan(part, table_of(part), Backgrounds(), Masks(dilation=2), Sampling(images=3, max_tries=8), 0, folder)
     return Plan.read(folder, SIZE)
 
 
@@ -478,7 +479,7 @@ def make_plans(study: Path) -> None:
 
     def make(work: Path) -> dict[str, int]:
         for fold in (0, 1):
-            write_plan(part, config.masks, config.sampling, fold, work / f"fold-{fold}")
+            write_plan(part, table_of(part), Backgrounds(), config.masks, config.sampling, fold, work / f"fold-{fold}")
         return {}
 
     lineage.build("inpainting_masks", "files", make, lambda message: None)
@@ -494,7 +495,7 @@ def test_the_command_hands_out_the_plan_of_a_fold(
     assert capsys.readouterr().out == f"3 backgrounds and masks: {tmp_path / 'out' / 'pairs.csv'}\n"
     pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
     part = make_part(tmp_path / "part")
-    write_plan(part, Masks(), Sampling(images=2, max_tries=3), 1, tmp_path / "plan")
+    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(images=2, max_tries=3), 1, tmp_path / "plan")
     expected = Plan.read(tmp_path / "plan", SIZE)
     assert pairs["background_id"].tolist() == expected.rows["background"].tolist()
     for pair, edit in zip(pairs.itertuples(), expected.edits, strict=True):
@@ -523,7 +524,7 @@ def test_the_command_says_what_it_can_not_do(study: Path, tmp_path: Path) -> Non
 
 
 def test_a_hand_out_needs_rows_and_the_bands_of_the_composite(part: PatchPart, tmp_path: Path) -> None:
-    write_plan(part, Masks(), Sampling(), 0, tmp_path / "plan")
+    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), 0, tmp_path / "plan")
     empty = Plan.read(tmp_path / "plan", SIZE)
     with pytest.raises(ValueError, match="no rows"):
         hand_out(empty, part, COMPOSITE, SIZE, tmp_path / "out")

@@ -15,14 +15,23 @@ from firefusion_assets.inpainting.plan import Plan, PlanError, write_plan
 from firefusion_assets.orientation import turned
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets.study.models import Backgrounds
+from firefusion_assets_tests.inpainting.conftest import make_part, table_of
 
 KINDS = st.sampled_from(["annotated", "transplanted", "box"])
 
 
 def plan_of(part: PatchPart, folder: Path, kind: str = "transplanted", fold: int = 0, **sampling: object) -> Plan:
     settings_ = Sampling.model_validate({"images": 4, "max_tries": 12} | sampling)
-    write_plan(part, Masks.model_validate({"kind": kind, "dilation": 2}), settings_, fold, folder)
+    write_plan(
+        part,
+        table_of(part),
+        Backgrounds(),
+        Masks.model_validate({"kind": kind, "dilation": 2}),
+        settings_,
+        fold,
+        folder,
+    )
     return Plan.read(folder, part.meta.patch_size)
 
 
@@ -106,7 +115,7 @@ def test_boxes_are_boxes_of_real_components(part: PatchPart, tmp_path: Path) -> 
 
 
 def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:
-    facts = write_plan(part, Masks(), Sampling(), 0, tmp_path)
+    facts = write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), 0, tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert facts["n_rows"] == len(plan.rows) == 0 and plan.labels.shape == (0, 32, 32)
 

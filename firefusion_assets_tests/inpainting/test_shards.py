@@ -27,8 +27,9 @@ from firefusion_assets.inpainting.screening import Screen, Verdict
 from firefusion_assets.patchstore import Patch, Patches, PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling, Screening
 from firefusion_assets.study.generators import CopyPasteGenerator, StableDiffusionGenerator
+from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.conftest import REPOSITORY, cli_environment
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets_tests.inpainting.conftest import make_part, table_of
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def prepare(root: Path) -> None:
     """Lay down what all runs start from: patches, a model of engine `copy-paste`, a plan."""
     part = make_part(root / "store", SIZE)
     engines.fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model", print)
-    write_plan(part, Masks(), SAMPLING, 0, root / "plan")
+    write_plan(part, table_of(part), Backgrounds(), Masks(), SAMPLING, 0, root / "plan")
 
 
 def paint_below(root: Path, run: Path, shards: int, load_painter: Callable[[], Painter]) -> Mapping[str, Any]:

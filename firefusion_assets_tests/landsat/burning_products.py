@@ -22,6 +22,7 @@ SIX_PRODUCTS = (
 """Sorted by path, and by the names of their scenes but for the spacecraft."""
 
 HEIGHT, WIDTH = 70, 90
+_GROUND = {"B5": 14_000, "B9": 5_100} | dict.fromkeys(THERMAL_BANDS, 25_000)
 _CLEAR = {Generation.BEFORE_COLLECTIONS: 20480, Generation.COLLECTION_1: 2720, Generation.COLLECTION_2: 21824}
 _CLOUD = {Generation.BEFORE_COLLECTIONS: 53248, Generation.COLLECTION_1: 2800, Generation.COLLECTION_2: 22280}
 
@@ -35,13 +36,13 @@ def fires() -> npt.NDArray[np.bool_]:
 
 
 def burning_planes(product_id: str) -> Planes:
-    """Noisy ground with `fires`: 0.5 % of each pixel at about 1,000 K. A cloud of 16 x 32 px at the upper right."""
+    """Noisy green ground with `fires`: 0.5 % of each pixel at about 1,000 K.
+
+    A cloud of 16 x 32 px at the upper right, of which the quality band alone tells.
+    """
     generation = ProductId.parse(product_id).generation
     rng = generator(0, "burning", product_id)
-    planes = {
-        band: rng.normal(25_000 if band in THERMAL_BANDS else 9_000, 60, (HEIGHT, WIDTH)).astype(np.uint16)
-        for band in FILE_BANDS
-    }
+    planes = {band: rng.normal(_GROUND.get(band, 9_000), 60, (HEIGHT, WIDTH)).astype(np.uint16) for band in FILE_BANDS}
     planes["B6"][fires()] += 10_500
     planes["B7"][fires()] += 32_700
     conditions = np.full((HEIGHT, WIDTH), _CLEAR[generation], np.uint16)

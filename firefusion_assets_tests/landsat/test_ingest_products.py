@@ -41,8 +41,6 @@ from firefusion_assets_tests.landsat.products import (
 
 REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
-COLUMNS = ("cloud_share", "cirrus_share", "shadow_share", "snow_share", "water_share")
-
 
 def landsat(**dataset: Any) -> Study:
     settings = {"source": "landsat", "products": "products", "patch_size": 32} | dataset
@@ -83,7 +81,8 @@ def test_a_real_product_gives_the_real_patches_and_no_fire(tmp_path: Path) -> No
     with rasterio.open(next((REAL_DATA / "landsat-product").rglob("*_BQA.TIF"))) as file:
         clouds = (file.read(1) // 16384 == 3).sum()
     assert (table["cloud_share"] * table["valid_pixels"]).sum() == pytest.approx(clouds)
-    assert table["water_share"].isna().all() and table["shadow_share"].isna().all()
+    assert table["shadow_share"].isna().all()
+    assert set(table["conditions"]) == {"quality band"} and (table["water_share"] < 0.01).all()  # by reflectance
 
 
 @pytest.mark.parametrize("labels", sorted(DETECTOR_BANDS))
@@ -112,17 +111,28 @@ def test_fires_and_conditions_of_every_generation(tmp_path: Path, product_id: st
     assert table["cloud_share"].tolist() == [0, 0, 0, 0.5, 0, 0, 0, 0, 0]
     assert (table["cirrus_share"] == 0).all() and (table["snow_share"] == 0).all()
     assert table["shadow_share"].isna().all() == (product_id == BEFORE_COLLECTIONS)
-    assert table["water_share"].isna().all() == (product_id != COLLECTION_2)
+    assert table["clear_share"].tolist() == [1, 1, 1, 0.5, 1, 1, 1, 1, 1]
+    assert (table["water_share"] == 0).all() and set(table["conditions"]) == {"quality band"}
     assert table["sun_elevation"].unique().tolist() == [SUN_ELEVATION]
     assert table["crs"].unique().tolist() == ["EPSG:32616"] and table["pixel_area_m2"].unique().tolist() == [900]
 
 
-def test_a_product_without_quality_bands_has_no_shares(tmp_path: Path) -> None:
+def test_of_a_product_without_quality_bands_reflectance_tells(tmp_path: Path) -> None:
     planes = burning_planes(COLLECTION_2)
     del planes["QA_PIXEL"], planes["QA_RADSAT"]
     write_product(tmp_path / "products", COLLECTION_2, planes)
     facts, table, _ = run(landsat(), tmp_path, tmp_path / "out")
-    assert facts["fire_pixels"] == fires().sum() and table[list(COLUMNS)].isna().all(axis=None)
+    assert facts["fire_pixels"] == fires().sum() and set(table["conditions"]) == {"reflectance"}
+    assert (table[["cloud_share", "cirrus_share", "snow_share", "water_share"]] == 0).all(axis=None)
+    assert table["shadow_share"].isna().all() and (table["clear_share"] == 1).all()
+
+
+def test_bands_that_only_tell_conditions_make_no_pixel_fill(tmp_path: Path) -> None:
+    planes = burning_planes(COLLECTION_2)
+    planes["B2"][:32, :32] = 0
+    write_product(tmp_path / "products", COLLECTION_2, planes)
+    facts, table, patches = run(landsat(labels="murphy", bands=["B7"]), tmp_path, tmp_path / "out")
+    assert facts["fire_pixels"] == fires().sum() and not patches.read(table.index[0]).ignore.any()
 
 
 def test_the_sun_of_the_study_counts_before_that_of_the_product(tmp_path: Path) -> None:

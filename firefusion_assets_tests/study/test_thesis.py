@@ -62,7 +62,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["dataset"] = {
         "source": "simulated", "scenes": 6, "patches_per_scene": 8, "patch_size": 32, "fire_share": 0.4, "seed": 3,
     }  # fmt: skip
-    values["training"] |= {"filters": 4, "steps": 60, "validate_every": 15, "learning_rate": 0.01}
+    values["training"] |= {"filters": 4, "steps": 90, "validate_every": 15, "learning_rate": 0.003}
     plain = yaml.safe_load((THESIS / "augmentations" / "plain.yaml").read_text())
     pasted = {
         "generator": {"engine": "copy-paste"},

@@ -1,0 +1,26 @@
+"""What Dagster is told of the patches that no fire may be painted on."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from firefusion_assets.assets.publishing import table
+from firefusion_assets.inpainting.backgrounds import count_reasons
+
+_SHOWN: Final = 50
+
+
+def rejection_metadata(judged: pd.DataFrame) -> Mapping[str, Any]:
+    """Return how many patches are backgrounds, how many are not for which reason, and the first of these.
+
+    Args:
+        judged: of `inpainting.backgrounds.judge`.
+    """
+    rejected = judged[judged["reason"] != ""].reset_index()
+    shown: dict[str, Any] = {"usable_backgrounds": f"{len(judged) - len(rejected)} of {len(judged)} patches"}
+    if len(rejected):
+        counts = [{"reason": reason, "patches": n} for reason, n in count_reasons(judged).items()]
+        shown["rejection_reasons"] = table(counts)
+        shown["rejected_backgrounds"] = table(rejected[:_SHOWN].to_dict("records"))
+    return shown
