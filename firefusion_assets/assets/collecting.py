@@ -10,6 +10,7 @@ from firefusion_assets.artifacts.lineage import STEP_VERSIONS, Lineage, MissingU
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.assets.folds import Fold, read_folds
 from firefusion_assets.assets.scoring import prediction_examples, score_detector
+from firefusion_assets.inpainting.backgrounds import count_reasons, judge
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
 from firefusion_assets.landsat.ingest import BAD_FILES
 from firefusion_assets.report.examples import load_examples
@@ -38,6 +39,7 @@ def collect(lineage: Lineage) -> ReportInputs:
     patches = lineage.find("landsat_patches", UNPARTITIONED)
     data = patches.facts
     split = lineage.find("scene_split", UNPARTITIONED).facts
+    judged = judge(folds[0].table, lineage.study.backgrounds, lineage.study.dataset.patch_size)
     shown = ("n_patches", "n_scenes", "n_fire_patches", "fire_pixels", "n_empty_patches")
     return ReportInputs(
         study=lineage.study,
@@ -45,6 +47,8 @@ def collect(lineage: Lineage) -> ReportInputs:
         data={
             **{name: data[name] for name in shown},
             "n_groups": split["n_groups"],
+            "n_backgrounds": int((judged["reason"] == "").sum()),
+            "rejected_backgrounds": [f"{reason}: {n} patches" for reason, n in count_reasons(judged).items()],
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
         split=_split_table(folds, split["parts"]),

@@ -22,5 +22,11 @@ def rejection_metadata(judged: pd.DataFrame) -> Mapping[str, Any]:
     if len(rejected):
         counts = [{"reason": reason, "patches": n} for reason, n in count_reasons(judged).items()]
         shown["rejection_reasons"] = table(counts)
-        shown["rejected_backgrounds"] = table(rejected[:_SHOWN].to_dict("records"))
+        # The UI cuts wide tables on the right, so a patch's name is not to repeat its scene's.
+        shown["rejected_backgrounds"] = table(
+            [
+                {"patch": row.patch_id.removeprefix(f"{row.scene}_"), "reason": row.reason, "scene": row.scene}
+                for row in rejected[:_SHOWN].itertuples()
+            ]
+        )
     return shown

@@ -181,7 +181,8 @@ def contact_sheet(rows: Sequence[Sequence[Picture]], columns: Sequence[str], cap
     width = _GAP + len(columns) * (side + _GAP)
     font = ImageFont.load_default(_FONT_SIZE)
     title_font = ImageFont.load_default(_FONT_SIZE + 2)
-    characters = int(width / font.getlength("n"))
+    widest = max((font.getlength(caption) / len(caption) for caption in captions if caption), default=1.0)
+    characters = int(0.95 * width / widest)
     texts = [textwrap.wrap(caption, characters) for caption in captions]
     line = _FONT_SIZE + 6
     heights = [len(text) * line + side + 2 * _GAP for text in texts]

@@ -8,7 +8,7 @@ import pytest
 
 from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.assets.preflight import check_before_work
+from firefusion_assets.assets.preflight import check_before_work, require_sun
 from firefusion_assets.study import StudyError
 from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, write_study
 
@@ -37,6 +37,16 @@ def test_a_detector_needs_the_sun(unplaced: Path) -> None:
     with pytest.raises(StudyError, match="study.yaml: dataset.sun_elevation: missing.*murphy of 'native' need it"):
         check_before_work(lineage_of(unplaced), "native", fitting=True)
     check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
+    require_sun(lineage_of(unplaced), "unscreened")
+
+
+def test_masks_of_a_detector_need_the_sun(unplaced: Path) -> None:
+    config = unplaced / "augmentations" / "unscreened.yaml"
+    config.write_text(config.read_text() + "\nmasks: {source: schroeder}")
+    require_sun(lineage_of(unplaced), "unscreened")  # works without
+    config.write_text(config.read_text().replace("schroeder", "voting"))
+    with pytest.raises(StudyError, match="voting of 'unscreened' need it.*masks.source: label"):
+        require_sun(lineage_of(unplaced), "unscreened")
 
 
 def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unplaced: Path) -> None:

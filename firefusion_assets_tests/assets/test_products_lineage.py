@@ -34,6 +34,9 @@ training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_ev
 CONFIGS = {key: TINY_CONFIGS[key] for key in ("baseline", "copy-paste")}
 
 
+PATCHES = dg.AssetKey("landsat_patches")
+
+
 def product_study(folder: Path, products: Path | str = "products", size: int = 32) -> Path:
     text = STUDY.replace("PRODUCTS", str(products)).replace("SIZE", str(size))
     return write_study(folder, text, CONFIGS)
@@ -54,6 +57,12 @@ def test_one_real_product_gets_as_far_as_its_split(tmp_path: Path, load_definiti
     assert "too few groups: 1, at least 3" in message and "no fire pixel in the whole data set" in message
     facts = Lineage(study, ArtifactStore(study / "artifacts")).find("landsat_patches", "_").facts
     assert (facts["n_patches"], facts["fire_pixels"], facts["n_bad_files"]) == (9, 0, 0)
+    (made,) = [event for event in result.get_asset_materialization_events() if event.asset_key == PATCHES]
+    metadata = made.materialization.metadata
+    assert metadata["usable_backgrounds"].value == "0 of 9 patches"
+    rejected = {record.data["patch"]: record.data["reason"] for record in metadata["rejected_backgrounds"].records}
+    assert rejected["p00001"] == "not clear: 43% by quality band (cloud 11%, cirrus 42%)"
+    assert rejected["p00009"] == "fill: 84%"
 
 
 def test_six_products_of_all_generations_run_to_a_figure(tmp_path: Path, load_definitions: LoadDefinitions) -> None:

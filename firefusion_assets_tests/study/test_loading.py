@@ -190,8 +190,15 @@ training: {bands: [red]}
 def test_detectors_need_their_bands_and_landsat(tmp_path: Path) -> None:
     config = "generator: {engine: copy-paste}\nsampling: {images: 1}\nscreening: {detectors: [murphy]}"
     few = write_study(tmp_path / "few", STUDY.replace("[B2, B5, B6, B7]", "[B2, B6, B7]"), c=config)
-    with pytest.raises(StudyError, match="murphy needs B5, which dataset.bands leaves out"):
+    with pytest.raises(StudyError, match="screening.detectors: murphy needs B5, which dataset.bands leaves out"):
         load_augmentation(few, "c", load_study(few))
+    path = few / "augmentations" / "c.yaml"
+    path.write_text(config + "\nmasks: {source: kumar-roy}")
+    with pytest.raises(StudyError) as error:
+        load_augmentation(few, "c", load_study(few))
+    both = "\n".join(error.value.problems)
+    assert "screening.detectors: murphy needs B5" in both
+    assert "masks.source: kumar-roy needs B3, B4, B5" in both and "use source: label" in both
     other = write_study(
         tmp_path / "other",
         """
