@@ -48,7 +48,7 @@ def collect(lineage: Lineage) -> ReportInputs:
             **{name: data[name] for name in shown},
             "n_groups": split["n_groups"],
             "n_backgrounds": int((judged["reason"] == "").sum()),
-            "rejected_backgrounds": [f"{reason}: {n} patches" for reason, n in count_reasons(judged).items()],
+            "reasons_of_rejected_backgrounds": [f"{kind}: {n} patches" for kind, n in count_reasons(judged).items()],
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
         split=_split_table(folds, split["parts"]),

@@ -36,8 +36,9 @@ DETECTOR_BANDS: Final[Mapping[str, tuple[str, ...]]] = {
 SATURATED: Final = 65535
 """DN at which a band is clipped."""
 
-_TILE: Final = 256
-"""Width of a tile in px: its arrays fit in a processor's cache, and memory doesn't grow with the scene."""
+_TILE: Final = 320
+"""Width of a tile in px: its arrays fit in a processor's cache, and memory doesn't grow with the scene. A row of
+patches of 256 px, with the lines that the windows reach, is one row of tiles."""
 
 
 def detect(

@@ -8,9 +8,8 @@ Each holds two rows of patches in memory; on disk there are at most as many such
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import psutil
 
+from firefusion_assets.ahead import ahead
 from firefusion_assets.landsat.conditions import CONDITION_BANDS, condition_columns
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, Mask, detect
 from firefusion_assets.landsat.fire_rules import REACH
@@ -125,19 +125,14 @@ def _cut_all(jobs: Sequence[_Job]) -> Generator[_Cut, None, None]:
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),))
     try:
-        waiting: deque[Future[_Cut]] = deque()
-        for job in jobs:
-            waiting.append(pool.submit(_cut, job))
-            if len(waiting) > workers:  # the next has work while the first is taken over; no more, for the disk's sake
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        # One more than processes has work while the first is taken over; no more, for the disk's sake.
+        with closing(ahead(pool, _cut, jobs, workers)) as cuts:
+            for cut in cuts:
+                yield cut.result()
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a process that cuts products was killed (out of memory?); free some and run again"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _cut(job: _Job) -> _Cut:

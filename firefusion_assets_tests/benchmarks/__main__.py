@@ -5,6 +5,7 @@ import argparse
 from firefusion_assets_tests.benchmarks import (
     detectors,
     import_time,
+    ingest,
     ingest_memory,
     loader,
     memory,
@@ -20,6 +21,7 @@ _BENCHMARKS = {
         import_time,
         ingest_memory,
         product_memory,
+        ingest,
         patch_store,
         loader,
         stable_diffusion,

@@ -1,6 +1,7 @@
 """Clouds and water: as the scheme says pixel by pixel, as a real quality band says, and unknown where nobody knows."""
 
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +46,19 @@ def test_the_rule_is_the_published_one(dn: list[tuple[int, ...]], sun: float) ->
     assert sorted(seen) == ["cloud", "snow", "water"]  # no B9, no word on cirrus
     for place, pixel in enumerate(dn):
         values = [(value * 2e-5 - 0.1) / np.sin(np.radians(sun)) for value in pixel]
-        expected = plain(*values)
-        assert {kind for kind, mask in seen.items() if mask[0, place]} == {expected} & seen.keys(), (values, expected)
+        # On a threshold rounding decides, and either side is right.
+        nearby = product(*[(value - 1e-6, value + 1e-6) for value in values])
+        told = {kind for kind, mask in seen.items() if mask[0, place]} or {""}
+        assert told <= {decision if decision in seen else "" for decision in {plain(*near) for near in nearby}}
+        assert len(told) == 1
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real data; name its folder in FIREFUSION_REAL_DATA")
 def test_on_a_real_product_the_rule_agrees_with_the_quality_band() -> None:
     ((files,), _) = find_products(REAL_DATA / "landsat-product")
-    with open_product(files) as product:
-        lines = product.read((*BANDS, "BQA"), 0, product.height)
-        sun, calibration = product.metadata.sun_elevation, product.metadata.reflectance
+    with open_product(files) as opened:
+        lines = opened.read((*BANDS, "BQA"), 0, opened.height)
+        sun, calibration = opened.metadata.sun_elevation, opened.metadata.reflectance
     quality = Quality.decode(files.id.generation, lines[-1])
     seen = by_reflectance(dict(zip(BANDS, lines, strict=False)), sun, calibration)
     assert 0.05 < quality.cloud.mean() < 0.5 and quality.cirrus.mean() > 0.2

@@ -63,6 +63,19 @@ def test_chosen_bands_come_by_name_in_the_chosen_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(chosen.read(patch_id).bands, everything.read(patch_id).bands[[8, 1]])
 
 
+def test_clouds_are_told_from_all_bands_of_a_file_whatever_is_kept(tmp_path: Path) -> None:
+    folder = write_activefire(tmp_path / "data", SCENES[:1])
+    cloudy = f"{SCENES[0]}_p00002"
+    clear = np.array([9_000, 9_000, 9_000, 9_000, 16_000, 12_000, 9_000, 5_050, 25_000, 25_000], np.uint16)
+    bands = np.repeat(clear, 256).reshape(10, 16, 16)
+    bands[:6, :4] = 25_000
+    write_raster(folder / "images" / f"{cloudy}.tif", bands)
+    _, table, _ = run(activefire(bands=["B7"], sun_elevation=60), folder, tmp_path / "out")
+    assert table.loc[cloudy, ["conditions", "clear_share", "cloud_share"]].tolist() == ["reflectance", 0.75, 0.25]
+    _, table, _ = run(activefire(bands=["B7"]), folder, tmp_path / "sunless")
+    assert table.loc[cloudy, "conditions"] == "" and np.isnan(table.loc[cloudy, "clear_share"])
+
+
 def test_zips_as_downloaded_give_the_same_as_folders(tmp_path: Path) -> None:
     folder = write_activefire(tmp_path / "data")
     zipped = tmp_path / "zipped"

@@ -4,15 +4,19 @@ A zip is never unpacked to disk: members are read one at a time into memory, so 
 anywhere and no size can fill the disk.
 """
 
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 _ENDINGS = {".tif", ".tiff"}
 _LARGEST_MEMBER = 2**30
+_ARCHIVE_LOCK: Final = threading.Lock()
+"""An archive counts the members that are open, which threads may not do at once; they may read at once."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,14 @@ class RasterFile:
         member: path below the container, with "/".
         size: bytes.
         stamp: what changes when the content may have (modification time in ns; in a zip the CRC).
+        archive: the open zip, shared by its members (each opening reads the whole directory); None for a folder.
     """
 
     container: Path
     member: str
     size: int
     stamp: int
+    archive: zipfile.ZipFile | None = field(default=None, repr=False, compare=False)
 
     @property
     def stem(self) -> str:
@@ -46,7 +52,7 @@ class RasterFile:
 
     @contextmanager
     def open(self) -> Iterator[Any]:
-        """Open the file with rasterio.
+        """Open the file with rasterio; several threads may.
 
         Raises:
             rasterio.errors.RasterioIOError: if it is no readable raster.
@@ -54,16 +60,29 @@ class RasterFile:
         """
         import rasterio
 
-        if self.container.is_dir():
-            with rasterio.open(self.container / self.member) as dataset:
-                yield dataset
-        else:
+        if self.archive is None:
+            # Else GDAL lists the folder with each file, to find what may lie beside it; so it asks for those by name.
             with (
-                zipfile.ZipFile(self.container) as archive,
-                rasterio.MemoryFile(archive.read(self.member)) as memory,
-                memory.open() as dataset,
+                rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True),
+                rasterio.open(self.container / self.member) as dataset,
             ):
                 yield dataset
+        else:
+            with rasterio.MemoryFile(_content(self.archive, self.member)) as memory, memory.open() as dataset:
+                yield dataset
+
+
+def _content(archive: zipfile.ZipFile, member: str) -> bytes:
+    try:
+        with _ARCHIVE_LOCK:
+            stream = archive.open(member)
+        try:
+            return stream.read()
+        finally:
+            with _ARCHIVE_LOCK:
+                stream.close()
+    except (zlib.error, EOFError, NotImplementedError) as error:
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[RasterFile], list[str]]:
@@ -101,14 +120,14 @@ def _list(container: Path) -> tuple[list[RasterFile], list[str]]:
         ]
     else:
         files = []
-        with zipfile.ZipFile(container) as archive:
-            for info in sorted(archive.infolist(), key=lambda info: info.filename):
-                if info.is_dir() or PurePosixPath(info.filename).suffix.lower() not in _ENDINGS:
-                    continue
-                if info.flag_bits & 1 or info.file_size > _LARGEST_MEMBER:
-                    problems.append(f"{container}/{info.filename}: encrypted or over 1 GiB; unpack it by hand")
-                else:
-                    files.append(RasterFile(container, info.filename, info.file_size, info.CRC))
+        archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
+        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+            if info.is_dir() or PurePosixPath(info.filename).suffix.lower() not in _ENDINGS:
+                continue
+            if info.flag_bits & 1 or info.file_size > _LARGEST_MEMBER:
+                problems.append(f"{container}/{info.filename}: encrypted or over 1 GiB; unpack it by hand")
+            else:
+                files.append(RasterFile(container, info.filename, info.file_size, info.CRC, archive))
     if not files and not problems:
         raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or mend its path in study.yaml")
     return files, problems
