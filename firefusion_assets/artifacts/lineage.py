@@ -165,7 +165,8 @@ class Lineage:
                 return self._generator_part(config.generator)
             case "inpainting_masks":
                 settings = ("tries", "pairing", "seed")
-                backgrounds = study.backgrounds.model_dump(mode="json")
+                # Where nothing is painted, no limit of a background makes another object.
+                backgrounds = study.backgrounds.model_dump(mode="json") if config.sampling.tries else None
                 return [backgrounds, config.masks.model_dump(mode="json"), {name: sampling[name] for name in settings}]
             case "synthetic_images":
                 # Painting stops when enough patches pass the screening, so that belongs to its object too; the

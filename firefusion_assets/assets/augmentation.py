@@ -65,11 +65,15 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     def make(work: Path) -> Mapping[str, Any]:
         from firefusion_assets.assets.folds import fit_folds, read_folds
         from firefusion_assets.assets.trainer import launched_by
+        from firefusion_assets.inpainting.plan import choose
         from firefusion_assets.report.samples import model_sheet
         from firefusion_assets.study.generators import resolved
 
-        generator = resolved(lineage.config(key).generator, lineage.folder)
-        folds = read_folds(lineage)
+        config, folds = lineage.config(key), read_folds(lineage)
+        generator = resolved(config.generator, lineage.folder)
+        if config.sampling.tries:  # a plan that can't be made is told before anything is fitted
+            for fold in folds:
+                choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
         facts = fit_folds(generator, folds, work, progress_of(context), launched_by(context))
         if generator.engine not in ("none", "files"):
             model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
@@ -100,7 +104,7 @@ def inpainting_masks(context: dg.AssetExecutionContext, workspace: Workspace) ->
 
     from firefusion_assets.assets.preflight import require_sun
     from firefusion_assets.assets.rejections import rejection_metadata
-    from firefusion_assets.inpainting.plan import REJECTIONS, PlanError
+    from firefusion_assets.inpainting.plan import JUDGED, PlanError
 
     lineage, key = workspace.lineage(), context.partition_key
 
@@ -122,14 +126,16 @@ def inpainting_masks(context: dg.AssetExecutionContext, workspace: Workspace) ->
             )
             for fold in folds
         ]
-        plan_sheet(folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+        if config.sampling.tries:
+            plan_sheet(folds[0].train, work / folds[0].folder).save(work / "sheet.png")
         return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in facts) for name in facts[0]}}
 
     with user_errors(PlanError):
         require_sun(lineage, key)
         artifact = lineage.build("inpainting_masks", key, make, progress_of(context))
-    judged = pd.concat(pd.read_parquet(path) for path in sorted(artifact.path.glob(f"fold-*/{REJECTIONS}")))
-    return published(artifact, artifact.path / "sheet.png", **rejection_metadata(judged))
+    first = artifact.path / "fold-0" / JUDGED
+    shown = rejection_metadata(pd.read_parquet(first)) if first.is_file() else {}
+    return published(artifact, artifact.path / "sheet.png", **shown)
 
 
 @dg.asset(

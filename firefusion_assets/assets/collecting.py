@@ -10,7 +10,7 @@ from firefusion_assets.artifacts.lineage import STEP_VERSIONS, Lineage, MissingU
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.assets.folds import Fold, read_folds
 from firefusion_assets.assets.scoring import prediction_examples, score_detector
-from firefusion_assets.inpainting.backgrounds import count_reasons, judge
+from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
 from firefusion_assets.landsat.ingest import BAD_FILES
 from firefusion_assets.report.examples import load_examples
@@ -47,7 +47,7 @@ def collect(lineage: Lineage) -> ReportInputs:
         data={
             **{name: data[name] for name in shown},
             "n_groups": split["n_groups"],
-            "n_backgrounds": int((judged["reason"] == "").sum()),
+            "backgrounds": summary(judged),
             "reasons_of_rejected_backgrounds": [f"{kind}: {n} patches" for kind, n in count_reasons(judged).items()],
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },

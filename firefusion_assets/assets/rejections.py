@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from firefusion_assets.assets.publishing import table
-from firefusion_assets.inpainting.backgrounds import count_reasons
+from firefusion_assets.inpainting.backgrounds import count_reasons, summary
 
 _SHOWN: Final = 50
 
@@ -18,7 +18,7 @@ def rejection_metadata(judged: pd.DataFrame) -> Mapping[str, Any]:
         judged: of `inpainting.backgrounds.judge`.
     """
     rejected = judged[judged["reason"] != ""].reset_index()
-    shown: dict[str, Any] = {"usable_backgrounds": f"{len(judged) - len(rejected)} of {len(judged)} patches"}
+    shown: dict[str, Any] = {"usable_backgrounds": summary(judged)}
     if len(rejected):
         counts = [{"reason": reason, "patches": n} for reason, n in count_reasons(judged).items()]
         shown["rejection_reasons"] = table(counts)
@@ -29,4 +29,6 @@ def rejection_metadata(judged: pd.DataFrame) -> Mapping[str, Any]:
                 for row in rejected[:_SHOWN].itertuples()
             ]
         )
+        if len(rejected) > _SHOWN:
+            shown["rejected_backgrounds_not_shown"] = len(rejected) - _SHOWN
     return shown

@@ -24,17 +24,30 @@ def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.Dat
         patch_size: height and width of a patch in px.
 
     Returns:
-        scene and reason of each patch. The reason is empty for a background, else ``KIND: figures`` of each of the
-        kinds `fire`, `fill`, `not clear` and `water` that apply, separated by ``; ``.
+        scene, fire_pixels, conditions (who tells the clouds; empty where nobody does) and reason of each patch. The
+        reason is empty for a background, else ``KIND: figures`` of each of the kinds `fire`, `fill`, `not clear` and
+        `water` that apply, separated by ``; ``.
     """
     unknown = [name for name in CONDITION_COLUMNS if name not in table]
-    rows = table.reindex(columns=[*table.columns, *unknown]).itertuples()
-    ground = ["; ".join(_ground_problems(row, settings, patch_size)) for row in rows]
+    known = table.reindex(columns=[*table.columns, *unknown])
+    ground = ["; ".join(_ground_problems(row, settings, patch_size)) for row in known.itertuples()]
     fires = [f"fire: {pixels} px" if pixels else "" for pixels in table["fire_pixels"]]
     if all(fire or problem for fire, problem in zip(fires, ground, strict=True)):
         fires = [""] * len(fires)
     reasons = ["; ".join(filter(None, both)) for both in zip(fires, ground, strict=True)]
-    return pd.DataFrame({"scene": table["scene"], "reason": reasons}, index=table.index)
+    conditions = known["conditions"].fillna("").astype(str)
+    return table[["scene", "fire_pixels"]].assign(conditions=conditions, reason=reasons)
+
+
+def summary(judged: pd.DataFrame) -> str:
+    """Say how many patches are backgrounds, and what should be known of these."""
+    usable = judged[judged["reason"] == ""]
+    text = f"{len(usable)} of {len(judged)} patches"
+    if burning := int((usable["fire_pixels"] > 0).sum()):
+        text += f", {burning} of them with a fire of their own, since no other patch will do"
+    if unknown := int((usable["conditions"] == "").sum()):
+        text += f"; of {unknown} nobody knows clouds and water"
+    return text
 
 
 def count_reasons(judged: pd.DataFrame) -> dict[str, int]:
@@ -47,11 +60,12 @@ def _ground_problems(row: Any, settings: Backgrounds, patch_size: int) -> list[s
     problems = []
     filled = 1 - row.valid_pixels / patch_size**2
     if filled > settings.max_fill:
-        problems.append(f"fill: {filled:.0%}")
+        problems.append(f"fill: {filled:.1%}, allowed {settings.max_fill:.1%}")
     if row.clear_share < settings.min_clear:
         shares = {"cloud": row.cloud_share, "cirrus": row.cirrus_share, "shadow": row.shadow_share}
-        parts = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share > 0)
-        problems.append(f"not clear: {1 - row.clear_share:.0%} by {row.conditions} ({parts})")
+        parts = ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share > 0)
+        allowed = f"allowed {1 - settings.min_clear:.1%}"
+        problems.append(f"not clear: {1 - row.clear_share:.1%} by {row.conditions} ({parts}), {allowed}")
     if row.water_share > settings.max_water:
-        problems.append(f"water: {row.water_share:.0%}")
+        problems.append(f"water: {row.water_share:.1%}, allowed {settings.max_water:.1%}")
     return problems

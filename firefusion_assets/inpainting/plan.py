@@ -20,8 +20,8 @@ from firefusion_assets.seeding import cycled_index, derive_seed, generator, spre
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
 
-REJECTIONS: Final = "backgrounds.parquet"
-"""Table beside a plan: scene of each patch of the train part, and why it is no background (empty if it is one)."""
+JUDGED: Final = "backgrounds.parquet"
+"""Table beside a plan: why a patch of the train part is no background; see `judge`."""
 
 CROP_PADDING: Final = 8
 """px of ground around the edit mask that a row's crop shows."""
@@ -58,18 +58,52 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """What rows are made of.
+class Choice:
+    """What the rows of a plan are made of.
 
     Attributes:
-        backgrounds: patches to paint on.
+        judged: the patches of the part, of `judge`.
+        backgrounds: those to paint on.
         scenes: of each of them.
         fires: by patch, the mask of its fire within its bounding box, and the box's first row and column.
     """
 
+    judged: pd.DataFrame
     backgrounds: list[str]
     scenes: tuple[str, ...]
     fires: dict[str, tuple[Mask, int, int]]
+
+
+def choose(part: PatchPart, table: pd.DataFrame, settings: Backgrounds, masks: Masks) -> Choice:
+    """Find a part's backgrounds and fires.
+
+    Args:
+        part: the fold's train part.
+        table: of the patches, indexed by patch id.
+        settings: what a background is.
+        masks: what masks are made of.
+
+    Raises:
+        PlanError: if there is no fire, or no background.
+    """
+    table = table.loc[list(part.ids)]
+    judged = judge(table, settings, part.meta.patch_size)
+    free = judged[judged["reason"] == ""]
+    choice = Choice(judged, free.index.tolist(), tuple(free["scene"]), _fires(part, table, masks.source))
+    if not choice.fires:
+        if masks.source == "label":
+            raise PlanError("the train part holds no fire, so there is no mask; add scenes or change split.seed")
+        raise PlanError(
+            f"{masks.source} sees no fire in the train part's patches with fire, so there is no mask; use "
+            "masks.source: label, or another detector"
+        )
+    if not choice.backgrounds and masks.kind != "annotated":
+        counts = ", ".join(f"{kind} {n}" for kind, n in count_reasons(judged).items())
+        raise PlanError(
+            f"none of the train part's {len(judged)} patches can be painted on ({counts}); add scenes, or loosen "
+            "backgrounds.min_clear, max_water or max_fill in study.yaml"
+        )
+    return choice
 
 
 def write_plan(
@@ -83,7 +117,7 @@ def write_plan(
 ) -> Mapping[str, Any]:
     """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one fold.
 
-    Beside them stands `REJECTIONS`.
+    Beside them stands `JUDGED`, unless nothing is painted.
 
     Args:
         part: the fold's train part.
@@ -103,14 +137,10 @@ def write_plan(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     packed: dict[str, list[np.ndarray]] = {"labels": [], "edits": []}
-    table = table.loc[list(part.ids)]
-    judged = judge(table, settings, part.meta.patch_size)
-    judged.to_parquet(folder / REJECTIONS)
-    free = judged[judged["reason"] == ""]
-    fires = _fires(part, table, masks.source) if sampling.tries else {}
-    choice = _Choice(free.index.tolist(), tuple(free["scene"]), fires)
+    choice = Choice(pd.DataFrame(), [], (), {})
     if sampling.tries:
-        _check_enough(choice, judged, masks)
+        choice = choose(part, table, settings, masks)
+        choice.judged.to_parquet(folder / JUDGED)
     for number in range(sampling.tries):
         background, mask = _pair(number, choice, masks, sampling, fold)
         rng = generator(sampling.seed, "place", fold, number)
@@ -138,9 +168,9 @@ def write_plan(
     return {
         "n_rows": len(rows),
         "n_without_place": sampling.tries - len(rows),
-        "n_backgrounds": len(free),
-        "n_rejected_backgrounds": len(judged) - len(free),
-        "n_real_masks": len(fires),
+        "n_backgrounds": len(choice.backgrounds),
+        "n_rejected_backgrounds": len(choice.judged) - len(choice.backgrounds),
+        "n_real_masks": len(choice.fires),
     }
 
 
@@ -154,23 +184,12 @@ def _fires(part: PatchPart, table: pd.DataFrame, source: str) -> dict[str, tuple
             bands = dict(zip(part.meta.bands, patch.bands, strict=True))
             mask = detect([source], bands, elevation)[source] & ~patch.ignore
         if mask.any():
-            fires[str(patch_id)] = trimmed(mask)
+            piece, y, x = trimmed(mask)
+            fires[str(patch_id)] = piece.copy(), y, x  # a view would keep the whole mask
     return fires
 
 
-def _check_enough(choice: _Choice, judged: pd.DataFrame, masks: Masks) -> None:
-    if not choice.fires:
-        seen = "holds no fire" if masks.source == "label" else f"holds no fire that {masks.source} sees"
-        raise PlanError(f"the train part {seen}, so there is no mask to paint; add scenes or change split.seed")
-    if not choice.backgrounds and masks.kind != "annotated":
-        counts = ", ".join(f"{kind} {n}" for kind, n in count_reasons(judged).items())
-        raise PlanError(
-            f"none of the train part's {len(judged)} patches can be painted on ({counts}); add scenes, or loosen "
-            "backgrounds.min_clear, max_water or max_fill in study.yaml"
-        )
-
-
-def _pair(number: int, choice: _Choice, masks: Masks, sampling: Sampling, fold: int) -> tuple[str, str]:
+def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, fold: int) -> tuple[str, str]:
     seed, fires = sampling.seed, list(choice.fires)
     n, m = len(choice.backgrounds), len(fires)
 

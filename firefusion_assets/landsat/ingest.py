@@ -60,7 +60,7 @@ def ingest(
     problems = source.problems + taken.problems
     pd.DataFrame({"problem": problems}).to_csv(folder / BAD_FILES, index=False)
     if problems and (dataset.on_bad_input == "fail" or not taken.rows):
-        raise BadInputError(problems)
+        raise BadInputError(problems, skipped=dataset.on_bad_input == "skip")
     if not taken.rows:
         raise BadInputError(["no patch holds data: every pixel of every patch is fill"])
     table = pd.DataFrame(taken.rows)

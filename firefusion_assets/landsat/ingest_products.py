@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from firefusion_assets.ahead import ahead
-from firefusion_assets.landsat.conditions import CONDITION_BANDS, condition_columns
+from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, Mask, detect
 from firefusion_assets.landsat.fire_rules import REACH
 from firefusion_assets.landsat.patch_table import Georeference, Taken, patch_row
@@ -139,10 +139,18 @@ def _cut(job: _Job) -> _Cut:
     """Write a product's patches to its file."""
     job.folder.mkdir(parents=True)
     labelled = tuple(dict.fromkeys((*job.meta.bands, *DETECTOR_BANDS[job.labels])))
-    bands = tuple(dict.fromkeys((*labelled, *CONDITION_BANDS)))
+    conditions = (*CONDITION_BANDS, CIRRUS_BAND)
     done = _Cut()
     try:
-        with open_product(job.files, bands, scratch=job.folder) as product, job.file.open("wb") as file:
+        with (
+            open_product(job.files, labelled, scratch=job.folder, optional=conditions) as product,
+            job.file.open("wb") as file,
+        ):
+            # Quality bands of Collection 2 tell all of it, water too.
+            more = (
+                () if "QA_PIXEL" in product.quality_roles else (band for band in conditions if band in product.rasters)
+            )
+            bands = tuple(dict.fromkeys((*labelled, *more)))
             elevation = job.sun_elevation or product.metadata.sun_elevation
             for strip in strips(product, bands, job.meta.patch_size, margin=REACH):
                 fire = _detected(strip, job.labels, elevation)

@@ -1,5 +1,6 @@
 """The GeoTIFFs of one patch: read, held against what the study expects, and made a patch of the store."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -37,10 +38,9 @@ class Expected:
 
 
 class Raster(NamedTuple):
-    """What was read of a file (bands, height, width), its whole shape, where it lies, and what it fills with."""
+    """What was read of a file (bands, height, width), where it lies, and what it fills with, if it says so."""
 
     array: npt.NDArray[Any]
-    shape: tuple[int, int, int]
     georeference: Georeference
     nodata: float | None
 
@@ -51,10 +51,14 @@ def read_files(item: PatchInput, expected: Expected) -> tuple[Raster, Raster | N
     This is most of the work, done by GDAL, which lets other threads run.
 
     Raises:
-        BadFileError: if one can't be read.
+        BadFileError: if one can't be read, or is of another size.
     """
-    image = _read_raster(item.image, expected)
-    return image, None if item.mask is None else _read_raster(item.mask)
+    bands = expected.file_bands
+    remedy = f" ({', '.join(bands)}); mend dataset.patch_size or the file's bands"
+    image = _read_raster(
+        item.image, expected.patch_size, len(bands), remedy, [bands.index(b) for b in expected.read_bands]
+    )
+    return image, None if item.mask is None else _read_raster(item.mask, expected.patch_size, 1, "; mend the mask", [0])
 
 
 def checked_patch(
@@ -73,15 +77,7 @@ def checked_patch(
     Raises:
         BadFileError: if they don't.
     """
-    size = expected.patch_size
-    image, shape, georeference, nodata = image_raster
-    n_bands = len(expected.file_bands)
-    if shape != (n_bands, size, size):
-        raise BadFileError(
-            f"{item.image}: is {shape[1]} x {shape[2]} px with {shape[0]} bands, expected "
-            f"{size} x {size} px with {n_bands} bands ({', '.join(expected.file_bands)}); mend dataset.patch_size "
-            "or the file's bands"
-        )
+    image, georeference, nodata = image_raster
     if expected.landsat and image.dtype != np.uint16:
         raise BadFileError(f"{item.image}: is of type {image.dtype}, Landsat DN are uint16")
     fits = image.dtype in (np.uint8, np.uint16)
@@ -93,40 +89,48 @@ def checked_patch(
     bands = image[: len(expected.bands)].astype(np.uint16, copy=False)
     ignore = _nodata(bands, nodata, expected.landsat)
     bands[:, ignore] = 0  # whatever the file fills with, the store fills with 0
-    label = np.zeros((size, size), bool)
+    label = np.zeros_like(ignore)
     if mask_raster is not None:
-        mask, _, mask_reference, _ = mask_raster
-        if mask.shape != (1, size, size):
-            raise BadFileError(f"{item.mask}: is {mask.shape} (bands, height, width), expected (1, {size}, {size})")
+        (mask,), mask_reference, mask_nodata = mask_raster
         if expected.landsat and mask.max() > 1:
             raise BadFileError(f"{item.mask}: holds values up to {mask.max()}, a mask is 0 or 1")
         both = georeference.crs and mask_reference.crs
         if both and georeference.transform != mask_reference.transform:
             raise BadFileError(f"{item.mask}: lies elsewhere than its image (other geotransform)")
-        label = (mask[0] != 0) & ~ignore
-    place = georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
+        ignore |= np.isnan(mask)
+        if mask_nodata:  # where it is 0, it only says that nothing burns there
+            ignore |= mask == mask_nodata
+        label = (mask != 0) & ~ignore
+    try:
+        place = georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
+    except ValueError as error:
+        raise BadFileError(f"{item.image}: {error}; mend its georeference") from error
     if expected.landsat:
         planes = dict(zip(expected.read_bands, image, strict=True))
         place |= condition_columns(planes, ~ignore, place["sun_elevation"])
     return Patch(bands, label, ignore), place
 
 
-def _read_raster(file: RasterFile, expected: Expected | None = None) -> Raster:
+def _read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: list[int]) -> Raster:
     try:
         with file.open() as dataset:
-            wanted = None
-            if expected and dataset.count == len(expected.file_bands):
-                wanted = [expected.file_bands.index(band) + 1 for band in expected.read_bands]
+            shape = (dataset.count, *dataset.shape)
+            if shape != (n_bands, size, size):  # told before it is read, however large it is
+                raise BadFileError(
+                    f"{file}: is {shape[1]} x {shape[2]} px with {shape[0]} bands, expected {size} x {size} px with "
+                    f"{n_bands} bands{remedy}"
+                )
             georeference = Georeference(
                 crs=dataset.crs.to_string() if dataset.crs else None,
                 transform=tuple(dataset.transform)[:6],
                 bounds=tuple(dataset.bounds),
             )
-            return Raster(dataset.read(wanted), (dataset.count, *dataset.shape), georeference, dataset.nodata)
+            return Raster(dataset.read([place + 1 for place in wanted]), georeference, dataset.nodata)
     except (rasterio.errors.RasterioError, BadZipFile, OSError) as error:
-        raise BadFileError(
-            f"{file}: can't be read ({error or type(error).__name__}): truncated, or no TIFF; fetch it again"
-        ) from error
+        cause = str(error.__cause__ or error) or type(error).__name__
+        # A member of a zip has another path in memory each time.
+        cause = re.sub(r"/vsimem/[^\s:',]+", file.name, cause)
+        raise BadFileError(f"{file}: can't be read ({cause}): truncated, or no TIFF; fetch it again") from error
 
 
 def _nodata(bands: npt.NDArray[np.uint16], nodata: float | None, landsat: bool) -> npt.NDArray[np.bool_]:

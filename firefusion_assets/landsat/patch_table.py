@@ -50,11 +50,14 @@ class Georeference:
             acquired: day of the pass, or None.
             elevation: of the sun in degrees, or None to compute it from day and place.
             landsat: whether pixels without a CRS are Landsat's.
+
+        Raises:
+            ValueError: if the sun is asked for where Landsat doesn't pass.
         """
         west = south = east = north = area = np.nan
-        if self.crs:
-            west, south, east, north = transform_bounds(self.crs, "EPSG:4326", *self.bounds)
-            crs = CRS.from_string(self.crs)
+        crs = CRS.from_string(self.crs) if self.crs else None
+        if crs and (crs.is_geographic or crs.is_projected):  # others are no place on Earth
+            west, south, east, north = transform_bounds(crs, "EPSG:4326", *self.bounds)
             a, b, _, d, e, _ = self.transform
             if crs.is_projected:
                 area = abs(a * e - b * d) * crs.linear_units_factor[1] ** 2

@@ -8,7 +8,7 @@ from PIL import Image
 
 from firefusion_assets.inpainting import engines
 from firefusion_assets.inpainting.masks import dilated
-from firefusion_assets.inpainting.plan import REJECTIONS, Plan
+from firefusion_assets.inpainting.plan import JUDGED, Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
@@ -50,7 +50,7 @@ def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
         label, edit = plan.labels[row.Index], plan.edits[row.Index]
         pictures.append([background, on_grey(background, (edit, IGNORE_COLOUR), (label, MASK_COLOUR))])
         captions.append(f"row {row.row}: {row.label_pixels} px of {row.mask} on {row.background}")
-    judged = pd.read_parquet(folder / REJECTIONS)
+    judged = pd.read_parquet(folder / JUDGED)
     rejected = judged[judged["reason"] != ""]
     for patch_id, reason in rejected.groupby(rejected["reason"].str.partition(":")[0]).head(1)["reason"].items():
         pictures.append([composite(part.read(str(patch_id)).bands, part.meta.bands)])

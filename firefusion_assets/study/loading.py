@@ -184,6 +184,10 @@ def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
         close = difflib.get_close_matches(location[-1], siblings, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(siblings)}"
         return f"{file}: {key}: unknown key; {hint}"
+    if details["type"] == "model_type":
+        return (
+            f"{file}: {key}: holds {details['input']!r}, expected keys with values; known here: {', '.join(siblings)}"
+        )
     if details["type"] == "missing":
         return f"{file}: {key}: missing; add it"
     message = details["msg"].removeprefix("Value error, ")

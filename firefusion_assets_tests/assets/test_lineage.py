@@ -205,6 +205,19 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
     assert changed == downstream
 
 
+def test_a_limit_of_backgrounds_reaches_what_is_painted_and_nothing_else(study: Path) -> None:
+    file = study / "study.yaml"
+    text = file.read_text()
+    assets = [asset for asset in UPSTREAM if asset != "augmentation_report"]
+    before = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in ("baseline", "native")}
+    file.write_text(text + "\nbackgrounds: {min_clear: 0.7}\n")
+    after = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in before}
+    file.write_text(text)
+    assert before["baseline"] == after["baseline"]
+    same = {asset for asset in assets if before["native"][asset] == after["native"][asset]}
+    assert same == {"landsat_patches", "scene_split", "augmentation_config", "finetuned_model"}
+
+
 def test_a_run_for_a_broken_config_stops_before_any_work(study: Path, load_definitions: LoadDefinitions) -> None:
     broken = study / "augmentations" / "broken.yaml"
     broken.write_text("generator: {engine: native, crap: 3}\nsampling: {images: 1}")

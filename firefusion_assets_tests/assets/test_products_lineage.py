@@ -61,8 +61,8 @@ def test_one_real_product_gets_as_far_as_its_split(tmp_path: Path, load_definiti
     metadata = made.materialization.metadata
     assert metadata["usable_backgrounds"].value == "0 of 9 patches"
     rejected = {record.data["patch"]: record.data["reason"] for record in metadata["rejected_backgrounds"].records}
-    assert rejected["p00001"] == "not clear: 43% by quality band (cloud 11%, cirrus 42%)"
-    assert rejected["p00009"] == "fill: 84%"
+    assert rejected["p00001"] == "not clear: 43.0% by quality band (cloud 10.5%, cirrus 42.5%), allowed 20.0%"
+    assert rejected["p00009"] == "fill: 84.0%, allowed 50.0%"
 
 
 def test_six_products_of_all_generations_run_to_a_figure(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
@@ -86,6 +86,20 @@ def test_six_products_of_all_generations_run_to_a_figure(tmp_path: Path, load_de
     assert table.loc[list(CONFIGS), "status"].tolist() == ["current"] * 2
     html = (report.path / "report.html").read_text()
     assert "labels are made by detectors (voting)" in html and "simulated" not in html.split("</ul>")[0].lower()
+
+
+def test_ground_that_nothing_can_be_painted_on_is_told_before_the_model_is_fitted(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    study = product_study(tmp_path / "study", size=96)  # larger than a product: one patch each, a third of it fill
+    write_six_products(study / "products")
+    with (study / "study.yaml").open("a") as file:
+        file.write("backgrounds: {max_fill: 0.1}\n")
+    result = materialize(load_definitions(study), "copy-paste", raise_on_error=False)
+    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
+    assert "finetuned_model" in failures
+    message = str(failures["finetuned_model"].step_failure_data.user_failure_data)
+    assert "can be painted on (fill 4); add scenes, or loosen" in message
 
 
 def test_a_damaged_tar_stops_with_its_name_or_is_left_out(tmp_path: Path, load_definitions: LoadDefinitions) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firefusion_assets.inpainting.backgrounds import count_reasons, judge
-from firefusion_assets.inpainting.plan import REJECTIONS, Plan, PlanError, write_plan
+from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
+from firefusion_assets.inpainting.plan import JUDGED, Plan, PlanError, choose, write_plan
 from firefusion_assets.landsat.detectors import detect
-from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter
 from firefusion_assets.seeding import spread_index
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
@@ -41,10 +41,11 @@ def test_each_reason_comes_with_its_figures() -> None:
     ) == [
         "",
         "fire: 12 px",
-        "fill: 51%",
-        "not clear: 70% by quality band (cloud 60%, cirrus 20%)",
-        "water: 51%",
-        "fire: 1 px; not clear: 70% by quality band (cloud 60%, cirrus 20%); water: 100%",
+        "fill: 51.0%, allowed 50.0%",
+        "not clear: 70.0% by quality band (cloud 60.0%, cirrus 20.0%), allowed 20.0%",
+        "water: 51.0%, allowed 50.0%",
+        "fire: 1 px; not clear: 70.0% by quality band (cloud 60.0%, cirrus 20.0%), allowed 20.0%; "
+        "water: 100.0%, allowed 50.0%",
     ]
 
 
@@ -52,7 +53,8 @@ def test_limits_are_the_studys_and_themselves_allowed() -> None:
     edge = {"clear_share": 0.8, "cloud_share": 0.2, "water_share": 0.5, "valid_pixels": 50}
     assert reasons(edge) == [""]
     assert reasons(edge, min_clear=0.81, max_water=0.49, max_fill=0.49) == [
-        "fill: 50%; not clear: 20% by reflectance (cloud 20%); water: 50%"
+        "fill: 50.0%, allowed 49.0%; not clear: 20.0% by reflectance (cloud 20.0%), allowed 19.0%; "
+        "water: 50.0%, allowed 49.0%"
     ]
 
 
@@ -64,8 +66,17 @@ def test_what_is_unknown_speaks_against_no_patch() -> None:
 
 def test_patches_with_fire_serve_only_where_no_other_would() -> None:
     wet = {"water_share": 1.0}
-    assert reasons(wet, {"fire_pixels": 4}) == ["water: 100%", ""]
+    assert reasons(wet, {"fire_pixels": 4}) == ["water: 100.0%, allowed 50.0%", ""]
     assert reasons({}, {"fire_pixels": 4}) == ["", "fire: 4 px"]
+
+
+def test_the_summary_tells_what_backgrounds_lack() -> None:
+    rows = [GOOD, GOOD | UNKNOWN, GOOD | {"fire_pixels": 2}]
+    table = pd.DataFrame(rows, index=list("abc"))
+    assert summary(judge(table, Backgrounds(), 10)) == "2 of 3 patches; of 1 nobody knows clouds and water"
+    assert summary(judge(table[2:], Backgrounds(), 10)) == (
+        "1 of 1 patches, 1 of them with a fire of their own, since no other patch will do"
+    )
 
 
 def test_a_patch_counts_for_each_of_its_reasons() -> None:
@@ -80,9 +91,9 @@ def test_nothing_rejected_is_painted_on_and_the_reasons_are_kept(part: PatchPart
     facts = write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1, max_tries=40), 0, tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert set(plan.rows["background"]) == {"free-0", "free-2", "free-4"}
-    kept = pd.read_parquet(tmp_path / REJECTIONS)
+    kept = pd.read_parquet(tmp_path / JUDGED)
     assert kept.index.tolist() == list(part.ids)
-    assert kept.loc["free-1", "reason"] == "not clear: 90% by reflectance (cloud 90%)"
+    assert kept.loc["free-1", "reason"] == "not clear: 90.0% by reflectance (cloud 90.0%), allowed 20.0%"
     assert (facts["n_backgrounds"], facts["n_rejected_backgrounds"]) == (3, len(part.ids) - 3)
 
 
@@ -115,6 +126,16 @@ def test_the_first_rows_are_of_different_scenes(part: PatchPart, tmp_path: Path)
     write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1, max_tries=3), 0, tmp_path)
     backgrounds = Plan.read(tmp_path, 32).rows["background"]
     assert set(table.loc[backgrounds, "scene"]) == {"crowded", "lonely", "alone"}
+
+
+def test_a_detector_that_sees_no_fire_is_told(part: PatchPart, tmp_path: Path) -> None:
+    with PatchWriter(tmp_path / "dark", part.meta) as writer:
+        for patch_id in part.ids:
+            patch = part.read(patch_id)
+            writer.add_patch(patch_id, Patch(np.minimum(patch.bands, 10_000), patch.label, patch.ignore))
+    dark = PatchPart(Patches(tmp_path / "dark"), part.ids)
+    with pytest.raises(PlanError, match="murphy sees no fire.*use masks.source: label, or another detector"):
+        choose(dark, table_of(dark), Backgrounds(), Masks(source="murphy"))
 
 
 def test_masks_can_be_what_a_detector_sees(part: PatchPart, tmp_path: Path) -> None:

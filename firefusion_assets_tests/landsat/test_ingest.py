@@ -204,6 +204,44 @@ def test_own_files_of_any_integer_type_are_paired_by_pattern(tmp_path: Path, dty
         np.testing.assert_array_equal(patches.read(f"{name}_img").bands, array)
 
 
+def test_what_a_mask_does_not_know_is_ignored(tmp_path: Path) -> None:
+    mask = np.zeros((1, 8, 8), np.float32)
+    mask[0, 0], mask[0, 1] = 1, 255
+    for name, nodata, unknown in (("lake1", 255, 255), ("lake2", np.nan, np.nan), ("hill1", 0, 1)):
+        write_raster(tmp_path / "i" / f"{name}_img.tif", np.ones((2, 8, 8), np.uint8))
+        shown = np.where(mask == 255, unknown, mask).astype(np.float32)
+        write_raster(tmp_path / "m" / f"{name}_msk.tif", shown, nodata=nodata)
+    _, table, patches = run(folder_study(), tmp_path, tmp_path / "out")
+    assert table["fire_pixels"].to_dict() == {"hill1_img": 16, "lake1_img": 8, "lake2_img": 8}
+    assert [int(patches.read(name).ignore.sum()) for name in table.index] == [0, 8, 8]
+    assert (patches.read("lake1_img").bands == 1).all()
+
+
+def test_a_local_coordinate_system_is_no_place_on_earth(tmp_path: Path) -> None:
+    local = 'LOCAL_CS["drawing",UNIT["metre",1]]'
+    write_raster(tmp_path / "i" / "lake1_img.tif", np.ones((2, 8, 8), np.uint8), crs=local)
+    write_raster(tmp_path / "i" / "hill1_img.tif", np.ones((2, 8, 8), np.uint8), crs="EPSG:32633")
+    (tmp_path / "m").mkdir()
+    write_raster(tmp_path / "m" / "hill1_msk.tif", np.ones((1, 8, 8), np.uint8), crs="EPSG:32633")
+    _, table, _ = run(folder_study(), tmp_path, tmp_path / "out")
+    assert table["west"].isna().to_dict() == {"hill1_img": False, "lake1_img": True}
+
+
+def test_skipping_everything_says_that_nothing_is_left(tmp_path: Path) -> None:
+    write_raster(tmp_path / "i" / "lake1_img.tif", np.ones((2, 9, 9), np.uint8))
+    write_raster(tmp_path / "m" / "lake1_msk.tif", np.ones((1, 8, 8), np.uint8))
+    with pytest.raises(BadInputError, match="Nothing is left without these files") as error:
+        run(folder_study(on_bad_input="skip"), tmp_path, tmp_path / "out")
+    assert "on_bad_input: skip" not in str(error.value)
+
+
+def test_a_zip_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    folder = write_activefire(tmp_path / "data", SCENES[:1])
+    (folder / "images.zip").write_bytes(b"PK" + bytes(500))
+    with pytest.raises(FileNotFoundError, match=r"images\.zip: is no zip, or cut short; fetch it again"):
+        run(activefire(images="images.zip"), folder, tmp_path / "out")
+
+
 def test_own_files_are_paired_by_table(tmp_path: Path) -> None:
     for name in ("x", "y", "z"):
         write_raster(tmp_path / "i" / f"{name}.tif", np.ones((3, 8, 8), np.uint8))

@@ -15,23 +15,26 @@ import pytest
 from firefusion_assets.ahead import ahead
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.landsat import ingest as ingest_module
+from firefusion_assets.landsat import patch_files
 from firefusion_assets.landsat.ingest import ingest
 from firefusion_assets.landsat.sources.files import RasterFile
 from firefusion_assets.landsat.sources.inputs import BadInputError
 from firefusion_assets.landsat.sources.listing import list_source
 from firefusion_assets.patchstore import PatchWriter
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.landsat.rasters import write_activefire
+from firefusion_assets_tests.landsat.rasters import SCENES, write_activefire, write_raster
+
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
 
 
 def zipped(folder: Path) -> Path:
-    """Pack images and masks as the data set comes, half of the members compressed, and return the zips' folder."""
+    """Pack images and masks as the data set comes, members compressed in turns, and return the zips' folder."""
     packed = folder.with_name(folder.name + "-zipped")
     packed.mkdir()
     for name in ("images", "masks"):
         with zipfile.ZipFile(packed / name, "w") as archive:
             for number, file in enumerate(sorted((folder / name).iterdir())):
-                archive.write(file, file.name, zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED)
+                archive.write(file, file.name, _COMPRESSIONS[number % len(_COMPRESSIONS)])
     return packed
 
 
@@ -109,6 +112,34 @@ def test_damage_inside_a_zip_is_named_whatever_its_compression(tmp_path: Path, c
     with pytest.raises(BadInputError) as error:
         run(folder, tmp_path / "out")
     assert [Path(problem.partition(":")[0]).name for problem in error.value.problems] == [it.filename for it in bad]
+
+
+def test_the_list_of_bad_files_is_the_same_each_time(tmp_path: Path) -> None:
+    folder = write_activefire(tmp_path / "data", n=2)
+    for image in sorted((folder / "images").iterdir())[::5]:
+        image.write_bytes(image.read_bytes()[:600])
+    lists = []
+    for name in ("first", "again"):
+        run(zipped(folder) if name == "first" else folder.with_name("data-zipped"), tmp_path / name, "skip")
+        lists.append((tmp_path / name / "bad_files.csv").read_text())
+    assert lists[0] == lists[1] and lists[0].count(".tif: can't be read") == 3 and "vsimem" not in lists[0]
+
+
+def test_a_file_of_another_size_is_told_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_activefire(tmp_path / "data", SCENES[:1], n=2)
+    large = folder / "images" / f"{SCENES[0]}_p00002.tif"
+    write_raster(large, np.ones((10, 300, 300), np.uint16))
+    shapes = []
+
+    def noted(array: np.ndarray, *others: Any) -> patch_files.Raster:
+        shapes.append(array.shape)
+        return raster(array, *others)
+
+    raster = patch_files.Raster
+    monkeypatch.setattr(patch_files, "Raster", noted)
+    with pytest.raises(BadInputError, match=r"p00002\.tif: is 300 x 300 px with 10 bands, expected 16 x 16 px"):
+        run(folder, tmp_path / "out")
+    assert shapes and all(shape[1:] == (16, 16) for shape in shapes)
 
 
 def test_the_directory_of_a_zip_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

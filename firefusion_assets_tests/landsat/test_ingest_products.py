@@ -127,6 +127,24 @@ def test_of_a_product_without_quality_bands_reflectance_tells(tmp_path: Path) ->
     assert table["shadow_share"].isna().all() and (table["clear_share"] == 1).all()
 
 
+def test_without_a_quality_band_cirrus_is_told_by_b9_whatever_is_kept(tmp_path: Path) -> None:
+    planes = burning_planes(COLLECTION_1)
+    del planes["BQA"]
+    planes["B9"][:32, :16] = 7_000
+    write_product(tmp_path / "products", COLLECTION_1, planes)
+    _, table, _ = run(landsat(bands=["B7"]), tmp_path, tmp_path / "out")
+    assert table["cirrus_share"].iloc[0] == 0.5 and (table["cirrus_share"].iloc[1:] == 0).all()
+
+
+def test_a_missing_band_that_only_tells_conditions_is_no_problem(tmp_path: Path) -> None:
+    planes = burning_planes(COLLECTION_1)
+    del planes["B4"], planes["B9"]
+    write_product(tmp_path / "products", COLLECTION_1, planes)
+    facts, table, _ = run(landsat(labels="murphy", bands=["B7"]), tmp_path, tmp_path / "out")
+    assert facts["fire_pixels"] == fires().sum() and set(table["conditions"]) == {"quality band"}
+    assert table["cloud_share"].tolist()[3] == 0.5 and table["water_share"].isna().all()
+
+
 def test_bands_that_only_tell_conditions_make_no_pixel_fill(tmp_path: Path) -> None:
     planes = burning_planes(COLLECTION_2)
     planes["B2"][:32, :32] = 0

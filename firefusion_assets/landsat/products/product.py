@@ -109,7 +109,9 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
         FileNotFoundError: if there is nothing.
     """
     if not root.exists():
-        raise FileNotFoundError(f"{root}: there is no such folder or tar; put the products there, or mend its path")
+        raise FileNotFoundError(
+            f"{root}: there is no such folder or tar; put the products there, or mend dataset.products in study.yaml"
+        )
     names: dict[tuple[Path, str], None] = {}
     for path in [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file()):
         if (stem := without_tar_ending(path.name)) is not None:
@@ -134,13 +136,17 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
 
 @contextmanager
 def open_product(
-    files: ProductFiles, bands: Sequence[str] = FILE_BANDS, scratch: Path | None = None
+    files: ProductFiles,
+    bands: Sequence[str] = FILE_BANDS,
+    scratch: Path | None = None,
+    optional: Sequence[str] = (),
 ) -> Iterator[Product]:
     """Open a product: its MTL read, its bands and quality bands checked.
 
     Args:
         files: from `find_products`.
         bands: names of the bands that are wanted; B1 is opened too, since it tells which tiles are empty.
+        optional: names of bands that are opened where they are there.
         scratch: a folder with room for a compressed tar's bands (about 1.2 GB); None for the system's own.
 
     Raises:
@@ -154,17 +160,19 @@ def open_product(
         # Blocks are kept for as long as the lines that share them are read, not as long as memory lasts.
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE))
         members, problems = stack.enter_context(
-            open_members(files.container, files.id, {*wanted, *quality, *_METADATA_FILES}, scratch)
+            open_members(files.container, files.id, {*wanted, *optional, *quality, *_METADATA_FILES}, scratch)
         )
         problems += [
-            f"{files}: lacks {files.id}_{band}.TIF; {_REMEDY}, or leave {band} out of dataset.bands"
+            f"{files}: lacks {files.id}_{band}.TIF; {_REMEDY}"
+            + (f", or choose dataset.bands and dataset.labels that need no {band}" if band != "B1" else "")
             for band in wanted
             if band not in members
         ]
-        metadata, metadata_problems = _metadata(files, members, wanted)
+        present = tuple(dict.fromkeys((*wanted, *(band for band in optional if band in members))))
+        metadata, metadata_problems = _metadata(files, members, present)
         problems += metadata_problems
         rasters: dict[str, tuple[str, Any]] = {}
-        for role in (*wanted, *quality):
+        for role in (*present, *quality):
             if role in members:
                 member = members[role]
                 try:

@@ -4,6 +4,7 @@ A zip is never unpacked to disk: members are read one at a time into memory, so 
 anywhere and no size can fill the disk.
 """
 
+import lzma
 import threading
 import zipfile
 import zlib
@@ -68,7 +69,9 @@ class RasterFile:
             ):
                 yield dataset
         else:
-            with rasterio.MemoryFile(_content(self.archive, self.member)) as memory, memory.open() as dataset:
+            content = _content(self.archive, self.member)
+            # Under its own name, for messages.
+            with rasterio.MemoryFile(content, filename=self.name) as memory, memory.open() as dataset:
                 yield dataset
 
 
@@ -81,7 +84,7 @@ def _content(archive: zipfile.ZipFile, member: str) -> bytes:
         finally:
             with _ARCHIVE_LOCK:
                 stream.close()
-    except (zlib.error, EOFError, NotImplementedError) as error:
+    except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:  # an unknown compression is the last
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -95,7 +98,9 @@ def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[Rast
         FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no GeoTIFF.
     """
     missing = [
-        f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
+        f"{container}: is no zip, or cut short; fetch it again"
+        if container.is_file()
+        else f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
         for container in (images, masks)
         if not container.is_dir() and not zipfile.is_zipfile(container)
     ]

@@ -12,13 +12,16 @@ class BadInputError(ValueError):
 
     Args:
         problems: one line each.
+        skipped: whether the study goes on without bad files, but nothing else is left.
     """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], skipped: bool = False) -> None:
         self.problems = problems
         shown = problems[:200]
         more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
         remedy = "Mend or remove these files, or set dataset.on_bad_input: skip to go on without them."
+        if skipped:
+            remedy = "Nothing is left without these files: mend them, or add others."
         super().__init__("\n".join([f"{len(problems)} problems in the raw input:", *shown, *more, remedy]))
 
 
