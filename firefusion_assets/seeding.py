@@ -45,7 +45,7 @@ def cycled_index(position: int, size: int, *parts: int | str) -> int:
 def spread_index(position: int, groups: tuple[str, ...], *parts: int | str) -> int:
     """Return the item at a position of a stream like `cycled_index`'s that goes round all groups before it comes back.
 
-    Every pass shows every item once; whatever the number of groups, the first so many items are of different ones.
+    Every pass shows every item once, and as many groups as it can before it shows one again.
 
     Args:
         position: place in the stream, from 0.

@@ -29,14 +29,13 @@ def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.Dat
         `water` that apply, separated by ``; ``.
     """
     unknown = [name for name in CONDITION_COLUMNS if name not in table]
-    known = table.reindex(columns=[*table.columns, *unknown])
-    ground = ["; ".join(_ground_problems(row, settings, patch_size)) for row in known.itertuples()]
+    rows = table.reindex(columns=[*table.columns, *unknown]).itertuples()
+    ground = ["; ".join(_ground_problems(row, settings, patch_size)) for row in rows]
     fires = [f"fire: {pixels} px" if pixels else "" for pixels in table["fire_pixels"]]
     if all(fire or problem for fire, problem in zip(fires, ground, strict=True)):
         fires = [""] * len(fires)
     reasons = ["; ".join(filter(None, both)) for both in zip(fires, ground, strict=True)]
-    conditions = known["conditions"].fillna("").astype(str)
-    return table[["scene", "fire_pixels"]].assign(conditions=conditions, reason=reasons)
+    return table[["scene", "fire_pixels"]].assign(conditions=table.get("conditions", ""), reason=reasons)
 
 
 def summary(judged: pd.DataFrame) -> str:

@@ -106,8 +106,9 @@ def checked_patch(
     except ValueError as error:
         raise BadFileError(f"{item.image}: {error}; mend its georeference") from error
     if expected.landsat:
-        planes = dict(zip(expected.read_bands, image, strict=True))
-        place |= condition_columns(planes, ~ignore, place["sun_elevation"])
+        # Every second pixel of every second line tells shares as well, for a quarter of the time.
+        planes = dict(zip(expected.read_bands, image[:, ::2, ::2], strict=True))
+        place |= condition_columns(planes, ~ignore[::2, ::2], place["sun_elevation"])
     return Patch(bands, label, ignore), place
 
 
