@@ -10,6 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from firefusion_assets.artifacts.lineage import Lineage
+from firefusion_assets.artifacts.store import ArtifactStore
+
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -36,6 +39,11 @@ screening: {min_changed: 0}
 }
 
 LoadDefinitions = Callable[[Path], dg.Definitions]
+
+
+def lineage_of(study: Path) -> Lineage:
+    """Return the objects of a study as they are now."""
+    return Lineage(study, ArtifactStore(study / "artifacts"))
 
 
 def write_study(folder: Path, study: str = TINY_STUDY, configs: dict[str, str] | None = None) -> Path:
@@ -78,6 +86,19 @@ def run_cli(*arguments: str, study: Path, home: Path, **options: object) -> subp
         cli_command(*arguments), env=cli_environment(study, home), capture_output=True, text=True,
         cwd=REPOSITORY, timeout=280, **options,
     )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+
+
+def run_cli_at_once(command: list[str], *environments: dict[str, str]) -> list[str]:
+    """Start a command in each environment before any has ended; return what they wrote. None may fail."""
+    runs = [
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY
+        )
+        for environment in environments
+    ]
+    outputs = [run.communicate(timeout=200)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), outputs
+    return outputs
 
 
 def cli_command(program: str, *arguments: str) -> list[str]:

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
 from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
 
 pytestmark = [
@@ -19,7 +17,7 @@ pytestmark = [
 def test_the_lineage_runs_on_the_gpu_and_reports_its_use(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     study = write_study(tmp_path / "study")
     defs = load_definitions(study)
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     for key in TINY_CONFIGS:
         assert materialize(defs, key).success
         assert lineage.find("trained_unet", key).cost["gpu_seconds"] > 0
@@ -52,5 +50,5 @@ screening: {{detectors: [], min_changed: 0}}
     study = write_study(tmp_path / "study", configs={"sd": config})
     save_tiny_pipeline(study / "model")
     assert materialize(load_definitions(study), "sd").success
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     assert lineage.find("synthetic_images", "sd").facts["n_values_changed_outside"] == 0

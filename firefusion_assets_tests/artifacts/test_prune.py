@@ -12,14 +12,10 @@ import pytest
 from filelock import FileLock
 
 from firefusion_assets.artifacts import prune
-from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
+from firefusion_assets.artifacts.lineage import UPSTREAM
 from firefusion_assets.artifacts.store import ArtifactStore, link
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, loaded, materialize, write_study
-
-
-def lineage_of(study: Path) -> Lineage:
-    return Lineage(study, ArtifactStore(study / "artifacts"))
+from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, loaded, materialize, write_study
 
 
 def unused(study: Path) -> set[str]:

@@ -6,11 +6,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.inpainting import engines
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import (
+    TINY_CONFIGS,
+    TINY_STUDY,
+    LoadDefinitions,
+    lineage_of,
+    materialize,
+    write_study,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +27,7 @@ def test_every_group_is_tested_once_and_each_fold_paints_on_its_own_train_part(
     defs = load_definitions(study)
     for key in TINY_CONFIGS:
         assert materialize(defs, key).success
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     for key in ("copy-paste", "native"):
@@ -65,6 +70,6 @@ def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
 def test_a_split_by_patch_runs_and_is_called_leaky(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     study = write_study(tmp_path / "study", TINY_STUDY + "split: {by: patch}\n")
     assert materialize(load_definitions(study), "baseline").success
-    report = Lineage(study, ArtifactStore(study / "artifacts")).store.pointed("augmentation_report", "_")
+    report = lineage_of(study).store.pointed("augmentation_report", "_")
     assert report is not None
     assert "The split is leaky" in (report.path / "report.html").read_text().split("Comparison")[0]

@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
 from firefusion_assets_tests.landsat.rasters import SCENES, write_raster
 
 pytestmark = pytest.mark.slow
@@ -47,7 +45,7 @@ def write_patches(folder: Path, marked: set[str]) -> None:
 
 def fitted_content(study: Path, key: str) -> dict[str, str]:
     """Hash everything of a config that is fitted or painted, and the networks' normalisation."""
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     hashes = {}
     for asset in ("finetuned_model", "inpainting_masks", "synthetic_images", "screened_images"):
         folder = lineage.find(asset, key).path
@@ -76,7 +74,7 @@ def test_a_marker_in_val_and_test_scenes_changes_nothing_that_is_fitted(
     defs = load_definitions(plain)
     for key in TINY_CONFIGS:
         assert materialize(defs, key).success
-    lineage = Lineage(plain, ArtifactStore(plain / "artifacts"))
+    lineage = lineage_of(plain)
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     outside = set(split.loc[split["part"] != "train", "patch_id"])
     assert 0 < len(outside) < len(split)
@@ -86,7 +84,7 @@ def test_a_marker_in_val_and_test_scenes_changes_nothing_that_is_fitted(
         assert materialize(defs, key).success
         assert fitted_content(plain, key) == fitted_content(marked, key), key
     # The marker is really in the store that the marked study read.
-    base = Lineage(marked, ArtifactStore(marked / "artifacts")).find("landsat_patches", "_").path / "base.lmdb"
+    base = lineage_of(marked).find("landsat_patches", "_").path / "base.lmdb"
     patches = Patches(base)
     assert all((patches.read(patch_id).bands == MARKER).all() for patch_id in outside)
 
@@ -95,7 +93,7 @@ def test_the_same_check_sees_a_change_in_a_train_scene(tmp_path: Path, load_defi
     plain, changed = (write_study(tmp_path / name, STUDY) for name in ("plain", "changed"))
     write_patches(plain, set())
     assert materialize(load_definitions(plain), "copy-paste").success
-    lineage = Lineage(plain, ArtifactStore(plain / "artifacts"))
+    lineage = lineage_of(plain)
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     write_patches(changed, set(split.loc[split["part"] == "train", "patch_id"][:1]))
     assert materialize(load_definitions(changed), "copy-paste").success

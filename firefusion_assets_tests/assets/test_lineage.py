@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.artifacts.lineage import UPSTREAM
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, loaded, materialize, write_study
+from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, loaded, materialize, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +28,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for key in KEYS:
             assert materialize(defs, key).success
     return folder
-
-
-def lineage_of(study: Path) -> Lineage:
-    return Lineage(study, ArtifactStore(study / "artifacts"))
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

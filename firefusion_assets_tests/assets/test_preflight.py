@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.assets.preflight import check_before_work, require_sun
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, write_study
+from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, write_study
 
 
 @pytest.fixture
@@ -27,10 +25,6 @@ def unplaced(tmp_path: Path) -> Path:
     artifact = lineage.store.build("landsat_patches", lineage.raw_fingerprint([]), make)
     lineage.store.point("landsat_patches", "_", artifact)
     return folder
-
-
-def lineage_of(folder: Path) -> Lineage:
-    return Lineage(folder, ArtifactStore(folder / "artifacts"))
 
 
 def test_a_detector_needs_the_sun(unplaced: Path) -> None:

@@ -1,7 +1,6 @@
 """The whole lineage from level-1 products, real and simulated."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +8,6 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.conftest import (
     REPOSITORY,
@@ -17,7 +15,9 @@ from firefusion_assets_tests.conftest import (
     LoadDefinitions,
     cli_command,
     cli_environment,
+    lineage_of,
     materialize,
+    run_cli_at_once,
     write_study,
 )
 from firefusion_assets_tests.landsat.burning_products import SIX_PRODUCTS, fires, write_six_products
@@ -55,7 +55,7 @@ def test_one_real_product_gets_as_far_as_its_split(tmp_path: Path, load_definiti
     assert failure.step_key == "scene_split"
     message = str(failure.step_failure_data.user_failure_data)
     assert "too few groups: 1, at least 3" in message and "no fire pixel in the whole data set" in message
-    facts = Lineage(study, ArtifactStore(study / "artifacts")).find("landsat_patches", "_").facts
+    facts = lineage_of(study).find("landsat_patches", "_").facts
     assert (facts["n_patches"], facts["fire_pixels"], facts["n_bad_files"]) == (9, 0, 0)
     (made,) = [event for event in result.get_asset_materialization_events() if event.asset_key == PATCHES]
     metadata = made.materialization.metadata
@@ -73,7 +73,7 @@ def test_six_products_of_all_generations_run_to_a_figure(tmp_path: Path, load_de
         result = materialize(defs, key)
         assert result.success
         assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     data = lineage.find("landsat_patches", "_")
     assert (data.facts["n_scenes"], data.facts["fire_pixels"]) == (len(SIX_PRODUCTS), len(SIX_PRODUCTS) * fires().sum())
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
@@ -110,7 +110,7 @@ def test_a_damaged_tar_stops_with_its_name_or_is_left_out(tmp_path: Path, load_d
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     message = str(failure.step_failure_data.user_failure_data)
     assert f"{tar}: is damaged or no tar" in message and "on_bad_input: skip" in message
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     assert lineage.store.pointed("landsat_patches", "_") is None
     text = (study / "study.yaml").read_text()
     (study / "study.yaml").write_text(text.replace("patch_size", "on_bad_input: skip, patch_size"))
@@ -126,21 +126,10 @@ def test_two_processes_that_ingest_the_same_study_at_once_make_it_once(tmp_path:
     study = product_study(tmp_path / "study")
     write_six_products(study / "products")
     command = cli_command("dagster", "asset", "materialize", "-m", "firefusion_assets.definitions")
-    runs = [
-        subprocess.Popen(
-            [*command, "--select", "landsat_patches,scene_split"],
-            env=cli_environment(study, tmp_path / f"home-{number}"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=REPOSITORY,
-        )
-        for number in range(2)
-    ]
-    outputs = [run.communicate(timeout=200)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], outputs
+    homes = (cli_environment(study, tmp_path / f"home-{number}") for number in range(2))
+    outputs = run_cli_at_once([*command, "--select", "landsat_patches,scene_split"], *homes)
     assert sum("product 6 of 6" in output for output in outputs) == 1
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     data = lineage.find("landsat_patches", "_")
     assert not lineage.store.damages(data, contents=True)
     assert not list((study / "artifacts" / "landsat_patches" / ".work").iterdir())

@@ -6,9 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import (
+    REPOSITORY,
+    TINY_CONFIGS,
+    LoadDefinitions,
+    lineage_of,
+    materialize,
+    write_study,
+)
 
 REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "activefire-mini"
 
@@ -35,7 +40,7 @@ def test_all_configs_run_on_three_real_bands(tmp_path: Path, load_definitions: L
     defs = load_definitions(study)
     for key in CONFIGS:
         assert materialize(defs, key).success
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     assert lineage.find("landsat_patches", "_").facts["n_patches"] == 11
     assert lineage.find("landsat_patches", "_").facts["fire_pixels"] == 607 + 3 + 1 + 616 + 4 + 2
     for key in ("copy-paste", "native"):
@@ -56,6 +61,6 @@ def test_all_ten_bands_get_as_far_as_their_number_allows(tmp_path: Path, load_de
     message = str(failure.step_failure_data.user_failure_data)
     assert "too few groups: 2, at least 3" in message
     assert "too few groups with fire pixels: 1" in message
-    facts = Lineage(study, ArtifactStore(study / "artifacts")).find("landsat_patches", "_").facts
+    facts = lineage_of(study).find("landsat_patches", "_").facts
     # Six patches hold three bands only: with all ten wanted they are fill everywhere.
     assert (facts["n_patches"], facts["n_empty_patches"]) == (5, 6)

@@ -11,9 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets_tests.conftest import REPOSITORY, cli_command, cli_environment, run_cli, write_study
+from firefusion_assets_tests.conftest import (
+    REPOSITORY,
+    cli_command,
+    cli_environment,
+    lineage_of,
+    run_cli,
+    run_cli_at_once,
+    write_study,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -54,19 +60,7 @@ def test_two_runs_that_start_the_same_assets_at_once_both_succeed(tmp_path: Path
     environment = cli_environment(study, home)
     run_cli("dagster", "instance", "info", study=study, home=home)  # SQLite is set up once, not by two at a time
     command = cli_command(*MATERIALIZE, "--select", "landsat_patches,scene_split")
-    runs = [
-        subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=REPOSITORY,
-        )
-        for _ in range(2)
-    ]
-    outputs = [run.communicate(timeout=200)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], outputs
+    outputs = run_cli_at_once(command, environment, environment)
     assert sum("simulating 6 scenes" in output for output in outputs) == 1
     assert len(list((study / "artifacts" / "landsat_patches").glob("*/manifest.json"))) == 1
 
@@ -146,10 +140,7 @@ def test_kill_9_in_each_long_step_and_the_same_command_again(tmp_path: Path) -> 
     )
     assert whole.returncode == 0, whole.stderr[-3000:]
     for asset in ("finetuned_model", "synthetic_images", "screened_images", "trained_unet", "dice_metrics"):
-        one, other = (
-            Lineage(folder, ArtifactStore(folder / "artifacts")).find(asset, "native")
-            for folder in (study, undisturbed)
-        )
+        one, other = (lineage_of(folder).find(asset, "native") for folder in (study, undisturbed))
         assert one.fingerprint == other.fingerprint
         assert equal_content(one.path) == equal_content(other.path), asset
         assert equal_content(one.path)

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.inpainting import engines, handout
 from firefusion_assets.inpainting.masks import dilated
 from firefusion_assets.landsat.bands import FILE_BANDS
@@ -34,6 +34,7 @@ from firefusion_assets_tests.conftest import (
     LoadDefinitions,
     cli_command,
     cli_environment,
+    lineage_of,
     loaded,
     materialize,
     run_cli,
@@ -80,10 +81,6 @@ def run_assets(
         partition_key=key, instance=instance or dg.DagsterInstance.ephemeral(),
         asset_selection=[dg.AssetKey(asset) for asset in assets], **options,
     )  # fmt: skip
-
-
-def lineage_of(study: Path) -> Lineage:
-    return Lineage(study, ArtifactStore(study / "artifacts"))
 
 
 def weights(artifact: Artifact, part: str = "unet") -> dict[str, npt.NDArray[Any]]:

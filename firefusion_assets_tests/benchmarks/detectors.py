@@ -2,16 +2,15 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from firefusion_assets.landsat.detectors import SINGLE_DETECTORS, detect
+from firefusion_assets_tests.benchmarks.resident import watched_rss_anon
 from firefusion_assets_tests.landsat import plain_detectors as plain
 
 _SIZE = 2048
@@ -70,33 +69,18 @@ def _loop(bands: dict[str, npt.NDArray[np.uint16]]) -> tuple[float, int]:
     return seconds, n
 
 
-def _rss_anon_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
-
-
 def _run(step: str) -> None:
     bands = burning_tile()
-    peak, ended = [_rss_anon_mib()], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            peak[0] = max(peak[0], _rss_anon_mib())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    if step == "loop":
-        seconds, candidates = _loop(bands)
-    else:
-        seconds, candidates = np.inf, 0
-        for _ in range(_RUNS):
-            start = time.process_time()
-            detect(SINGLE_DETECTORS, bands, _SUN)
-            seconds = min(seconds, time.process_time() - start)
-    ended.set()
-    watcher.join()
-    print(seconds, peak[0], candidates)
+    with watched_rss_anon() as peak:
+        if step == "loop":
+            seconds, candidates = _loop(bands)
+        else:
+            seconds, candidates = np.inf, 0
+            for _ in range(_RUNS):
+                start = time.process_time()
+                detect(SINGLE_DETECTORS, bands, _SUN)
+                seconds = min(seconds, time.process_time() - start)
+    print(seconds, peak.mib, candidates)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.landsat.ingest import ingest
 from firefusion_assets.landsat.sources.listing import list_source
 from firefusion_assets.study import Study
+from firefusion_assets_tests.benchmarks.resident import watched_rss_anon
 
 _SCENES = 20
 
@@ -49,33 +48,17 @@ def _plain(folder: Path) -> None:
             transaction.put(name.encode(), array.tobytes())
 
 
-def _rss_anon_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
-
-
 def _run(step: str, n: int, folder: Path) -> None:
-    peak, ended = [_rss_anon_mib()], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            peak[0] = max(peak[0], _rss_anon_mib())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    study, store = _study(n), ArtifactStore(folder / "artifacts")
-    if step == "plain":
-        _plain(folder)
-    else:
-        source = list_source(study, folder, store, lambda line: None)
-        if step == "ingest":
-            (folder / "out").mkdir()
-            ingest(study, source, folder / "out", lambda line: None)
-    time.sleep(0.05)
-    ended.set()
-    watcher.join()
-    print(peak[0])
+    with watched_rss_anon() as peak:
+        study, store = _study(n), ArtifactStore(folder / "artifacts")
+        if step == "plain":
+            _plain(folder)
+        else:
+            source = list_source(study, folder, store, lambda line: None)
+            if step == "ingest":
+                (folder / "out").mkdir()
+                ingest(study, source, folder / "out", lambda line: None)
+    print(peak.mib)
 
 
 if __name__ == "__main__":

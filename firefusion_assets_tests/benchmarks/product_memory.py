@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from firefusion_assets.landsat.products.product import find_products, open_produ
 from firefusion_assets.landsat.sources.listing import list_source
 from firefusion_assets.seeding import generator
 from firefusion_assets.study import Study
+from firefusion_assets_tests.benchmarks.resident import watched_rss_anon
 from firefusion_assets_tests.landsat.products import COLLECTION_2, pack_product, write_product
 
 _HEIGHT, _WIDTH = 7_600, 7_700
@@ -76,36 +76,21 @@ def _ingest(tar: Path) -> int:
         return int(ingest(study, source, Path(out), lambda line: None)["n_patches"])
 
 
-def _rss_anon_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
-
-
 def _run(step: str, tar: Path) -> None:
-    peak, ended = [_rss_anon_mib()], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.01):
-            peak[0] = max(peak[0], _rss_anon_mib())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     start = time.perf_counter()
-    if step == "held":
-        n_patches = _cut_held(tar)
-    elif step == "ingest":
-        n_patches = _ingest(tar)
-    else:
-        ((files,), _) = find_products(tar)
-        with open_product(files) as product:
-            n_patches = sum(1 for _ in cut(product, patch_size=_PATCH))
+    with watched_rss_anon() as peak:
+        if step == "held":
+            n_patches = _cut_held(tar)
+        elif step == "ingest":
+            n_patches = _ingest(tar)
+        else:
+            ((files,), _) = find_products(tar)
+            with open_product(files) as product:
+                n_patches = sum(1 for _ in cut(product, patch_size=_PATCH))
     seconds = time.perf_counter() - start
-    ended.set()
-    watcher.join()
     if n_patches != -(-_HEIGHT // _PATCH) * -(-_WIDTH // _PATCH):
         raise AssertionError(f"{n_patches} patches")
-    print(peak[0], seconds)
+    print(peak.mib, seconds)
 
 
 if __name__ == "__main__":

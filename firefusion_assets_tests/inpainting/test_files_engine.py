@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from firefusion_assets.artifacts.lineage import Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.inpainting.engines.companions import fit_companions
 from firefusion_assets.inpainting.engines.files import FilesPainter, fit, listing
 from firefusion_assets.inpainting.handout import hand_out, main
@@ -25,7 +23,7 @@ from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter,
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.generators import FilesGenerator
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.conftest import write_study
+from firefusion_assets_tests.conftest import lineage_of, write_study
 from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of
 
 SIZE = 32
@@ -452,7 +450,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_study(tmp_path / "study", STUDY, {"files": FILES_CONFIG})
     monkeypatch.setenv("FIREFUSION_STUDY", str(folder))
     monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
-    lineage = Lineage(folder, ArtifactStore(folder / "artifacts"))
+    lineage = lineage_of(folder)
 
     def make_patches(work: Path) -> dict[str, list[str]]:
         ids = make_part(work / BASE_STORE).ids
@@ -473,7 +471,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_plans(study: Path) -> None:
     """Write the plans of both folds as `inpainting_masks` does."""
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     part = make_part(study / "part")
     config = lineage.config("files")
 

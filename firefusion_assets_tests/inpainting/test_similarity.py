@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
-from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.artifacts.lineage import UPSTREAM
 from firefusion_assets.inpainting import similarity
 from firefusion_assets.inpainting.similarity import (
     CROP_PADDING,
@@ -25,7 +24,7 @@ from firefusion_assets.inpainting.similarity import (
 )
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.report.pictures import composite
-from firefusion_assets_tests.conftest import LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import LoadDefinitions, lineage_of, materialize, write_study
 
 TEXT = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -168,7 +167,7 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
     main(["copy-paste", *options])
     printed, table = capsys.readouterr().out, pd.read_csv(output)
 
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"
     overlay = lineage.find("augmented_lmdb", "copy-paste").path / "overlay.lmdb"
     patches = Patches(base, [overlay], 0)

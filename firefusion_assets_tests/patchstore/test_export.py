@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from firefusion_assets.artifacts.lineage import UPSTREAM, Lineage
-from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.artifacts.lineage import UPSTREAM
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export, main
-from firefusion_assets_tests.conftest import LoadDefinitions, materialize, write_study
+from firefusion_assets_tests.conftest import LoadDefinitions, lineage_of, materialize, write_study
 
 BANDS = ("B2", "B5", "B6", "B7")
 
@@ -122,7 +121,7 @@ def test_the_command_exports_a_config_of_a_study(
         main(["pasted", str(tmp_path / "early")])
     assert materialize(defs, "pasted", asset_selection=_UP_TO_THE_OVERLAY).success
     main(["pasted", str(tmp_path / "out")])
-    lineage = Lineage(study, ArtifactStore(study / "artifacts"))
+    lineage = lineage_of(study)
     real = set(Patches(lineage.find("landsat_patches", "_").path / "base.lmdb").base_ids)
     for fold in range(folds):
         folder = tmp_path / "out" / f"fold-{fold}" if folds > 1 else tmp_path / "out"

@@ -23,6 +23,7 @@ from firefusion_assets_tests.conftest import (
     TINY_CONFIGS,
     TINY_STUDY,
     LoadDefinitions,
+    lineage_of,
     loaded,
     materialize,
     write_study,
@@ -80,10 +81,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for key in configs:
             assert materialize(defs, key).success
     return folder
-
-
-def lineage_of(study: Path) -> Lineage:
-    return Lineage(study, ArtifactStore(study / "artifacts"))
 
 
 def report_of(study: Path) -> Artifact:
