@@ -7,10 +7,9 @@ paint the same (a smaller and a larger dose, another screening) share them.
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from firefusion_assets.ahead import ahead
 from firefusion_assets.artifacts.lineage import digest
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
 from firefusion_assets.inpainting.engines import Painter
@@ -102,20 +102,9 @@ def painted_chunks(
     for slot in range(shards):
         slots.put(slot)
     arguments = (_Worker(job, load_painter, store), slots, os.getpid())
-    with ProcessPoolExecutor(shards, context, _start_worker, arguments) as pool:
-        yield _in_order(pool, places, ahead=shards)
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_order(pool: ProcessPoolExecutor, places: list[range], ahead: int) -> Iterator[Chunk]:
-    """Yield chunks in order while the next ones are painted."""
-    waiting = iter(places)
-    running: list[tuple[range, Future[Artifact]]] = []
-    for number in range(len(places)):
-        wanted = ahead - len(running)
-        running += [(rows, pool.submit(_paint_in_worker, rows)) for rows in islice(waiting, wanted)]
-        rows, future = running.pop(0)
-        yield Chunk(number, rows, future.result())
+    pool = ProcessPoolExecutor(shards, context, _start_worker, arguments)
+    with closing(ahead(pool, _paint_in_worker, places, shards - 1)) as paintings:
+        yield (Chunk(n, rows, one.result()) for n, (rows, one) in enumerate(zip(places, paintings, strict=True)))
 
 
 class _Worker:

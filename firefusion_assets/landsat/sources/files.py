@@ -84,7 +84,8 @@ def _content(archive: zipfile.ZipFile, member: str) -> bytes:
         finally:
             with _ARCHIVE_LOCK:
                 stream.close()
-    except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:  # an unknown compression is the last
+    except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+        # Damaged, cut short, or (not implemented) compressed in a way that zipfile doesn't know.
         raise zipfile.BadZipFile(str(error)) from error
 
 
