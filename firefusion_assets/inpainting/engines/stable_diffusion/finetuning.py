@@ -87,8 +87,10 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
         TrainerError: if it failed.
     """
     tail: deque[str] = deque(maxlen=_TAIL)
+    # Else what it printed comes after the error that ended it.
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603 - our own module
-        trainer_command(TRAINER, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        trainer_command(TRAINER, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=unbuffered
     ) as process:
         if process.stdout is None:
             raise TrainerError("the trainer has no output")
