@@ -32,22 +32,22 @@ test:  ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint:  ## ruff and mypy
-	$(BIN)/ruff check firefusion_assets firefusion_assets_tests
-	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests
+	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks
+	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests benchmarks
 	$(BIN)/mypy
 
 bench:  ## measurements against plain baselines, on CPU or GPU as found
-	$(BIN)/python -m firefusion_assets_tests.benchmarks
+	$(BIN)/python -m benchmarks
 
 ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000
 	$(BIN)/dagster dev -w workspace.yaml
 
 data:  ## the active fire data set into data/activefire/input; REGIONS="Oceania Europe" for parts of the big set
 	-$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data]'
-	$(BIN)/python -m firefusion_assets.landsat.download $(if $(REGIONS),--regions $(REGIONS))
+	$(BIN)/python -m firefusion_assets.ingest.download $(if $(REGIONS),--regions $(REGIONS))
 
 prune:  ## lists, and after asking removes, the objects that no config of FIREFUSION_STUDY (default: the demo) uses
-	$(BIN)/python -m firefusion_assets.artifacts.prune
+	$(BIN)/python -m firefusion_assets.steps.prune
 
 clean:  ## removes what the demo made, and the virtual environment
 	rm -rf $(VENV) .dagster_home data/demo/artifacts

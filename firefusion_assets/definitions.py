@@ -6,11 +6,11 @@ runs the steps.
 
 import dagster as dg
 
-from firefusion_assets.artifacts.lineage import open_lineage
-from firefusion_assets.assets import augmentation, data, report, segmentation
-from firefusion_assets.automation import lineage_job, weekly_lineage
-from firefusion_assets.compute import executor
-from firefusion_assets.resources import Workspace
+from firefusion_assets.lineage.fingerprints import open_lineage
+from firefusion_assets.orchestration.assets import augmentation, data, report, segmentation
+from firefusion_assets.orchestration.automation import lineage_job, weekly_lineage
+from firefusion_assets.orchestration.executors import executor
+from firefusion_assets.orchestration.resources import Workspace
 
 
 def build_defs() -> dg.Definitions:

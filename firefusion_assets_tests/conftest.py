@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.lineage.fingerprints import Lineage
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,7 +66,7 @@ def loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
     monkeypatch.setenv("FIREFUSION_STUDY", str(study))
     monkeypatch.setenv("FIREFUSION_EXECUTOR", "in_process")
     monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
-    layer = ("definitions", "partitions", "automation", "assets")
+    layer = ("definitions", "orchestration")
     for name in [*sys.modules]:
         if name.startswith(tuple(f"firefusion_assets.{part}" for part in layer)):
             monkeypatch.delitem(sys.modules, name)

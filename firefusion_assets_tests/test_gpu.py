@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
-from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
+from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 
 pytestmark = [
     pytest.mark.gpu,

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pytest
 
 import firefusion_assets
-from firefusion_assets.inpainting import engines
-from firefusion_assets.inpainting.engines.stable_diffusion.job import FinetuningJob
-from firefusion_assets.inpainting.engines.stable_diffusion.painting import StableDiffusionPainter
-from firefusion_assets.inpainting.engines.stable_diffusion.training import finetune
-from firefusion_assets.inpainting.masks import dilated
+from firefusion_assets import engines
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
+from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
+from firefusion_assets.engines.stable_diffusion.trainer import finetune
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean, total
@@ -27,17 +27,17 @@ from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Scr
 from firefusion_assets.study.generators import PriorPreservation, StableDiffusionGenerator
 from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
 from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, write_study
+from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 from firefusion_assets_tests.inpainting.conftest import make_part, table_of
-from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
 
 SIZE = 32
 MODULES = [module.name for module in pkgutil.walk_packages(firefusion_assets.__path__, "firefusion_assets.")]
 COMMANDS = [
-    "firefusion_assets.inpainting.engines.stable_diffusion.single_file",
-    "firefusion_assets.inpainting.engines.stable_diffusion.training",
+    "firefusion_assets.engines.stable_diffusion.single_file",
+    "firefusion_assets.engines.stable_diffusion.trainer",
     "firefusion_assets.inpainting.handout",
     "firefusion_assets.inpainting.similarity",
-    "firefusion_assets.inpainting.engines.stable_diffusion.finetuning",
+    "firefusion_assets.engines.stable_diffusion.fitting",
     "firefusion_assets.patchstore.export",
 ]
 SAMPLING = Sampling(images=1, steps=1, batch_size=4)

@@ -1,11 +1,17 @@
-"""Hashes of large files outside the store, remembered by size and modification time."""
+"""Hashes: of JSON values, and of large files outside the store, remembered by size and modification time."""
 
 import hashlib
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from firefusion_assets.artifacts.files import write_atomically
+from firefusion_assets.core.atomic_files import write_atomically
+
+
+def digest(value: Any) -> str:
+    """Return a short hash of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
 def folder_hash(folder: Path, memory: Path) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.cost import CostMeter
-from firefusion_assets.artifacts.files import flush, write_atomically
+from firefusion_assets.core.atomic_files import flush, write_atomically
 
 MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

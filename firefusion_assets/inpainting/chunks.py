@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from firefusion_assets.ahead import ahead
-from firefusion_assets.artifacts.lineage import digest
+from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
-from firefusion_assets.inpainting.engines import Painter
+from firefusion_assets.core.prefetch import ahead
+from firefusion_assets.core.processes import end_with
+from firefusion_assets.engines import Painter
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.processes import end_with
 from firefusion_assets.study.augmentation import Sampling
 
 CHUNKS: Final = "painted_chunks"

@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt, find_objects, label
+from scipy.ndimage import find_objects, label
 
-from firefusion_assets.orientation import ORIENTATIONS, turned
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.orientation import ORIENTATIONS, turned
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,14 +34,6 @@ class Placed:
     turn: int
     y: int
     x: int
-
-
-def dilated(mask: Mask, px: int) -> Mask:
-    """Return a mask, bool (H, W), with everything within `px` pixels (Euclidean) of it."""
-    if not mask.any():
-        return mask.copy()
-    near: Mask = distance_transform_edt(~mask) <= px
-    return near
 
 
 def trimmed(mask: Mask) -> tuple[Mask, int, int]:

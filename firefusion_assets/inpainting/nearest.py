@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects, label
 
-from firefusion_assets.inpainting.masks import Mask, dilated
-from firefusion_assets.orientation import ORIENTATIONS, turned
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.orientation import ORIENTATIONS, turned
+from firefusion_assets.inpainting.masks import Mask
 from firefusion_assets.patchstore import Patch, PatchPart
 
 LEAST_PIXELS: Final = 4

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.core.seeding import generator
 from firefusion_assets.inpainting.masks import Mask
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
-from firefusion_assets.seeding import generator
 from firefusion_assets.study.augmentation import Screening
 
 CHANGE: Final = 0.5

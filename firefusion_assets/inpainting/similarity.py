@@ -22,17 +22,17 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel
 
-from firefusion_assets.artifacts.lineage import Lineage, MissingUpstreamError, open_lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
-from firefusion_assets.devices import compute_device
+from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.pictures import Picture, composite
+from firefusion_assets.ingest.base_store import BASE_STORE
+from firefusion_assets.ingest.split import part_ids
 from firefusion_assets.inpainting.masks import Mask, trimmed
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.verdicts import COPY_DISTANCE, Verdicts
-from firefusion_assets.landsat.ingest import BASE_STORE
-from firefusion_assets.landsat.split import part_ids
+from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError, open_lineage
 from firefusion_assets.patchstore import Patches, PatchPart
-from firefusion_assets.report.pictures import Picture, composite
 from firefusion_assets.study.loading import StudyError
 
 CROP_PADDING: Final = 4

@@ -9,7 +9,14 @@ from typing import Final, Literal
 import numpy as np
 
 from firefusion_assets.landsat.reflectance import Reflectance
-from firefusion_assets.landsat.windows import LARGEST, Integers, Mask, Windows, dilated, integral_image
+from firefusion_assets.landsat.window_statistics import (
+    LARGEST,
+    Integers,
+    Mask,
+    Windows,
+    integral_image,
+    with_neighbours,
+)
 
 MurphyMode = Literal["paper", "published"]
 
@@ -44,16 +51,16 @@ def murphy(reflectance: Reflectance, saturated: Mask, mode: MurphyMode) -> Mask:
     with np.errstate(divide="ignore", invalid="ignore"):
         fire: Mask = (r7 >= 0.15) & (r7 / r6 >= 1.4) & (r7 / r5 >= 1.4)
         bright = (r6 >= 0.5) & ((r6 / r5 >= 2.0) | (mode == "published"))
-    return fire | (dilated(fire) & (bright | saturated))
+    return fire | (with_neighbours(fire) & (bright | saturated))
 
 
 def kumar_roy(reflectance: Reflectance) -> Mask:
     """Kumar and Roy 2018 (GOLI), International Journal of Digital Earth 11(2), 154-178; with its equation numbers."""
     r4, r6, r7 = reflectance.corrected(4, 6, 7)
-    valid = ~dilated(~(r7 > 0))  # nothing beyond the border is invalid
+    valid = ~with_neighbours(~(r7 > 0))  # nothing beyond the border is invalid
     fire = (r4 <= 0.53 * r7 - 0.214) & valid  # (12)
     if fire.any():
-        fire |= dilated(fire) & (r4 <= 0.35 * r6 - 0.044) & valid  # (13)
+        fire |= with_neighbours(fire) & (r4 <= 0.35 * r6 - 0.044) & valid  # (13)
     b2, b3, b4, b5 = reflectance.uncorrected(2, 3, 4, 5)  # the sun doesn't change their order
     water = (b2 > b3) & (b3 > b4) & (b4 > b5)  # (16)
     candidate = ((r4 <= 0.53 * r7 - 0.125) | (r6 <= 1.08 * r7 - 0.048)) & valid  # (14), (15)

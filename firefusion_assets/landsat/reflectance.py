@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.landsat.bands import REFLECTANCE_ADD, REFLECTANCE_MULT
-from firefusion_assets.landsat.windows import Field, FixedPoint
+from firefusion_assets.landsat.window_statistics import Field, FixedPoint
 
 Calibration = Mapping[str, tuple[float, float]]
 """MTL's REFLECTANCE_MULT_BAND_n and REFLECTANCE_ADD_BAND_n of each band."""

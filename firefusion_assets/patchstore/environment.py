@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import lmdb
 import psutil
 
-from firefusion_assets.artifacts.files import write_atomically
+from firefusion_assets.core.atomic_files import write_atomically
 
 DATA_FILE = "data.mdb"
 _BATCH = 64

@@ -13,7 +13,7 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.orientation import turned
+from firefusion_assets.core.orientation import turned
 from firefusion_assets.patchstore.environment import DATA_FILE
 from firefusion_assets.patchstore.records import (
     INDEX_KEY,

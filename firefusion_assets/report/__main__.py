@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from firefusion_assets.artifacts.lineage import open_lineage
 from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.lineage.fingerprints import open_lineage
 from firefusion_assets.report.html import text_table
 
 

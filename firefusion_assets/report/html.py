@@ -14,8 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
-from firefusion_assets.report.pictures import (
+from firefusion_assets.core.pictures import (
     FALSE_ALARM_COLOUR,
     HIT_COLOUR,
     IGNORE_COLOUR,
@@ -23,11 +22,11 @@ from firefusion_assets.report.pictures import (
     MASK_COLOUR,
     MISS_COLOUR,
     data_uri,
-    painted_sheet,
     png_bytes,
-    prediction_sheet,
 )
+from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
 from firefusion_assets.report.plots import write_plots
+from firefusion_assets.report.sheets import painted_sheet, prediction_sheet
 from firefusion_assets.report.statistics import answers, comparison, points, warnings
 
 _MISSING: Final = "–"

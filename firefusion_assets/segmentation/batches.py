@@ -13,9 +13,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
-from firefusion_assets.orientation import ORIENTATIONS
+from firefusion_assets.core.orientation import ORIENTATIONS
+from firefusion_assets.core.seeding import cycled_index, derive_seed
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.seeding import cycled_index, derive_seed
 from firefusion_assets.study.models import Training
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from firefusion_assets.processes import end_with
+from firefusion_assets.core.processes import end_with
 from firefusion_assets.segmentation.training import TrainingJob, is_finished, train_unet
 
 

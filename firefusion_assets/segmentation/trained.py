@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from firefusion_assets.artifacts.files import write_atomically
-from firefusion_assets.devices import compute_device
+from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.devices import compute_device
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.segmentation.batches import Normalisation
 from firefusion_assets.segmentation.networks import build_network

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from firefusion_assets.artifacts.files import write_atomically
-from firefusion_assets.devices import compute_device
+from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.patchstore import Patches, PatchPart
-from firefusion_assets.seeding import derive_seed
 from firefusion_assets.segmentation import metrics
 from firefusion_assets.segmentation.batches import Batch, Normalisation, TrainingBatches, survey_train
 from firefusion_assets.segmentation.networks import build_network

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firefusion_assets.core.seeding import spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.inpainting.plan import JUDGED, Plan, PlanError, choose, write_plan
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter
-from firefusion_assets.seeding import spread_index
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.inpainting.conftest import BANDS, table_of

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from firefusion_assets.core.orientation import turned
 from firefusion_assets.inpainting.masks import trimmed
 from firefusion_assets.inpainting.nearest import TrainingFires, cut_around
 from firefusion_assets.inpainting.verdicts import COPY_DISTANCE
-from firefusion_assets.orientation import turned
 from firefusion_assets.patchstore import Patch, PatchPart
 
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label as components_of
 
-from firefusion_assets.inpainting.masks import dilated, place, shape_of, trimmed
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.orientation import turned
+from firefusion_assets.inpainting.masks import place, shape_of, trimmed
 from firefusion_assets.inpainting.plan import Plan, PlanError, write_plan
-from firefusion_assets.orientation import turned
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.inpainting.masks import dilated
+from firefusion_assets.core.dilation import dilated
 from firefusion_assets.inpainting.screening import Screen, Verdict, interquartile_range
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening

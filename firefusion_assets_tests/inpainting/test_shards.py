@@ -16,11 +16,11 @@ import pandas as pd
 import psutil
 import pytest
 
+from firefusion_assets import engines
 from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.inpainting import engines
+from firefusion_assets.engines import Painter
+from firefusion_assets.engines.copy_paste.transplant import CopyPastePainter
 from firefusion_assets.inpainting.chunks import PaintJob
-from firefusion_assets.inpainting.engines import Painter
-from firefusion_assets.inpainting.engines.copy_paste import CopyPastePainter
 from firefusion_assets.inpainting.painting import paint
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen, Verdict
@@ -170,7 +170,7 @@ def test_painting_killed_halfway_ends_with_its_processes_and_goes_on_to_the_same
 
 def test_two_shards_paint_the_same_bytes_with_stable_diffusion(root: Path) -> None:
     # Not above: the processes that paint with copy-paste import this module, and diffusers takes them seconds.
-    from firefusion_assets_tests.inpainting.tiny_pipeline import save_tiny_pipeline
+    from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 
     base = save_tiny_pipeline(root / "base")
     generator = StableDiffusionGenerator(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
-from firefusion_assets.artifacts.lineage import UPSTREAM
+from firefusion_assets.core.pictures import composite
 from firefusion_assets.inpainting import similarity
 from firefusion_assets.inpainting.similarity import (
     CROP_PADDING,
@@ -22,8 +22,8 @@ from firefusion_assets.inpainting.similarity import (
     main,
     masked_crop,
 )
+from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.patchstore import Patches
-from firefusion_assets.report.pictures import composite
 from firefusion_assets_tests.conftest import LoadDefinitions, lineage_of, materialize, write_study
 
 TEXT = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

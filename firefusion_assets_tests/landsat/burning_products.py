@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
+from firefusion_assets.core.seeding import generator
 from firefusion_assets.landsat.bands import FILE_BANDS, THERMAL_BANDS
 from firefusion_assets.landsat.products.naming import Generation, ProductId
-from firefusion_assets.seeding import generator
 from firefusion_assets_tests.landsat.products import TRANSFORM, Planes, pack_product, write_product
 
 SIX_PRODUCTS = (

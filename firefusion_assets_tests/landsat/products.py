@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
+from firefusion_assets.core.seeding import generator
 from firefusion_assets.landsat.bands import FILE_BANDS, THERMAL_BANDS
 from firefusion_assets.landsat.products.naming import Generation, ProductId
-from firefusion_assets.seeding import generator
 
 BEFORE_COLLECTIONS = "LC81930292014257LGN01"
 COLLECTION_1 = "LC08_L1TP_099069_20200914_20200920_01_T1"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firefusion_assets.landsat.windows import FixedPoint, Windows, dilated, integral_image
+from firefusion_assets.landsat.window_statistics import FixedPoint, Windows, integral_image, with_neighbours
 
 Field = npt.NDArray[np.float64]
 
@@ -73,4 +73,4 @@ def test_neighbours_are_taken_in_all_eight_directions_and_not_around_the_border(
     wanted = np.array(
         [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
     )
-    assert (dilated(mask) == wanted).all()
+    assert (with_neighbours(mask) == wanted).all()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import rasterio
 
+from firefusion_assets.ingest.cutting import cut
 from firefusion_assets.landsat.bands import FILE_BANDS
-from firefusion_assets.landsat.products.cutting import cut
 from firefusion_assets.landsat.products.naming import ProductError, ProductId
 from firefusion_assets.landsat.products.product import ProductFiles, find_products, open_product
 from firefusion_assets_tests.landsat.products import (

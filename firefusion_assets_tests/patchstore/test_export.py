@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from firefusion_assets.artifacts.lineage import UPSTREAM
+from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export, main
 from firefusion_assets_tests.conftest import LoadDefinitions, lineage_of, materialize, write_study

@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from firefusion_assets.artifacts.lineage import Lineage
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
 from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches
 from firefusion_assets.segmentation.trained import load_network
 from firefusion_assets.study import augmentation_keys, load_augmentation, load_study

@@ -1,0 +1,1 @@
+"""Engine `files`: images that were painted elsewhere are taken in."""

@@ -1,0 +1,117 @@
+"""What the network learns from: crops of the train part, each with a label and an edit mask.
+
+Every crop follows from the seed and its place in the stream alone, so a resumed training sees the same ones.
+Patches are read as they are needed: the store gives crops without copying whole patches.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets.core import seeding
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.orientation import ORIENTATIONS, turned
+from firefusion_assets.engines.contract import fire_patches
+from firefusion_assets.engines.native.scaling import Scaling
+from firefusion_assets.engines.windows import Window, window_on_fire
+from firefusion_assets.patchstore import PatchPart
+
+_PLAIN_SHARE: Final = 0.25
+"""Share of crops with an empty label, from which the network learns to paint ground."""
+_PARTIAL_SHARE: Final = 0.25
+"""Share of fire crops of which only one side is edited, as in overlapping windows."""
+_BRIGHTNESS: Final = 0.1
+"""Standard deviation of a crop's gain (around 1) and offset (around 0), in scaled units."""
+
+
+class Crops(NamedTuple):
+    """Crops of one step, ready for the network.
+
+    Attributes:
+        bands: float32 (N, C, S, S), scaled.
+        label: float32 (N, 1, S, S), 1 where the edit mask shall hold fire.
+        edit: float32 (N, 1, S, S), 1 where the network paints.
+        valid: float32 (N, 1, S, S), 0 where the patch holds fill or is ignored.
+    """
+
+    bands: npt.NDArray[np.float32]
+    label: npt.NDArray[np.float32]
+    edit: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.float32]
+
+
+class CropStream:
+    """An endless stream of crops.
+
+    Args:
+        train: the patches to cut from.
+        scaling: of the bands.
+        size: height and width of a crop in px.
+        seed: of all draws.
+
+    Raises:
+        ValueError: if patches are smaller than a crop.
+        NoFireError: if no patch holds a fire.
+    """
+
+    def __init__(self, train: PatchPart, scaling: Scaling, size: int, seed: int) -> None:
+        if train.meta.patch_size < size:
+            raise ValueError(
+                f"generator.crop: {size} px, but patches have {train.meta.patch_size}; set it to at most that"
+            )
+        self.fire_ids = fire_patches(train)
+        self._train, self._scaling, self._size, self._seed = train, scaling, size, seed
+
+    def batch(self, step: int, n: int) -> Crops:
+        """Return the ``n`` crops of a step."""
+        return Crops(*(np.stack(arrays) for arrays in zip(*(self._crop(step * n + i) for i in range(n)), strict=True)))
+
+    def _crop(self, position: int) -> Crops:
+        """Return one crop, without the leading axis."""
+        rng = seeding.generator(self._seed, "crop", position)
+        number = seeding.cycled_index(position, len(self.fire_ids), self._seed, "fire patches")
+        patch_id = self.fire_ids[number]
+        patch = self._train.read(patch_id)
+        window = window_on_fire(patch.label & ~patch.ignore, self._size, rng)
+        mask = patch.label[window]
+        dilation = int(rng.integers(1, 5))
+        if rng.random() < _PLAIN_SHARE:
+            patch_id = self._train.ids[rng.integers(len(self._train))]
+            window = self._anywhere(rng)
+            known_fire = dilated(self._train.read(patch_id).label[window], dilation)
+            edit = _moved(dilated(mask, dilation), rng) & ~known_fire
+        else:
+            edit = dilated(mask, dilation)
+            if rng.random() < _PARTIAL_SHARE:
+                edit &= _half_plane(edit, rng)
+        patch = self._train.read(patch_id)
+        bands = self._brightened(patch.bands[:, *window], rng)
+        valid = ~patch.ignore[window]
+        planes = np.stack([patch.label[window] & edit, edit, valid]).astype(np.float32)
+        stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
+        return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
+
+    def _anywhere(self, rng: np.random.Generator) -> Window:
+        top, left = rng.integers(0, self._train.meta.patch_size - self._size + 1, 2)
+        return slice(top, top + self._size), slice(left, left + self._size)
+
+    def _brightened(self, dn: npt.NDArray[np.uint16], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """Scale DN with a random brightness; saturated pixels stay saturated."""
+        gain, offset = rng.normal([1, 0], _BRIGHTNESS).astype(np.float32)
+        scaled = self._scaling.from_dn(dn)
+        return np.where(dn == self._scaling.dn_max, scaled, scaled * gain + offset)
+
+
+def _moved(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Shift a mask by a random offset; what leaves one side comes back on the other."""
+    shift = rng.integers(0, mask.shape[0], 2)
+    return np.roll(mask, (int(shift[0]), int(shift[1])), axis=(0, 1))
+
+
+def _half_plane(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return the pixels (S, S) from one of a mask's columns on; the crop is turned afterwards."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    side = np.zeros_like(mask)
+    side[:, rng.choice(columns) :] = True
+    return side

@@ -1,0 +1,47 @@
+"""Painting whole patches with engine `native`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets.core import seeding
+from firefusion_assets.engines.native.diffusion_noise import draw_noise
+from firefusion_assets.engines.native.pipeline import load_pipeline
+from firefusion_assets.engines.windows import Place, paint_by_windows
+
+
+class NativePainter:
+    """Paints with a trained pipeline.
+
+    Args:
+        folder: what `training.fit` wrote.
+        steps: denoising steps.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._pipeline = load_pipeline(folder)
+        self._steps = steps
+
+    def paint(
+        self,
+        backgrounds: npt.NDArray[np.uint16],
+        labels: npt.NDArray[np.bool_],
+        edits: npt.NDArray[np.bool_],
+        seeds: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.uint16]:
+        """Paint a fire into each patch; see `engines.contract.Painter`."""
+
+        def sample(
+            known: npt.NDArray[np.uint16],
+            label: npt.NDArray[np.bool_],
+            edit: npt.NDArray[np.bool_],
+            places: Sequence[Place],
+        ) -> npt.NDArray[np.float32]:
+            rngs = (seeding.generator(int(seeds[place.patch]), "native", place.number) for place in places)
+            noise = np.stack([draw_noise(rng, known.shape[1:]) for rng in rngs])
+            return self._pipeline(known, label, edit, noise, self._steps)
+
+        size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
+        return paint_by_windows(backgrounds, labels, edits, size, dn_max, sample)

@@ -1,0 +1,179 @@
+"""The diffusion pipeline of engine `native`: network, noise schedule and scaling, kept in one folder.
+
+Sampling of one batch of crops belongs here; training and windows over whole patches do not.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.utils import logging
+
+from firefusion_assets.core.devices import compute_device
+from firefusion_assets.engines.native.contrast import Contrast, fill_in
+from firefusion_assets.engines.native.crops import Crops
+from firefusion_assets.engines.native.scaling import Scaling
+
+TRAIN_TIMESTEPS: Final = 1000
+"""Noise levels of the schedule."""
+
+
+class NativeInpaintPipeline(DiffusionPipeline):
+    """Paints fires into crops of all bands.
+
+    The network sees the noisy bands inside the edit mask, the label, the edit mask, and the ground around it.
+    It predicts v = sqrt(a) noise - sqrt(1 - a) sample (Salimans and Ho 2022, arXiv 2202.00512): trained to
+    predict the clean sample it painted the same mean fire for every seed.
+
+    Args:
+        unet: predicts v for the bands.
+        scheduler: the noise schedule.
+        bands: band names, in the order of the channels.
+        median: see `Scaling`.
+        iqr: see `Scaling`.
+        ground_factor: see `Contrast`.
+        fire_mean: see `Contrast`.
+        fire_slope: see `Contrast`.
+        fire_factor: see `Contrast`.
+        dn_max: see `Scaling`.
+        crop: height and width in px of what the network was trained on.
+    """
+
+    unet: UNet2DModel
+    scheduler: Any
+    config: Any
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        scheduler: DDIMScheduler,
+        bands: list[str] | None = None,
+        median: list[float] | None = None,
+        iqr: list[float] | None = None,
+        ground_factor: list[list[float]] | None = None,
+        fire_mean: list[float] | None = None,
+        fire_slope: list[float] | None = None,
+        fire_factor: list[list[float]] | None = None,
+        dn_max: int = 65535,
+        crop: int = 32,
+    ) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_to_config(
+            bands=bands,
+            median=median,
+            iqr=iqr,
+            ground_factor=ground_factor,
+            fire_mean=fire_mean,
+            fire_slope=fire_slope,
+            fire_factor=fire_factor,
+            dn_max=dn_max,
+            crop=crop,
+        )
+
+    @property
+    def scaling(self) -> Scaling:
+        """DN to what the network sees, and back."""
+        return Scaling(tuple(self.config.median), tuple(self.config.iqr), self.config.dn_max)
+
+    @property
+    def contrast(self) -> Contrast:
+        """Differences to the ground, and what the network sees of them."""
+        ground, mean, slope, fire = (self.config[name] for name in Contrast._fields)
+        return Contrast(tuple(map(tuple, ground)), tuple(mean), tuple(slope), tuple(map(tuple, fire)))
+
+    @property
+    def crop(self) -> int:
+        """Height and width of a crop in px."""
+        return int(self.config.crop)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        backgrounds: npt.NDArray[np.uint16],
+        labels: npt.NDArray[np.bool_],
+        edits: npt.NDArray[np.bool_],
+        noise: npt.NDArray[np.float32],
+        num_inference_steps: int,
+    ) -> npt.NDArray[np.float32]:
+        """Sample crops by DDIM (Song et al. 2021, arXiv 2010.02502), without noise on the way.
+
+        Args:
+            backgrounds: uint16 DN (N, C, S, S).
+            labels: bool (N, S, S), where fire shall be.
+            edits: bool (N, S, S), where to paint.
+            noise: float32 (N, C, S, S) from `noise.draw_noise`: what the samples start from.
+            num_inference_steps: denoising steps.
+
+        Returns:
+            float32 DN (N, C, S, S), of use inside the edit masks only.
+        """
+        scaling = self.scaling
+        crops = Crops(
+            bands=scaling.from_dn(backgrounds),
+            label=(labels & edits)[:, None].astype(np.float32),
+            edit=edits[:, None].astype(np.float32),
+            valid=(backgrounds.min(axis=1, keepdims=True) > 0).astype(np.float32),
+        )
+        filled = fill_in(crops)
+        ground, label, edit, sample = (
+            torch.from_numpy(array).to(self.device) for array in (filled, crops.label, crops.edit, noise)
+        )
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        for timestep in self.scheduler.timesteps:
+            velocity = self.unet(network_input(sample, ground, label, edit), timestep).sample
+            (sample, *_) = self.scheduler.step(velocity, timestep, sample, return_dict=False)
+        return scaling.to_dn(self.contrast.restore(sample.cpu().numpy(), filled, crops.label))
+
+
+def new_pipeline(
+    bands: tuple[str, ...], scaling: Scaling, contrast: Contrast, crop: int, channels: tuple[int, ...]
+) -> NativeInpaintPipeline:
+    """Return an untrained pipeline; its weights come from torch's generator."""
+    unet = UNet2DModel(
+        sample_size=crop,
+        in_channels=2 * len(bands) + 2,
+        out_channels=len(bands),
+        block_out_channels=channels,
+        down_block_types=("DownBlock2D",) * len(channels),
+        up_block_types=("UpBlock2D",) * len(channels),
+        layers_per_block=1,
+        norm_num_groups=8,
+    )
+    scheduler = DDIMScheduler(
+        num_train_timesteps=TRAIN_TIMESTEPS,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+    constants: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in (scaling._asdict() | contrast._asdict()).items()
+    }
+    return NativeInpaintPipeline(unet, scheduler, bands=list(bands), crop=crop, **constants)
+
+
+def load_pipeline(folder: Path) -> NativeInpaintPipeline:
+    """Return a saved pipeline, on the GPU if there is one."""
+    logging.disable_progress_bar()
+    pipeline = NativeInpaintPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(compute_device())
+
+
+def network_input(noisy: torch.Tensor, ground: torch.Tensor, label: torch.Tensor, edit: torch.Tensor) -> torch.Tensor:
+    """Stack what the network sees, float32 (N, 2 C + 2, S, S).
+
+    Args:
+        noisy: noisy whitened difference to the ground (N, C, S, S).
+        ground: scaled bands (N, C, S, S) with the edit area filled in.
+        label: 1 where fire shall be (N, 1, S, S).
+        edit: 1 where to paint (N, 1, S, S).
+    """
+    return torch.cat([noisy * edit, label, edit, ground], dim=1)

@@ -1,0 +1,139 @@
+"""What is trained of a pipeline: the U-Net, adapters in it, or the U-Net with the text encoder; and its loss."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionInpaintPipeline
+from diffusers.training_utils import cast_training_params, compute_snr
+from torch import Tensor, nn
+
+from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised
+from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE
+from firefusion_assets.study.generators import StableDiffusionGenerator
+
+
+class Denoiser(nn.Module):
+    """U-Net and, where it is trained too, text encoder, as one module.
+
+    Args:
+        pipeline: in float32; what isn't trained of the U-Net goes to the training's number format.
+        generator: the method.
+    """
+
+    def __init__(self, pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator) -> None:
+        super().__init__()
+        self.unet = pipeline.unet
+        self.text_encoder = pipeline.text_encoder if generator.train_text_encoder else None
+        if generator.method == "lora":
+            from peft import LoraConfig
+
+            self.unet.requires_grad_(False)
+            self.unet.to(DTYPES[generator.mixed_precision])
+            self.unet.add_adapter(
+                LoraConfig(
+                    r=generator.lora.rank,
+                    lora_alpha=generator.lora.alpha,
+                    target_modules=list(generator.lora.target_modules),
+                    init_lora_weights="gaussian",
+                )
+            )
+            cast_training_params(self.unet, torch.float32)
+        if generator.gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+            if self.text_encoder is not None:
+                self.text_encoder.gradient_checkpointing_enable()
+        self.train()
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return what is trained, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def forward(self, inputs: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """Return the prediction (N, 4, r, r).
+
+        Args:
+            inputs: noisy latents, mask and known latents (N, 9, r, r).
+            timesteps: int64 (N,).
+            text: token ids (N, T) where the text encoder is trained, else embeddings (N, T, D).
+        """
+        if self.text_encoder is not None:
+            text = self.text_encoder(text).last_hidden_state
+        prediction: Tensor = self.unet(inputs, timesteps, text).sample
+        return prediction
+
+
+def denoising_loss(
+    denoiser: nn.Module,
+    scheduler: Any,
+    examples: Examples,
+    drawn: Noised,
+    text: Tensor,
+    generator: StableDiffusionGenerator,
+) -> Tensor:
+    """Return the loss of each example (N,): mean squared error of noise or v inside the mask, or everywhere.
+
+    Small fires count as much as large ones: the mean is taken within each example.
+
+    Args:
+        denoiser: a `Denoiser`, wrapped or not.
+        scheduler: of the pipeline; says what is predicted.
+        examples: on the device.
+        drawn: on the device.
+        text: see `Denoiser.forward`, one row an example.
+        generator: `loss_area` and `snr_gamma`.
+    """
+    noisy = scheduler.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
+    predicts_v = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(drawn.latents, drawn.noise, drawn.timesteps) if predicts_v else drawn.noise
+    predicted = denoiser(torch.cat([noisy, examples.mask, examples.known], dim=1), drawn.timesteps, text)
+    error = (predicted.float() - target.float()).square().mean(dim=1, keepdim=True)
+    weight = examples.mask.float() if generator.loss_area == "edit" else torch.ones_like(error)
+    # A mask that lies in nodata altogether weighs nothing.
+    loss: Tensor = (error * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp(min=1e-6)
+    if generator.snr_gamma is not None:
+        snr = compute_snr(scheduler, drawn.timesteps)
+        loss = loss * snr.clamp(max=generator.snr_gamma) / (snr + 1 if predicts_v else snr)
+    return loss
+
+
+def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator, folder: Path) -> None:
+    """Write the trained pipeline as `from_pretrained` reads it, or the adapters alone.
+
+    What was not trained is taken from the base model anew: in training it may have been in half precision.
+    """
+    base = load_base(generator.base_model, generator.revision)
+    if generator.method == "lora":
+        _save_adapters(pipeline, folder)
+        if not generator.lora.merge:
+            return
+        merge_adapters(base, folder)
+        (folder / LORA_FILE).unlink()
+    else:
+        base.register_modules(unet=pipeline.unet.to("cpu").eval())
+        if generator.train_text_encoder:
+            base.register_modules(text_encoder=pipeline.text_encoder.to("cpu").eval())
+    base.save_pretrained(folder)
+
+
+def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+    """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting."""
+    pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
+
+
+def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+    """Write adapters as diffusers reads them; its own writer doesn't write the same bytes each time."""
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft.utils import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    adapters = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
+    settings = next(iter(pipeline.unet.peft_config.values())).to_dict()
+    described = json.dumps({f"unet.{name}": value for name, value in settings.items()}, sort_keys=True, default=sorted)
+    # One entry: safetensors writes several in any order.
+    metadata = {"lora_adapter_metadata": described}
+    save_file({f"unet.{name}": value.contiguous() for name, value in adapters.items()}, folder / LORA_FILE, metadata)

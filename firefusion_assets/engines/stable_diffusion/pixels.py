@@ -1,0 +1,55 @@
+"""What a model folder holds beside weights: how DN become the model's range and come back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from firefusion_assets.engines.companions import Companions, fit_companions
+from firefusion_assets.engines.stable_diffusion.stretch import Stretch, fit_stretch
+from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.study.generators import StableDiffusionGenerator
+
+LORA_FILE: Final = "pytorch_lora_weights.safetensors"
+"""Adapters, where they are published without the base model; the name that diffusers looks for."""
+_PIXELS_FILE: Final = "pixels.json"
+
+
+class Pixels(BaseModel):
+    """Constants fitted on the train part.
+
+    Attributes:
+        bands: of the store, in its order.
+        stretch: of the composite's bands.
+        companions: predicts the other bands; none where they stay as the background has them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bands: tuple[str, ...]
+    stretch: Stretch
+    companions: Companions | None
+
+    @classmethod
+    def fit(cls, generator: StableDiffusionGenerator, train: PatchPart) -> Self:
+        """Fit the constants.
+
+        Raises:
+            NoFireError: if the companions are to be regressed and the train part holds no fire.
+        """
+        composite: Sequence[str] = generator.composite
+        return cls(
+            bands=tuple(train.meta.bands),
+            stretch=fit_stretch(generator.stretch, train, composite, generator.seed),
+            companions=fit_companions(train, composite) if generator.companion_bands == "regressed" else None,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what `write` wrote."""
+        return cls.model_validate_json((folder / _PIXELS_FILE).read_text())
+
+    def write(self, folder: Path) -> None:
+        """Write the constants into a model folder."""
+        (folder / _PIXELS_FILE).write_text(self.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,236 @@
+"""Fine-tuning: one loop that a killed run resumes to the same weights.
+
+Runnable alone, on one device or several:
+``accelerate launch --num_processes 2 -m firefusion_assets.engines.stable_diffusion.trainer JOB``.
+What views hold stands in `views`, what is trained in `network`.
+"""
+
+import argparse
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from diffusers import DDPMScheduler, StableDiffusionInpaintPipeline
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from filelock import FileLock
+
+from firefusion_assets.core import seeding
+from firefusion_assets.core.processes import end_with
+from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.checkpoints import TrainingState
+from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
+from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
+from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
+from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss, publish
+from firefusion_assets.engines.stable_diffusion.pixels import Pixels
+from firefusion_assets.engines.stable_diffusion.validation import validation_picture
+from firefusion_assets.engines.stable_diffusion.views import FireViews, GroundViews, View
+from firefusion_assets.study.generators import StableDiffusionGenerator
+
+HISTORY_FILE: Final = "history.csv"
+LOCK_FILE: Final = "trainer.lock"
+_REPORT_EVERY: Final = 25
+_EMA_DECAY: Final = 0.9999
+
+
+def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
+    """Train, and publish the pipeline and `history.csv` into the job's folder.
+
+    Each optimiser step takes `gradient_accumulation_steps` batches of `train_batch_size`, which the processes share
+    out: what a step learns from doesn't depend on their number. Order, noise and timesteps follow from the seed and
+    the position, so that a checkpoint needs the step alone to go on with the same draws.
+
+    Raises:
+        ValueError: if the batches can't be shared out evenly.
+    """
+    # The first process paints class images while the others wait, which may take hours.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    accelerator = Accelerator(mixed_precision=job.generator.mixed_precision, kwargs_handlers=[patience])
+    # A trainer may outlive its killed parent for a moment, and must not write beside the next one.
+    with FileLock(job.work / LOCK_FILE) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        _finetune(job, accelerator, progress)
+    accelerator.end_training()
+
+
+def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[str], None]) -> None:
+    generator, work = job.generator, job.work
+    rank, n_processes = accelerator.process_index, accelerator.num_processes
+    if generator.gradient_accumulation_steps % n_processes:
+        raise ValueError(
+            f"generator.gradient_accumulation_steps: {generator.gradient_accumulation_steps} batches a step can't be "
+            f"shared out over {n_processes} processes; make it a multiple, or use fewer"
+        )
+    progress(f"fine-tuning on {accelerator.device} in {n_processes} process{'es' if n_processes > 1 else ''}")
+    pipeline = load_base(generator.base_model, generator.revision).to(accelerator.device)
+    streams = _encoded(job, pipeline, accelerator, progress)
+    texts = _texts(pipeline, generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeding.derive_seed(generator.seed, "adapters"))
+        denoiser = Denoiser(pipeline, generator)
+    parameters = denoiser.trained()
+    state = TrainingState(
+        parameters,
+        optimizer := _optimizer(generator, list(parameters.values())),
+        get_scheduler(
+            generator.lr_scheduler,
+            optimizer,
+            num_warmup_steps=generator.lr_warmup_steps,
+            num_training_steps=generator.max_train_steps,
+        ),
+        EMAModel(parameters.values(), decay=_EMA_DECAY) if generator.use_ema else None,
+        accelerator.scaler,
+    )
+    if state.resume(work):
+        progress(f"resumed at step {state.step} of {generator.max_train_steps}")
+    model, prepared = accelerator.prepare(denoiser, optimizer)
+    # The base model may name a sampler that adds noise in another scale; training is always DDPM's.
+    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+
+    n_timesteps = scheduler.config.num_train_timesteps
+    batch_size, batches = generator.train_batch_size, generator.gradient_accumulation_steps
+    own_batches = range(rank, batches, n_processes)
+    started, first_step = time.monotonic(), state.step
+    for step in range(first_step, generator.max_train_steps):
+        total = torch.zeros((), device=accelerator.device)
+        for number in own_batches:
+            loss = torch.zeros((), device=accelerator.device)
+            with nullcontext() if number == own_batches[-1] else accelerator.no_sync(model):
+                for (stream, weight), text in zip(streams, texts, strict=True):
+                    first = (step * batches + number) * batch_size
+                    examples, noised = stream.batch(first, batch_size, n_timesteps, accelerator.device)
+                    text = text.expand(batch_size, *text.shape[1:])
+                    losses = denoising_loss(model, scheduler, examples, noised, text, generator)
+                    loss = loss + weight * losses.mean()
+                accelerator.backward(loss * n_processes / batches)  # gradients are averaged over the processes
+            total += loss.detach() / batches
+        accelerator.clip_grad_norm_(parameters.values(), generator.max_grad_norm)
+        prepared.step()
+        prepared.zero_grad()
+        state.stepped(accelerator.reduce(total))
+        if accelerator.is_main_process:
+            _after_step(job, pipeline, state, started, first_step, progress)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        state.use_average()
+        publish(pipeline, generator, work)
+        with (work / HISTORY_FILE).open("w", newline="") as file:
+            csv.writer(file).writerows([("step", "loss"), *enumerate(state.losses, start=1)])
+
+
+def _encoded(
+    job: FinetuningJob,
+    pipeline: StableDiffusionInpaintPipeline,
+    accelerator: Accelerator,
+    progress: Callable[[str], None],
+) -> list[tuple[ViewStream, float]]:
+    """Return what is learned, encoded, with its weight in the loss; frees the VAE's memory."""
+    generator, train = job.generator, open_part(job)
+    stretch = Pixels.read(job.work).stretch
+    factor = generator.resolution // generator.window(train.meta.patch_size)
+    dtype = DTYPES[generator.mixed_precision]
+    sources: list[tuple[str, Sequence[View] | FireViews, float]] = [("fires", FireViews(train, generator), 1.0)]
+    prior = generator.prior_preservation
+    pipeline.vae.to(dtype)
+    if not generator.train_text_encoder:
+        pipeline.text_encoder.to(dtype)
+    if prior is not None:
+        ground = GroundViews(train, generator, prior.num_class_images)
+        if accelerator.is_main_process:
+            with accelerator.autocast():
+                make_class_images(pipeline, ground, prior, stretch, factor, generator.seed, job.work, progress)
+        accelerator.wait_for_everyone()
+        sources.append(("class", list(read_class_images(ground, job.work)), prior.prior_loss_weight))
+    streams = []
+    for name, source, weight in sources:
+        images = (enlarged(source[number], stretch, factor) for number in range(len(source)))
+        examples = encode(images, pipeline.vae, pipeline.vae_scale_factor, dtype)
+        streams.append((ViewStream(examples, generator.seed, name), weight))
+        progress(f"encoded {len(source)} views of {name}")
+    pipeline.vae.to("cpu")
+    return streams
+
+
+def _texts(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator) -> list[torch.Tensor]:
+    """Return for each stream what stands for its prompt: token ids, or the embedding of a frozen text encoder."""
+    prompts = [generator.instance_prompt]
+    if generator.prior_preservation is not None:
+        prompts.append(generator.prior_preservation.class_prompt)
+    if generator.train_text_encoder:
+        tokenizer = pipeline.tokenizer
+        settings = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
+        tokens = [tokenizer(prompt, return_tensors="pt", **settings).input_ids for prompt in prompts]
+        return [ids.to(pipeline.device) for ids in tokens]
+    with torch.no_grad():
+        embedded = [pipeline.encode_prompt(prompt, pipeline.unet.device, 1, False)[0] for prompt in prompts]
+    pipeline.text_encoder.to("cpu")
+    return embedded
+
+
+def _optimizer(generator: StableDiffusionGenerator, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if generator.use_8bit_adam:
+        from bitsandbytes.optim import AdamW8bit
+
+        optimizer: torch.optim.Optimizer = AdamW8bit(parameters, lr=generator.learning_rate)
+        return optimizer
+    return torch.optim.AdamW(parameters, lr=generator.learning_rate, fused=parameters[0].is_cuda)
+
+
+def _after_step(
+    job: FinetuningJob,
+    pipeline: StableDiffusionInpaintPipeline,
+    state: TrainingState,
+    started: float,
+    first_step: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Report, look and save, where it is time to."""
+    generator, step = job.generator, state.step
+    if step % _REPORT_EVERY == 0 or step == generator.max_train_steps:
+        recent = state.losses[-_REPORT_EVERY:]  # waits for the device, so that the time is that of steps done
+        _require_finite(state)
+        speed = (step - first_step) / (time.monotonic() - started)
+        left = (generator.max_train_steps - step) / speed / 60
+        progress(
+            f"step {step} of {generator.max_train_steps}, loss {sum(recent) / len(recent):.4f}, "
+            f"{speed:.2f} steps/s, {left:.0f} min left"
+        )
+    if generator.validation_steps is not None and step % generator.validation_steps == 0:
+        validation_picture(pipeline, job, step)
+    if step % generator.checkpointing_steps == 0 and step < generator.max_train_steps:
+        _require_finite(state)
+        state.save(job.work, keep=generator.checkpoints_total_limit)
+
+
+def _require_finite(state: TrainingState) -> None:
+    """Stop a training that has diverged before it is saved over what was good."""
+    if not all(map(math.isfinite, state.losses[-_REPORT_EVERY:])):
+        raise FloatingPointError(
+            f"the loss is not finite at step {state.step}; lower generator.learning_rate, or use mixed_precision bf16"
+        )
+
+
+def main() -> None:
+    """Fine-tune by a job file, and print how it goes."""
+    parser = argparse.ArgumentParser(description="Fine-tune Stable Diffusion inpainting on the fires of a train part.")
+    parser.add_argument("job", type=Path, help="job.json in the folder to fill")
+    parser.add_argument("--parent", type=int, help="end as soon as this process ends")
+    arguments = parser.parse_args()
+    if arguments.parent is not None:
+        end_with(arguments.parent)
+    job = FinetuningJob.model_validate_json(arguments.job.read_text())
+    speaks = os.environ.get("RANK", "0") == "0"  # the first of several processes
+    finetune(job, (lambda text: print(text, flush=True)) if speaks else (lambda text: None))
+
+
+if __name__ == "__main__":
+    main()

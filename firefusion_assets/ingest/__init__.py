@@ -1,0 +1,1 @@
+"""Raw input to the base store: sources, patches, products, groups and the split."""

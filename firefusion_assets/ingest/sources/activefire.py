@@ -1,0 +1,70 @@
+"""The active fire data set's layout: a folder or zip of patches, one of masks, paired by their names."""
+
+from pathlib import Path
+
+from firefusion_assets.ingest.sources.patch_inputs import PatchInput, SourceListing
+from firefusion_assets.ingest.sources.raster_files import RasterFile, list_rasters, listing
+from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.landsat.names import PatchName, PatchNameError
+
+
+def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing:
+    """Pair patches with the masks of one label; a missing mask means no fire.
+
+    Args:
+        images: folder or zip of the patches.
+        masks: folder or zip of the masks; may hold other labels too.
+        mask_label: whose masks are the truth, for example ``v1`` or ``Kumar-Roy``.
+
+    Raises:
+        FileNotFoundError: if a folder is missing or empty.
+    """
+    image_files, mask_files, problems = list_rasters(images, masks)
+    named_images, image_problems = _by_name(image_files)
+    named_masks, name_problems = _by_name(mask_files)
+    problems += image_problems + name_problems
+    problems += [
+        f"{file}: is a mask among the images; move it to the masks' folder"
+        for name, file in named_images.items()
+        if name.label
+    ]
+    wanted = {name.image: file for name, file in named_masks.items() if name.label == mask_label}
+    if not wanted:
+        labels = ", ".join(sorted({name.label for name in named_masks if name.label})) or "none"
+        problems.append(f"{masks}: holds no mask labelled {mask_label!r} (found: {labels}); mend dataset.mask_label")
+    problems += [
+        f"{file}: is a mask without its image {name}.tif; add the image or remove the mask"
+        for name, file in wanted.items()
+        if name not in named_images
+    ]
+    inputs = [
+        PatchInput(
+            patch_id=str(name),
+            scene=name.scene,
+            image=file,
+            mask=wanted.get(name),
+            path=name.path,
+            row=name.row,
+            acquired=name.acquired,
+        )
+        for name, file in named_images.items()
+        if not name.label
+    ]
+    inputs.sort(key=lambda patch: patch.patch_id)
+    return SourceListing(inputs, FILE_BANDS, problems, listing([*image_files, *wanted.values()]))
+
+
+def _by_name(files: list[RasterFile]) -> tuple[dict[PatchName, RasterFile], list[str]]:
+    named: dict[PatchName, RasterFile] = {}
+    problems = []
+    for file in files:
+        try:
+            name = PatchName.parse(file.stem)
+        except PatchNameError as error:
+            problems.append(f"{file}: {error}")
+            continue
+        if name in named:
+            problems.append(f"{file}: is a duplicate of {named[name]}; remove one of them")
+        else:
+            named[name] = file
+    return named, problems

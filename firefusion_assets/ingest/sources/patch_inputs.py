@@ -1,0 +1,81 @@
+"""What a source gives: the inputs that belong together, and what it could not make sense of."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from firefusion_assets.ingest.sources.raster_files import RasterFile
+
+
+class BadInputError(ValueError):
+    """Raw input that can't be used. The message lists every bad file with its remedy.
+
+    Args:
+        problems: one line each.
+        skipped: whether the study goes on without bad files, but nothing else is left.
+    """
+
+    def __init__(self, problems: list[str], skipped: bool = False) -> None:
+        self.problems = problems
+        shown = problems[:200]
+        more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+        remedy = "Mend or remove these files, or set dataset.on_bad_input: skip to go on without them."
+        if skipped:
+            remedy = "Nothing is left without these files: mend them, or add others."
+        super().__init__("\n".join([f"{len(problems)} problems in the raw input:", *shown, *more, remedy]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchOrigin:
+    """What a patch is called and what it belongs to.
+
+    Attributes:
+        patch_id: its name in the store.
+        scene: the scene it was cut from.
+        group: given by the source, or None where it follows from path and row.
+        path: WRS-2 path, or None.
+        row: WRS-2 row, or None.
+        acquired: day of the pass, or None.
+    """
+
+    patch_id: str
+    scene: str
+    group: str | None = None
+    path: int | None = None
+    row: int | None = None
+    acquired: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchInput(PatchOrigin):
+    """One patch as it lies in the raw input.
+
+    Attributes:
+        image: its bands.
+        mask: its label; None where nothing is annotated.
+    """
+
+    image: RasterFile
+    mask: RasterFile | None
+
+
+@dataclass(frozen=True)
+class SourceListing:
+    """All inputs of a source.
+
+    Attributes:
+        inputs: patches, sorted by id.
+        file_bands: band names in file order.
+        problems: one line for each file that is no input.
+        raw_input: sorted (path, bytes, stamp) of every file, for the fingerprint.
+    """
+
+    inputs: list[PatchInput]
+    file_bands: tuple[str, ...]
+    problems: list[str] = field(default_factory=list)
+    raw_input: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+def below(study_folder: Path, path: Path) -> Path:
+    """Return a path of study.yaml, which is relative to the study folder."""
+    return (study_folder / path).resolve()

@@ -1,0 +1,153 @@
+"""The split: which group is in the train, validation and test part of which fold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from firefusion_assets.core.seeding import generator
+from firefusion_assets.ingest.groups import group_patches
+from firefusion_assets.study.models import Split
+
+PARTS = ("train", "val", "test")
+
+
+class SplitError(ValueError):
+    """A data set that can't be split as the study wants. The message says why and what to do."""
+
+
+def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Assign every patch to a part of every fold, balanced on fire pixels.
+
+    Args:
+        table: one row a patch: patch_id, scene, group, path, row, bounds in degrees, fire_pixels.
+        split: the study's settings.
+
+    Returns:
+        One row for each fold and patch: fold, patch_id, group, scene, part, fire_pixels; sorted by fold and patch.
+
+    Raises:
+        SplitError: if there are too few groups, or too few with fire, for fire in every part; `test` is one of them
+            unless `split.test_share` is 0.
+    """
+    table = table.sort_values("patch_id", ignore_index=True)
+    groups = group_patches(table)
+    units = table["patch_id"] if split.by == "patch" else groups
+    sizes = table.groupby(units).agg(fire=("fire_pixels", "sum"), patches=("patch_id", "size"))
+    _check_enough(sizes, split)
+    folds = []
+    for fold, parts in enumerate(_assign(sizes, split)):
+        rows = pd.DataFrame(
+            {
+                "fold": fold,
+                "patch_id": table["patch_id"],
+                "group": groups,
+                "scene": table["scene"],
+                "part": units.map(parts),
+                "fire_pixels": table["fire_pixels"],
+            }
+        )
+        without = [part for part in _parts(split) if not rows.loc[rows["part"] == part, "fire_pixels"].sum()]
+        if without:
+            raise SplitError(
+                f"fold {fold}: no fire pixel in the part {', '.join(without)}; use another split.seed, fewer "
+                "split.folds, or more patches with fire"
+            )
+        folds.append(rows)
+    return pd.concat(folds, ignore_index=True)
+
+
+def leaks(split: pd.DataFrame) -> pd.DataFrame:
+    """Return fold, group and parts of every group that lies in more than one part of a fold."""
+    parts = split.groupby(["fold", "group"])["part"].unique()
+    cut = parts[parts.map(len) > 1]
+    return cut.map(lambda names: ", ".join(sorted(names))).rename("parts").reset_index()
+
+
+def split_summary(split: pd.DataFrame) -> pd.DataFrame:
+    """Return the size of each part: fold, part, n_groups, n_scenes, n_patches, n_fire_patches, fire_pixels."""
+    summary = (
+        split.assign(fire=split["fire_pixels"] > 0)
+        .groupby(["fold", "part"])
+        .agg(
+            n_groups=("group", "nunique"),
+            n_scenes=("scene", "nunique"),
+            n_patches=("patch_id", "size"),
+            n_fire_patches=("fire", "sum"),
+            fire_pixels=("fire_pixels", "sum"),
+        )
+        .reset_index()
+    )
+    order = summary["part"].map(PARTS.index)
+    return summary.assign(order=order).sort_values(["fold", "order"], ignore_index=True).drop(columns="order")
+
+
+def part_ids(split: pd.DataFrame, fold: int, part: str) -> list[str]:
+    """Return the sorted patch ids of one part of one fold."""
+    return sorted(split.loc[(split["fold"] == fold) & (split["part"] == part), "patch_id"])
+
+
+def _parts(split: Split) -> tuple[str, ...]:
+    """Return the parts that a fold has."""
+    return PARTS if split.test_share else PARTS[:2]
+
+
+def _check_enough(sizes: pd.DataFrame, split: Split) -> None:
+    *first, last = _parts(split)
+    needed = max(len(first) + 1, split.folds)
+    with_fire = int((sizes["fire"] > 0).sum())
+    unit = "patches" if split.by == "patch" else "groups"
+    problems = []
+    if len(sizes) < needed:
+        problems.append(f"too few {unit}: {len(sizes)}, at least {needed} are needed for {', '.join(first)} and {last}")
+    if with_fire == 0:
+        problems.append("no fire pixel in the whole data set")
+    elif with_fire < needed:
+        problems.append(f"too few {unit} with fire pixels: {with_fire}, at least {needed} are needed")
+    if problems:
+        remedy = "Add scenes with fire"
+        if split.by == "group" and with_fire:
+            remedy += ", or set split.by: patch for a trial (leaky: the report will say so)"
+        raise SplitError(f"the data set can't be split: {'; '.join(problems)}. {remedy}.")
+
+
+def _assign(sizes: pd.DataFrame, split: Split) -> list[dict[str, str]]:
+    """Return for each fold the part of each unit."""
+    if split.folds == 1:
+        shares = [1 - split.val_share - split.test_share, split.val_share, split.test_share]
+        bins = _balanced_bins(sizes, shares[: len(_parts(split))], split.seed)
+        return [{unit: PARTS[number] for unit, number in bins.items()}]
+    bins = _balanced_bins(sizes, [1 / split.folds] * split.folds, split.seed)
+    # Fold k tests on bin k and validates on the next one, so that every group is tested exactly once.
+    return [
+        {
+            unit: "test" if number == fold else "val" if number == (fold + 1) % split.folds else "train"
+            for unit, number in bins.items()
+        }
+        for fold in range(split.folds)
+    ]
+
+
+def _balanced_bins(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> dict[str, int]:
+    """Distribute units over bins so that fire pixels, then patches, come close to the bins' shares.
+
+    Units go one by one, largest fire first, to the bin that lacks most of its share; equal ones in seeded order.
+    The first units with fire go to different bins, so that each bin has some.
+    """
+    order = sizes.iloc[generator(seed, "split").permutation(len(sizes))]
+    order = order.sort_values("fire", ascending=False, kind="stable")
+    wanted = np.array(shares)
+    fire, patches = np.zeros(len(shares)), np.zeros(len(shares))
+    total_fire, total_patches = max(1, sizes["fire"].sum()), sizes["patches"].sum()
+    bins: dict[str, int] = {}
+    for unit, row in order.iterrows():
+        if row["fire"] > 0:
+            lack = wanted - fire / total_fire
+            empty = fire == 0
+            number = int(np.argmax(np.where(empty, 1 + lack, lack) if empty.any() else lack))
+        else:
+            number = int(np.argmax(wanted - patches / total_patches))
+        bins[str(unit)] = number
+        fire[number] += row["fire"]
+        patches[number] += row["patches"]
+    return bins

@@ -1,0 +1,59 @@
+"""A fold as the steps of one config see it: its parts of the base store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
+from firefusion_assets.ingest.split import PARTS, part_ids
+from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.patchstore import Patches, PatchPart
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of the split over the base store.
+
+    Attributes:
+        number: from 0.
+        base: folder of the base store.
+        table: patches, indexed by patch_id.
+        train: the patches that anything may be fitted on.
+        val: the patches that a checkpoint may be chosen on.
+        test: the patches that nothing is chosen on; none where `split.test_share` is 0.
+        evaluated: the part that all metrics come from, normally `test`; see `evaluation.part`.
+    """
+
+    number: int
+    base: Path
+    table: pd.DataFrame
+    train: PatchPart
+    val: PatchPart
+    test: PatchPart
+    evaluated: PatchPart
+
+    @property
+    def folder(self) -> str:
+        """Name of the fold's folder in an object."""
+        return f"fold-{self.number}"
+
+
+def read_folds(lineage: Lineage) -> list[Fold]:
+    """Return the folds of the study's split."""
+    base = lineage.find("landsat_patches", UNPARTITIONED).path
+    split = pd.read_parquet(lineage.find("scene_split", UNPARTITIONED).path / "split.parquet")
+    patches = Patches(base / BASE_STORE)
+    table = pd.read_parquet(base / TABLE).set_index("patch_id")
+    groups = split.drop_duplicates("patch_id").set_index("patch_id")["group"]
+    table = table.assign(group=groups.reindex(table.index))
+    return [
+        Fold(
+            number,
+            base / BASE_STORE,
+            table,
+            *(PatchPart(patches, part_ids(split, number, part)) for part in (*PARTS, lineage.study.evaluation.part)),
+        )
+        for number in sorted(split["fold"].unique().tolist())
+    ]

@@ -1,0 +1,72 @@
+"""Writing simulated scenes as a data set: patches and masks as GeoTIFF, named as in the active fire data set.
+
+Files and names belong here; pixels do not. One patch is in memory at a time.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.transform import Affine
+
+from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.landsat.names import PatchName
+from firefusion_assets.simulation.render import render
+from firefusion_assets.simulation.scenes import Scene, scenes
+from firefusion_assets.study.datasets import SimulatedDataset
+
+MASK_LABEL = "v1"
+"""The masks' label: the simulation's truth stands where the data set's first manual annotation does."""
+
+
+def simulate(dataset: SimulatedDataset, folder: Path) -> None:
+    """Write a simulated data set in the layout of the active fire data set.
+
+    ``landsat_patches/NAME.tif`` holds uint16 DN of the ten FILE_BANDS, whatever the data set keeps of them;
+    ``manual_annotations_patches/NAME.tif`` uint8 0/1, and exists only where there is fire. Both are
+    georeferenced. The same data set gives the same bytes; files that are there already are written again.
+
+    Args:
+        dataset: number of scenes and patches, patch size, share of patches with fire, seed.
+        folder: where the two folders go; made if need be, and holding no other data set.
+    """
+    images, masks = folder / "landsat_patches", folder / "manual_annotations_patches"
+    images.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    for scene in scenes(dataset):
+        for number in range(1, scene.patches + 1):
+            tile = scene.tile(number)
+            dn, label = render(scene, tile)
+            place = scene.georeference(tile)
+            _write(images / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
+            if label.any():
+                mask = label[None].astype(np.uint8)
+                _write(masks / f"{_name(scene, number, MASK_LABEL)}.tif", mask, ("fire",), scene.crs, place)
+
+
+def _name(scene: Scene, number: int, label: str | None = None) -> PatchName:
+    return PatchName(
+        sensor="LC08",
+        level="L1TP",
+        path=scene.path,
+        row=scene.row,
+        acquired=scene.acquired,
+        processed=scene.acquired,
+        collection="01",
+        tier="RT",
+        number=f"{number:05d}",
+        label=label,
+    )
+
+
+def _write(path: Path, pixels: npt.NDArray[np.generic], bands: tuple[str, ...], crs: str, transform: Affine) -> None:
+    """Write (C, H, W) as a GeoTIFF with band descriptions."""
+    count, height, width = pixels.shape
+    path.unlink(missing_ok=True)  # GDAL looks into a file before it replaces it, and stops at a torn one
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=pixels.dtype,
+        crs=crs, transform=transform, compress="deflate", interleave="band",
+    ) as file:  # fmt: skip
+        file.write(pixels)
+        file.descriptions = bands

@@ -1,0 +1,86 @@
+"""Pictures straight from stores and models, shown with the assets that made them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from firefusion_assets import engines
+from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
+from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.inpainting.plan import JUDGED, Plan
+from firefusion_assets.patchstore import Patches, PatchPart
+from firefusion_assets.report.inputs import EXAMPLES
+from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.generators import Generator, StableDiffusionGenerator
+
+
+def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
+    """Show the patches with most fire beside their label; of a set without fire, its first ones.
+
+    Args:
+        store: folder of the base store.
+        table: patches with patch_id, scene and fire_pixels.
+    """
+    patches = Patches(store)
+    pictures, captions = [], []
+    for row in table.sort_values(["fire_pixels", "patch_id"], ascending=[False, True])[:EXAMPLES].itertuples():
+        patch = patches.read(row.patch_id)
+        picture = composite(patch.bands, patches.meta.bands)
+        pictures.append([picture, outline(picture, patch.label)])
+        captions.append(f"{row.patch_id}: {row.fire_pixels} fire px")
+    return contact_sheet(pictures, ("patch", "label"), captions)
+
+
+def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
+    """Show rows of a plan, from small fires to large ones, and a rejected background for each kind of reason.
+
+    Args:
+        part: the fold's train part.
+        folder: the fold's plan folder.
+    """
+    plan = Plan.read(folder, part.meta.patch_size)
+    rows = plan.rows.sort_values("label_pixels", kind="stable")
+    rows = rows[:: max(1, len(rows) // EXAMPLES)][:EXAMPLES]
+    pictures, captions = [], []
+    for row in rows.itertuples():
+        background = composite(part.read(row.background).bands, part.meta.bands)
+        label, edit = plan.labels[row.Index], plan.edits[row.Index]
+        pictures.append([background, on_grey(background, (edit, IGNORE_COLOUR), (label, MASK_COLOUR))])
+        captions.append(f"row {row.row}: {row.label_pixels} px of {row.mask} on {row.background}")
+    judged = pd.read_parquet(folder / JUDGED)
+    rejected = judged[judged["reason"] != ""]
+    for patch_id, reason in rejected.groupby(rejected["reason"].str.partition(":")[0]).head(1)["reason"].items():
+        pictures.append([composite(part.read(str(patch_id)).bands, part.meta.bands)])
+        captions.append(f"REJECTED {patch_id}: {reason}")
+    return contact_sheet(pictures, ("background", "mask and edit mask"), captions)
+
+
+def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Image:
+    """Show what a fitted engine paints where real fires of the train part burn.
+
+    Args:
+        generator: the engine.
+        part: the fold's train part.
+        folder: the fold's model folder.
+    """
+    # The model's object doesn't depend on a config's masks and sampling, so neither does its picture.
+    # One at a time: a picture must not need more memory than the fitting did.
+    precision = generator.mixed_precision if isinstance(generator, StableDiffusionGenerator) else "no"
+    masks, sampling = Masks(), Sampling(batch_size=1, mixed_precision=precision)
+    fires = [(patch_id, patch) for patch_id in part.ids if (patch := part.read(patch_id)).label.any()]
+    fires = fires[:: max(1, len(fires) // EXAMPLES)][:EXAMPLES]
+    patches = [patch for _, patch in fires]
+    backgrounds = np.stack([patch.bands for patch in patches])
+    labels = np.stack([patch.label for patch in patches])
+    edits = np.stack([dilated(patch.label, masks.dilation) & ~patch.ignore for patch in patches])
+    seeds = np.array([derive_seed("sample", patch_id) for patch_id, _ in fires], np.int64)
+    painted = engines.load(generator, folder, sampling).paint(backgrounds, labels, edits, seeds)
+    names = part.meta.bands
+    pictures = [
+        [composite(real, names), outline(composite(real, names), label), composite(fake, names)]
+        for real, label, fake in zip(backgrounds, labels, painted, strict=True)
+    ]
+    return contact_sheet(pictures, ("real fire", "mask", "painted anew"), [patch_id for patch_id, _ in fires])

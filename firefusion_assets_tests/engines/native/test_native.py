@@ -1,0 +1,330 @@
+"""The diffusion engine: what it learns from, how it trains and resumes, and how its windows cover a patch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast
+from firefusion_assets.engines.native.crops import Crops, CropStream
+from firefusion_assets.engines.native.diffusion_noise import draw_noise
+from firefusion_assets.engines.native.fitting import fit
+from firefusion_assets.engines.native.painter import NativePainter
+from firefusion_assets.engines.native.pipeline import NativeInpaintPipeline
+from firefusion_assets.engines.native.scaling import Scaling, fit_scaling
+from firefusion_assets.engines.windows import next_window
+from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
+from firefusion_assets.study.generators import NativeGenerator
+
+SIZE = 24
+BANDS = ("B2", "B6", "B7")
+TINY = NativeGenerator(engine="native", crop=16, steps=6, batch_size=2, channels=(8, 16), checkpoint_every=2)
+
+
+def write_store(folder: Path) -> list[str]:
+    """Six patches of 24 px; every other one with a fire, the first with fill and ignored pixels."""
+    ids = [f"p{number}" for number in range(6)]
+    with PatchWriter(folder, StoreMeta(study="t", bands=BANDS, patch_size=SIZE)) as writer:
+        for number, patch_id in enumerate(ids):
+            rng = np.random.default_rng(number)
+            dn = rng.normal((9000, 12000, 8000), (500, 1000, 800), (SIZE, SIZE, 3)).transpose(2, 0, 1)
+            label, ignore = np.zeros((2, SIZE, SIZE), bool)
+            if number % 2 == 0:
+                label[8:12, number : number + 7] = True
+                dn[2, label] += 30000
+            if number == 0:
+                dn[:, :3] = 0
+                ignore[:, -2:] = True
+            writer.add_patch(patch_id, Patch(np.clip(dn, 0, 65535).astype(np.uint16), label, ignore))
+    return ids
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> PatchPart:
+    folder = tmp_path_factory.mktemp("store")
+    ids = write_store(folder)
+    return PatchPart(Patches(folder), ids)
+
+
+@pytest.fixture(scope="module")
+def model(train: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    facts = fit(TINY, train, folder, lambda message: None)
+    assert facts["n_fire_patches"] == 3
+    assert np.isfinite(facts["loss_final"])
+    return folder
+
+
+def stream(train: PatchPart) -> CropStream:
+    return CropStream(train, fit_scaling(train, 1), 16, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(8, 40),
+    width=st.integers(8, 40),
+    share=st.sampled_from([0.002, 0.02, 0.3, 1.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_windows_cover_an_edit_mask_exactly_once(height: int, width: int, share: float, seed: int) -> None:
+    edit = np.random.default_rng(seed).random((height, width)) < share
+    remaining, covered = edit.copy(), np.zeros((height, width), int)
+    while remaining.any():
+        rows, columns = next_window(remaining, 8)
+        assert rows.start >= 0 and rows.stop <= height and rows.stop - rows.start == 8
+        assert columns.start >= 0 and columns.stop <= width and columns.stop - columns.start == 8
+        assert remaining[rows, columns].any()
+        covered[rows, columns] += remaining[rows, columns]
+        remaining[rows, columns] = False
+    np.testing.assert_array_equal(covered, edit)
+
+
+def test_a_region_that_fits_is_painted_in_one_window_with_context_on_all_sides() -> None:
+    edit = np.zeros((100, 100), bool)
+    edit[40:60, 50:72] = True
+    edit[90, 90] = True
+    rows, columns = next_window(edit, 32)
+    assert (rows.start, rows.stop) == (34, 66)
+    assert (columns.start, columns.stop) == (45, 77)
+
+
+def test_scaling_is_measured_on_valid_pixels_and_turns_back(train: PatchPart) -> None:
+    scaling = fit_scaling(train, 1)
+    valid = np.concatenate([patch.bands[:, ~patch.ignore] for patch in map(train.read, train.ids)], axis=1)
+    low, median, high = np.percentile(valid, (25, 50, 75), axis=1, method="inverted_cdf")
+    assert scaling == Scaling(tuple(median), tuple(high - low), 65535)
+    dn = np.array([1, 5000, 9000, 30000, 65535], np.uint16).repeat(3).reshape(5, 3, 1, 1)
+    scaled = scaling.from_dn(dn)
+    np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - median[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
+    np.testing.assert_allclose(scaling.to_dn(scaled), dn, rtol=1e-4, atol=0.1)
+    assert scaling.to_dn(np.full((3, 1, 1), 100, np.float32)).max() <= 65536
+
+
+def test_crops_follow_from_seed_and_step_alone(train: PatchPart) -> None:
+    earlier = stream(train)
+    for step in range(3):
+        earlier.batch(step, 4)
+    for left, right in zip(earlier.batch(7, 4), stream(train).batch(7, 4), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert not np.array_equal(stream(train).batch(8, 4).bands, stream(train).batch(7, 4).bands)
+
+
+def test_crops_hold_fires_inside_edit_masks_and_plain_ground(train: PatchPart) -> None:
+    crops = stream(train).batch(0, 200)
+    assert crops.bands.shape == (200, 3, 16, 16)
+    assert (crops.edit >= crops.label).all()
+    assert (crops.bands[np.broadcast_to(crops.valid == 0, crops.bands.shape)] == 0).all()
+    plain = ~crops.label.any(axis=(1, 2, 3))
+    assert 0.15 < plain.mean() < 0.35
+    hot = crops.bands[:, 2:] > 1.5  # the fires of the store stand out in its last band
+    np.testing.assert_array_equal(hot & (crops.edit == 1), crops.label == 1)
+    assert (hot & (crops.edit == 0)).any(axis=(1, 2, 3)).mean() > 0.05  # known fire, as in overlapping windows
+
+
+def test_what_is_filled_in_knows_nothing_of_what_it_replaces(train: PatchPart) -> None:
+    crops = stream(train).batch(0, 8)
+    hidden = np.broadcast_to((crops.edit == 1) | (crops.valid == 0), crops.bands.shape)
+    changed = crops._replace(bands=np.where(hidden, np.float32(9), crops.bands))
+    filled = fill_in(crops)
+    np.testing.assert_array_equal(fill_in(changed), filled)
+    np.testing.assert_array_equal(filled[~hidden], crops.bands[~hidden])
+    assert filled[hidden].std() < crops.bands[hidden].std()
+
+
+def test_nothing_known_at_all_is_filled_in_with_the_median() -> None:
+    ones = np.ones((1, 1, 16, 16), np.float32)
+    assert not fill_in(Crops(np.full((1, 3, 16, 16), 7, np.float32), ones, ones, ones)).any()
+
+
+def whitened_pixels(crops: Crops, contrast: Contrast) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Whitened pixels (pixels, C) inside the edit masks, and which of them are label pixels."""
+    inside = (crops.edit * crops.valid)[:, 0] == 1
+    whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label)
+    return np.moveaxis(whitened, 1, -1)[inside], crops.label[:, 0][inside] == 1
+
+
+def assert_turns_back(contrast: Contrast, crops: Crops) -> None:
+    filled = fill_in(crops)
+    restored = contrast.restore(contrast.whiten(crops.bands, filled, crops.label), filled, crops.label)
+    np.testing.assert_allclose(restored, crops.bands, rtol=1e-4, atol=1e-4)
+
+
+def test_contrast_gives_fire_and_ground_unit_variance_and_turns_back(train: PatchPart) -> None:
+    crops = stream(train).batch(0, 100)
+    contrast = fit_contrast([crops])
+    assert_turns_back(contrast, crops)
+    pixels, on_fire = whitened_pixels(crops, contrast)
+    np.testing.assert_allclose(pixels[on_fire].mean(axis=0), 0, atol=0.05)
+    assert (pixels[on_fire].std(axis=0) < 1.1).all()
+    np.testing.assert_allclose(pixels[~on_fire].std(axis=0), 1, atol=0.3)
+
+
+def crops_of(bands: npt.NDArray[np.float64]) -> Crops:
+    """Crops with a label of 4 px by 4 px in an edit mask of 8 px by 8 px."""
+    label, edit, valid = np.zeros((3, len(bands), 1, *bands.shape[2:]), np.float32)
+    label[:, :, 6:10, 6:10] = edit[:, :, 4:12, 4:12] = valid[:] = 1
+    return Crops(bands.astype(np.float32), label, edit, valid)
+
+
+@pytest.mark.parametrize("n_bands", [3, 10])
+def test_contrast_turns_white_noise_into_fires_of_the_same_correlation(n_bands: int) -> None:
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(n_bands, n_bands)) + np.eye(n_bands)
+    fires = np.einsum("ij,njhw->nihw", mixing, rng.normal(size=(200, n_bands, 16, 16)))
+    crops = crops_of(rng.normal(0, 0.1, (200, n_bands, 16, 16)))
+    crops = crops._replace(bands=np.where(crops.label == 1, fires, crops.bands).astype(np.float32))
+    contrast = fit_contrast([crops])
+    pixels, on_fire = whitened_pixels(crops, contrast)
+    np.testing.assert_allclose(np.cov(pixels[on_fire].T), np.eye(n_bands), atol=0.25)
+    noise = rng.normal(size=crops.bands.shape).astype(np.float32)
+    painted = contrast.restore(noise, np.zeros_like(noise), crops.label)[:, :, 6:10, 6:10]
+    wanted = mixing @ mixing.T / np.sqrt(np.outer((mixing**2).sum(axis=1), (mixing**2).sum(axis=1)))
+    np.testing.assert_allclose(np.corrcoef(np.moveaxis(painted, 1, 0).reshape(n_bands, -1)), wanted, atol=0.1)
+
+
+def test_contrast_knows_that_fires_differ_less_from_bright_ground() -> None:
+    rng = np.random.default_rng(2)
+    crops = crops_of(np.broadcast_to(rng.normal(0, 1, (300, 3, 1, 1)), (300, 3, 16, 16)).copy())
+    crops = crops._replace(bands=np.where(crops.label == 1, np.float32(2), crops.bands))  # 2 on any ground
+    contrast = fit_contrast([crops])
+    dark, bright = (np.full((1, 3, 16, 16), level, np.float32) for level in (-1, 1))
+    nothing = np.zeros_like(dark)
+    for ground in (dark, bright):
+        np.testing.assert_allclose(contrast.restore(nothing, ground, crops.label[:1])[:, :, 6:10, 6:10], 2, atol=0.15)
+
+
+@pytest.mark.parametrize("n_bands", [3, 10])
+@pytest.mark.parametrize("n_pixels", [1, 2, 16])
+def test_contrast_of_few_fire_pixels_and_constant_bands_is_of_use(n_bands: int, n_pixels: int) -> None:
+    crops = crops_of(np.random.default_rng(3).normal(0, 0.1, (1, n_bands, 16, 16)))
+    crops.bands[:, 1] = 0.5
+    label = np.zeros_like(crops.label)
+    label[0, 0, 6:10, 6:10].flat[:n_pixels] = 1
+    crops = crops._replace(label=label, bands=crops.bands + 2 * label * (np.arange(n_bands) != 1)[:, None, None])
+    contrast = fit_contrast([crops])
+    assert_turns_back(contrast, crops)
+    assert np.abs(whitened_pixels(crops, contrast)[0]).max() < 50
+
+
+def test_noise_has_unit_variance_and_is_correlated_over_space_alone() -> None:
+    noise = draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))
+    assert noise.dtype == np.float32
+    np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.06)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.08)
+
+    def correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
+        return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
+
+    # Half of it is white; two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
+    assert correlation(noise[..., 1:], noise[..., :-1]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
+    assert correlation(noise[..., 1:, :], noise[..., :-1, :]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
+    assert correlation(noise[:, 0], noise[:, 1]) == pytest.approx(0, abs=0.01)
+    assert correlation(noise[1:], noise[:-1]) == pytest.approx(0, abs=0.01)
+    np.testing.assert_array_equal(noise[:1], draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))[:1])
+
+
+def test_a_crop_larger_than_the_patches_is_an_error(train: PatchPart, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"generator\.crop: 32 px, but patches have 24"):
+        fit(TINY.model_copy(update={"crop": 32}), train, tmp_path, lambda message: None)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_pipeline_folder_loads_and_saves_the_same(model: Path, tmp_path: Path) -> None:
+    assert sorted(files(model)) == [
+        "history.csv",
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+    ]
+    pipeline = NativeInpaintPipeline.from_pretrained(model)
+    assert pipeline.config.bands == list(BANDS)
+    assert pipeline.crop == 16
+    assert len(pipeline.contrast.fire_factor) == len(pipeline.contrast.ground_factor[0]) == len(BANDS)
+    pipeline.save_pretrained(tmp_path)
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert files(tmp_path)[weights] == files(model)[weights]
+    saved, loaded = (json.loads((folder / "model_index.json").read_text()) for folder in (model, tmp_path))
+    assert {key: loaded[key] for key in saved} == saved
+    np.testing.assert_array_equal(paint(tmp_path), paint(model))
+
+
+def paint(folder: Path, seed: int = 0, under: int | None = None) -> npt.NDArray[np.uint16]:
+    """Paint one fire that needs several windows into a plain patch; `under` replaces the ground below it."""
+    background = np.random.default_rng(5).integers(7000, 12000, (1, 3, SIZE, SIZE), np.uint16)
+    edit = np.zeros((1, SIZE, SIZE), bool)
+    edit[0, 4:8, 1:23] = True
+    if under is not None:
+        background[:, :, edit[0]] = under
+    label = edit.copy()
+    label[0, 4] = label[0, 7] = False
+    return NativePainter(folder, 3).paint(background, label, edit, np.array([seed]))
+
+
+def test_seeds_decide_and_the_ground_below_a_fire_does_not(model: Path) -> None:
+    painted = paint(model)
+    assert (paint(model, seed=1) != painted)[:, :, 4:8, 1:23].mean() > 0.9
+    np.testing.assert_array_equal(paint(model, under=20000)[:, :, 5:7, 1:23], painted[:, :, 5:7, 1:23])
+
+
+def test_training_learns_that_labels_are_hot(train: PatchPart, tmp_path: Path) -> None:
+    fit(TINY.model_copy(update={"steps": 60, "batch_size": 4}), train, tmp_path, lambda message: None)
+    painted = paint(tmp_path)[0, 2].astype(int)
+    assert np.median(painted[5:7, 1:23]) > np.median(painted[[4, 7], 1:23]) + 15000
+
+
+_TRAIN_UNTIL_KILLED = """
+import sys, time
+from pathlib import Path
+import torch
+from firefusion_assets.engines.native.fitting import fit
+from firefusion_assets.patchstore import Patches, PatchPart
+from firefusion_assets.study.generators import NativeGenerator
+
+def progress(message):
+    print(message, flush=True)
+    if message.startswith("step 4"):
+        time.sleep(600)
+
+torch.set_num_threads(1)
+store, work, generator, *ids = sys.argv[1:]
+train = PatchPart(Patches(Path(store)), ids)
+fit(NativeGenerator.model_validate_json(generator), train, Path(work), progress)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, model: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    ids = write_store(tmp_path / "store")
+    arguments = [str(tmp_path / "store"), str(work), TINY.model_dump_json(), *ids]
+    with subprocess.Popen(
+        [sys.executable, "-c", _TRAIN_UNTIL_KILLED, *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("step 4") for line in process.stdout)
+        os.kill(process.pid, signal.SIGKILL)
+    assert list(files(work)) == ["checkpoint.pt"]
+    (work / "checkpoint.pt.1.partial").write_bytes(b"a write that the kill cut short")
+    messages: list[str] = []
+    fit(TINY, train, work, messages.append)
+    assert messages[0] == "resumed at step 4 of 6"
+    assert files(work) == files(model)

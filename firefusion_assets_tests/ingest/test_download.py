@@ -1,0 +1,320 @@
+"""Bringing the data set, against a server of this process: cut connections, refusals, and what is given by hand."""
+
+import http.server
+import io
+import re
+import sys
+import threading
+import zipfile
+from collections import namedtuple
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from firefusion_assets.ingest import download, fetching
+from firefusion_assets.ingest.download import MANUAL, REGIONS, Archive, bring, unpack
+from firefusion_assets.ingest.fetching import DownloadError, drive_url, fetch
+
+IMAGE = "LC08_L1TP_193029_20200914_20200914_01_RT_p00910.tif"
+MASK = "LC08_L1TP_193029_20200914_20200914_01_RT_Kumar-Roy_p00910.tif"
+PATCHES, BOTH = Archive("patches", "ID", "patches", "patches"), Archive("both", "ID", "r/images/both", "r/masks/both")
+
+
+def zip_of(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+PAYLOAD = zip_of({f"patches/{IMAGE}": bytes(range(256)) * 20})
+QUOTA = b"<html><head><style>p {color: red}</style></head><p>Too many users have downloaded this file.</p></html>"
+
+
+@dataclass
+class Server:
+    """What the server does, and what it was asked for."""
+
+    url: str
+    payload: bytes = PAYLOAD
+    page: bytes | None = None
+    status: int = 200
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)  # bytes that each of the first requests gets before it is cut off
+    asked: list[str | None] = field(default_factory=list)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server_state: Server
+
+    def do_GET(self) -> None:
+        state = self.server_state
+        wanted = self.headers.get("Range")
+        state.asked.append(wanted)
+        if state.page is not None or state.status != 200:
+            self.answer(state.status, {"Content-Type": "text/html; charset=utf-8"}, state.page or b"")
+            return
+        total = len(state.payload)
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and state.ranges else 0  # type: ignore[index]
+        if start >= total:
+            self.answer(416, {"Content-Range": f"bytes */{total}"}, b"")
+        elif start:
+            self.answer(206, {"Content-Range": f"bytes {start}-{total - 1}/{total}"}, state.payload[start:])
+        else:
+            self.answer(200, {}, state.payload)
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/zip", "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[: self.server_state.cuts.pop(0)] if self.server_state.cuts else body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep the tests' output clean."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(fetching, "_PAUSE", 0)
+    handler = type("Handler", (Handler,), {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        handler.server_state = state = Server(f"http://127.0.0.1:{httpd.server_port}/file")  # type: ignore[attr-defined]
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield state
+        httpd.shutdown()
+        thread.join()
+
+
+def silent(line: str) -> None:
+    """Take no notice of progress."""
+
+
+def nobody(drive_id: str) -> str:
+    raise AssertionError("asked the drive for what is there")
+
+
+def test_a_file_arrives_whole_and_leaves_nothing_else(server: Server, tmp_path: Path) -> None:
+    fetch(server.url, tmp_path / "a.zip", silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+    assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
+
+
+def test_a_cut_connection_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
+    server.cuts = [1000, 700]
+    fetch(server.url, tmp_path / "a.zip", silent)
+    assert server.asked == [None, "bytes=1000-", "bytes=1700-"]
+    assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, len(PAYLOAD)), max_size=3), ranges=st.booleans())
+def test_wherever_it_is_cut_the_bytes_are_the_servers(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, cuts: list[int], ranges: bool
+) -> None:
+    server.cuts, server.ranges = list(cuts), ranges
+    target = tmp_path_factory.mktemp("cut") / "a.zip"
+    fetch(server.url, target, silent)
+    assert target.read_bytes() == PAYLOAD
+
+
+def test_a_later_call_goes_on_behind_one_that_gave_up(server: Server, tmp_path: Path) -> None:
+    server.cuts = [1000] + [0] * 20
+    with pytest.raises(DownloadError, match=f"ended at 1,000 of {len(PAYLOAD):,} bytes"):
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert not (tmp_path / "a.zip").exists()
+    assert len(server.asked) < 10
+    server.cuts, server.asked = [], []
+    fetch(server.url, tmp_path / "a.zip", silent)
+    assert server.asked == ["bytes=1000-"]
+    assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
+
+
+def test_a_server_that_starts_over_and_never_ends_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.ranges, server.cuts = False, [1000, 700] * 20
+    with pytest.raises(DownloadError, match="nothing comes any more"):
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert len(server.asked) < 10
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 429])
+def test_a_page_is_a_refusal_that_keeps_what_came(server: Server, tmp_path: Path, status: int) -> None:
+    partial = tmp_path / "a.zip.partial"
+    partial.write_bytes(PAYLOAD[:1000])
+    server.page, server.status = QUOTA, status
+    with pytest.raises(DownloadError, match=r"Too many users have downloaded this file\.") as error:
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert "color" not in str(error.value)
+    assert len(server.asked) == 1
+    assert partial.read_bytes() == PAYLOAD[:1000]
+
+
+def test_a_server_in_trouble_is_asked_again_but_not_for_ever(server: Server, tmp_path: Path) -> None:
+    server.status = 503
+    with pytest.raises(DownloadError, match="503"):
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert 1 < len(server.asked) < 10
+
+
+def test_a_finished_part_needs_no_more_bytes(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.zip.partial").write_bytes(PAYLOAD)
+    fetch(server.url, tmp_path / "a.zip", silent)
+    assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
+    assert len(server.asked) == 1
+
+
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.zip.partial").write_bytes(PAYLOAD + b"of an older file")
+    fetch(server.url, tmp_path / "a.zip", silent)
+    assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
+
+
+def test_what_is_no_zip_is_not_taken(server: Server, tmp_path: Path) -> None:
+    server.payload = b"something else"
+    with pytest.raises(DownloadError, match="is no zip"):
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(100))  # type: ignore[attr-defined]
+    with pytest.raises(DownloadError, match="room for 100 bytes"):
+        fetch(server.url, tmp_path / "a.zip", silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_is_brought_and_unpacked_once(server: Server, tmp_path: Path) -> None:
+    asked = []
+
+    def locate(drive_id: str) -> str:
+        asked.append(drive_id)
+        return server.url
+
+    for _ in range(2):
+        bring(PATCHES, tmp_path, locate, silent)
+        (tmp_path / "patches.zip").unlink(missing_ok=True)
+    assert asked == ["ID"]
+    assert (tmp_path / "patches" / IMAGE).read_bytes() == bytes(range(256)) * 20
+
+
+def test_a_zip_given_by_hand_is_unpacked_and_a_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "patches.zip").write_bytes(PAYLOAD)
+    bring(PATCHES, tmp_path, nobody, silent)
+    assert [path.name for path in (tmp_path / "patches").iterdir()] == [IMAGE]
+    assert (tmp_path / "patches.zip").read_bytes() == PAYLOAD
+    by_hand = tmp_path / "by hand" / "patches" / "sub"
+    by_hand.mkdir(parents=True)
+    (by_hand / "any.TIF").write_bytes(b"mine")
+    bring(PATCHES, tmp_path / "by hand", nobody, silent)
+    assert [path for path in (tmp_path / "by hand").rglob("*") if path.is_file()] == [by_hand / "any.TIF"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zips_within_a_zip_are_parted_into_patches_and_masks(tmp_path: Path, compression: int) -> None:
+    inner = {
+        "scene.zip": zip_of({IMAGE: b"image", "__MACOSX/._" + IMAGE: b"junk"}, compression),
+        "scene_masks.zip": zip_of({f"../../{MASK}": b"mask", "readme.txt": b"text"}, compression),
+    }
+    (tmp_path / "both.zip").write_bytes(zip_of(inner, compression))
+    bring(BOTH, tmp_path, nobody, silent)
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*.tif")}
+    assert files == {f"r/images/both/{IMAGE}": b"image", f"r/masks/both/{MASK}": b"mask"}
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_unpacking_goes_on_after_it_was_cut_short(tmp_path: Path) -> None:
+    second = IMAGE.replace("p00910", "p00911")
+    (tmp_path / "a.zip").write_bytes(zip_of({IMAGE: b"first", second: b"second"}))
+    unpack(tmp_path / "a.zip", tmp_path / "a", tmp_path / "a")
+    (tmp_path / "a" / second).write_bytes(b"sec")
+    first_before = (tmp_path / "a" / IMAGE).stat().st_mtime_ns
+    (tmp_path / "a").rename(tmp_path / ".a-images.partial")
+    assert unpack(tmp_path / "a.zip", tmp_path / "a", tmp_path / "a") == 2
+    assert (tmp_path / "a" / second).read_bytes() == b"second"
+    assert (tmp_path / "a" / IMAGE).stat().st_mtime_ns == first_before
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_is_told_and_gives_no_folder(tmp_path: Path, compression: int) -> None:
+    damaged = bytearray(zip_of({IMAGE: bytes(range(256)) * 20}, compression))
+    damaged[150:170] = b"x" * 20
+    for content in (bytes(damaged), PAYLOAD[:500]):
+        (tmp_path / "patches.zip").write_bytes(content)
+        with pytest.raises(DownloadError, match=r"patches\.zip is damaged .*; remove it and run again"):
+            bring(PATCHES, tmp_path, nobody, silent)
+        assert not (tmp_path / "patches").exists()
+
+
+def test_a_zip_without_patches_is_told(tmp_path: Path) -> None:
+    (tmp_path / "patches.zip").write_bytes(zip_of({"readme.txt": b"text"}))
+    with pytest.raises(DownloadError, match=r"holds no \.tif"):
+        bring(PATCHES, tmp_path, nobody, silent)
+
+
+def test_two_processes_dont_bring_one_archive(tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / ".patches.lock"),
+        pytest.raises(DownloadError, match="another process"),
+    ):
+        bring(PATCHES, tmp_path, nobody, silent)
+
+
+def test_the_drives_refusals_are_told_at_once_with_what_to_do_by_hand(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.page = QUOTA
+    monkeypatch.setattr(download, "drive_url", lambda drive_id: server.url)
+    monkeypatch.setattr(sys, "argv", ["download", "--regions", "Oceania", "--into", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit_:
+        download.main()
+    message = str(exit_.value)
+    assert message.count("Too many users") == 4
+    for archive in (*MANUAL, REGIONS["Oceania"]):
+        assert f"/file/d/{archive.drive_id}/view as {tmp_path / archive.name}.zip" in message
+    assert "https://github.com/pereira-gha/activefire" in message
+
+
+def test_what_was_given_by_hand_needs_no_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "drive_url", nobody)
+    monkeypatch.setattr(sys, "argv", ["download", "--into", str(tmp_path)])
+    for archive in MANUAL:
+        (tmp_path / f"{archive.name}.zip").write_bytes(PAYLOAD)
+    download.main()
+    assert (tmp_path / "landsat_patches" / IMAGE).is_file()
+
+
+def test_every_archive_has_a_file_and_a_place_of_its_own() -> None:
+    archives = [*MANUAL, *REGIONS.values()]
+    assert len(REGIONS) == 11
+    assert len({archive.drive_id for archive in archives}) == len(archives)
+    assert len({archive.images for archive in archives}) == len(archives)
+
+
+def test_without_gdown_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    with pytest.raises(DownloadError, match=r"\[data\]"):
+        drive_url("ID")
+
+
+def test_the_page_before_a_large_file_leads_to_its_bytes(server: Server) -> None:
+    pytest.importorskip("gdown")
+    server.page = (
+        b'<html><form id="download-form" action="https://drive.example/download" method="get">'
+        b'<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t"></form></html>'
+    )
+    drive = server.url.removesuffix("/file")
+    assert drive_url("ID", drive) == "https://drive.example/download?id=ID&confirm=t"
+    server.page = QUOTA
+    with pytest.raises(DownloadError, match=r"refuses: \"Too many users"):
+        drive_url("ID", drive)
+    server.page = None
+    assert drive_url("ID", drive).startswith(f"{drive}/uc?id=ID")

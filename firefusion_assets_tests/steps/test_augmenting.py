@@ -1,0 +1,75 @@
+"""Folds run inside a partition, each with its own fitted things; a leaky split says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from firefusion_assets import engines
+from firefusion_assets.patchstore import Patches
+from firefusion_assets_tests.conftest import (
+    TINY_CONFIGS,
+    TINY_STUDY,
+    LoadDefinitions,
+    lineage_of,
+    materialize,
+    write_study,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_group_is_tested_once_and_each_fold_paints_on_its_own_train_part(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n")
+    defs = load_definitions(study)
+    for key in TINY_CONFIGS:
+        assert materialize(defs, key).success
+    lineage = lineage_of(study)
+    base = lineage.find("landsat_patches", "_").path / "base.lmdb"
+    split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
+    for key in ("copy-paste", "native"):
+        overlay = lineage.find("augmented_lmdb", key).path / "overlay.lmdb"
+        for fold in range(3):
+            train = set(split.loc[(split["fold"] == fold) & (split["part"] == "train"), "patch_id"])
+            rows = pd.read_parquet(
+                lineage.find("synthetic_images", key).path / f"fold-{fold}" / "provenance.parquet"
+            ).set_index("synthetic_id")
+            added = Patches(base, [overlay], fold).added_ids
+            assert len(added) == 6
+            assert set(rows.loc[added, "background"]) | set(rows.loc[added, "mask"]) <= train
+        scored = pd.read_parquet(lineage.find("dice_metrics", key).path / "patches.parquet")
+        assert set(scored["seed"]) == {1, 2}
+        once = scored[scored["seed"] == 1]
+        assert sorted(once["patch_id"]) == sorted(split["patch_id"].unique())
+    summary = pd.read_parquet(lineage.find("dice_metrics", "native").path / "summary.parquet")
+    assert len(summary) == 3 * 2
+
+
+def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
+    tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n")
+    defs = load_definitions(study)
+    real_fit, fitted = engines.fit, []
+
+    def fit(generator: Any, train: Any, work: Path, *how: Any) -> Any:
+        fitted.append(work.name)
+        if fitted == ["fold-0", "fold-1"]:
+            raise RuntimeError("power cut")
+        return real_fit(generator, train, work, *how)
+
+    monkeypatch.setattr(engines, "fit", fit)
+    assert not materialize(defs, "copy-paste", raise_on_error=False).success
+    assert materialize(defs, "copy-paste").success
+    assert fitted == ["fold-0", "fold-1", "fold-1", "fold-2"]
+
+
+def test_a_split_by_patch_runs_and_is_called_leaky(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {by: patch}\n")
+    assert materialize(load_definitions(study), "baseline").success
+    report = lineage_of(study).store.pointed("augmentation_report", "_")
+    assert report is not None
+    assert "The split is leaky" in (report.path / "report.html").read_text().split("Comparison")[0]

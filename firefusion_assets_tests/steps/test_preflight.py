@@ -1,0 +1,52 @@
+"""What the data or the installation can't do is told before the first expensive step of a config."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from firefusion_assets.steps.preflight import check_before_work, require_sun
+from firefusion_assets.study import StudyError
+from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, write_study
+
+
+@pytest.fixture
+def unplaced(tmp_path: Path) -> Path:
+    """A study of patches without georeference, and so without a known sun elevation."""
+    configs = TINY_CONFIGS | {"unscreened": "extends: native\nscreening: {detectors: []}"}
+    folder = write_study(tmp_path / "study", configs=configs)
+    lineage = lineage_of(folder)
+
+    def make(work: Path) -> dict[str, list[str]]:
+        pd.DataFrame({"patch_id": ["a", "b"], "sun_elevation": [50.0, np.nan]}).to_parquet(work / "patches.parquet")
+        return {"raw_input": []}
+
+    artifact = lineage.store.build("landsat_patches", lineage.raw_fingerprint([]), make)
+    lineage.store.point("landsat_patches", "_", artifact)
+    return folder
+
+
+def test_a_detector_needs_the_sun(unplaced: Path) -> None:
+    with pytest.raises(StudyError, match="study.yaml: dataset.sun_elevation: missing.*murphy of 'native' need it"):
+        check_before_work(lineage_of(unplaced), "native", fitting=True)
+    check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
+    require_sun(lineage_of(unplaced), "unscreened")
+
+
+def test_masks_of_a_detector_need_the_sun(unplaced: Path) -> None:
+    config = unplaced / "augmentations" / "unscreened.yaml"
+    config.write_text(config.read_text() + "\nmasks: {source: schroeder}")
+    require_sun(lineage_of(unplaced), "unscreened")  # works without
+    config.write_text(config.read_text().replace("schroeder", "voting"))
+    with pytest.raises(StudyError, match="voting of 'unscreened' need it.*masks.source: label"):
+        require_sun(lineage_of(unplaced), "unscreened")
+
+
+def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unplaced: Path) -> None:
+    (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet, encoder: resnet17"))
+    with pytest.raises(StudyError) as error:
+        check_before_work(lineage_of(unplaced), "native", fitting=True)
+    assert len(error.value.problems) == 2
+    assert "training.architecture, training.encoder: " in error.value.problems[1]
+    assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]
