@@ -10,9 +10,17 @@ import pytest
 import yaml
 
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, loaded, materialize, write_study
+from firefusion_assets_tests.conftest import (
+    TINY_CONFIGS,
+    LoadDefinitions,
+    asset_key,
+    lineage_of,
+    loaded,
+    materialize,
+    write_study,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +39,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    (event,) = result.asset_materializations_for_node(asset)
+    (event,) = result.asset_materializations_for_node(f"tiny__{asset}")
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -49,8 +57,8 @@ def test_every_config_runs_to_a_figure(study: Path, load_definitions: LoadDefini
         }  # fmt: skip
         assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
         lineage = lineage_of(study)
-        for asset in UPSTREAM:
-            (event,) = result.asset_materializations_for_node(asset)
+        for asset in ASSETS:
+            (event,) = result.asset_materializations_for_node(f"tiny__{asset}")
             if asset != "augmentation_report":
                 assert event.tags is not None
                 assert event.tags["dagster/data_version"] == lineage.fingerprint(asset, key)
@@ -180,7 +188,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
 ) -> None:
     file = study / "augmentations" / "native.yaml"
     text = file.read_text()
-    assets = [asset for asset in UPSTREAM if asset != "augmentation_report"]
+    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
     before = {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets}
     values = yaml.safe_load(text)
     values[section] = {**values.get(section, {}), **change} if isinstance(change, dict) else change
@@ -192,7 +200,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
     if section not in ("description",):
         downstream |= {"augmentation_config"}
         for asset in assets:
-            if downstream & (set(UPSTREAM[asset]) - {"augmentation_config"}):
+            if downstream & (set(ASSETS[asset].upstream) - {"augmentation_config"}):
                 downstream.add(asset)
     # Where painting stops depends on the screening, so its object does; the painted chunks don't (tested above).
     if section == "screening":
@@ -203,7 +211,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
 def test_a_limit_of_backgrounds_reaches_what_is_painted_and_nothing_else(study: Path) -> None:
     file = study / "study.yaml"
     text = file.read_text()
-    assets = [asset for asset in UPSTREAM if asset != "augmentation_report"]
+    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
     before = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in ("baseline", "native")}
     file.write_text(text + "\nbackgrounds: {min_clear: 0.7}\n")
     after = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in before}
@@ -221,7 +229,7 @@ def test_a_run_for_a_broken_config_stops_before_any_work(study: Path, load_defin
     broken.unlink()
     assert not result.success
     failures = [event for event in result.all_events if event.is_step_failure]
-    assert {event.step_key for event in failures} == {"landsat_patches", "augmentation_config"}
+    assert {event.step_key for event in failures} == {"tiny__landsat_patches", "tiny__augmentation_config"}
     for event in failures:
         text = str(event.step_failure_data.user_failure_data)
         assert "broken.yaml: generator.crap: unknown key; did you mean crop?" in text
@@ -235,7 +243,7 @@ def test_an_asset_whose_upstream_was_made_from_other_settings_says_what_to_do(
     file.write_text(text.replace("steps: 6", "steps: 7"))
     defs = load_definitions(study)
     result = dg.materialize(
-        [defs.resolve_assets_def("synthetic_images")],
+        [defs.resolve_assets_def(asset_key("synthetic_images"))],
         partition_key="native",
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,
