@@ -41,9 +41,9 @@ screening: {min_changed: 0}
 LoadDefinitions = Callable[[Path], dg.Definitions]
 
 
-def lineage_of(study: Path) -> Lineage:
+def lineage_of(study: Path, artifacts: Path | None = None) -> Lineage:
     """Return the objects of a study as they are now."""
-    return Lineage(study, ArtifactStore(study / "artifacts"))
+    return Lineage(study, ArtifactStore(artifacts or study / "artifacts"))
 
 
 def write_study(folder: Path, study: str = TINY_STUDY, configs: dict[str, str] | None = None) -> Path:

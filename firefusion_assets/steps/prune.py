@@ -100,8 +100,10 @@ def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId]
         found = lineage.store.find(asset, fingerprint)
         if found is not None and found.uses is not None:
             waiting += found.uses
-        elif found is not None or (asset, fingerprint) in named and _attempt(lineage, asset, fingerprint).is_dir():
-            untold.update(ASSETS[asset].parts if asset in ASSETS else ())
+            continue
+        is_attempt = (lineage.store.root / asset / ".work" / fingerprint).is_dir() and (asset, fingerprint) in named
+        if (found is not None or is_attempt) and asset in ASSETS:
+            untold.update(ASSETS[asset].parts)
     try:
         lineage.fingerprint("landsat_patches", UNPARTITIONED)
     except MissingUpstreamError:  # what was made for it so far isn't lost
@@ -140,10 +142,6 @@ def _folders(base: Path) -> Iterator[Path]:
 
 def _base(folder: Path) -> Path:
     return folder.parent.parent if folder.parent.name.startswith(".") else folder.parent
-
-
-def _attempt(lineage: Lineage, asset: str, fingerprint: str) -> Path:
-    return lineage.store.root / asset / ".work" / fingerprint
 
 
 def _id(folder: Path) -> ObjectId:
