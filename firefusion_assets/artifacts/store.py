@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.cost import CostMeter
 from firefusion_assets.core.atomic_files import flush, write_atomically
+from firefusion_assets.core.errors import UserError
 
 MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -28,7 +29,7 @@ UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError, RuntimeError):
     """An object that can't be made, found or trusted."""
 
 

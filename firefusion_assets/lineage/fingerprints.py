@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore
+from firefusion_assets.core.errors import UserError
+from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
 from firefusion_assets.study.base_models import local_folder
 from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator
@@ -55,7 +57,7 @@ _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings of a generator that change how safe a training is and not what comes of it."""
 
 
-class MissingUpstreamError(RuntimeError):
+class MissingUpstreamError(UserError, RuntimeError):
     """What an asset reads was not made, or was made from other settings. The message says how to make it."""
 
 
@@ -196,14 +198,10 @@ def pointer_key(asset: str, key: str) -> str:
 
 
 def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:
-    partition = "" if asset in SHARED_ASSETS else f" --partition {key}"
-    # For a key everything that is finished is found, so that selecting all costs no more than the missing part.
-    selection = "landsat_patches,scene_split" if asset in SHARED_ASSETS else "*"
+    shared = asset in SHARED_ASSETS
     what = "was made from other settings or data than today's" if stale else "has not been made"
-    return MissingUpstreamError(
-        f"{asset}{f' of {key!r}' if partition else ''} {what}; materialize it first: "
-        f"dagster asset materialize -m firefusion_assets.definitions --select '{selection}'{partition}"
-    )
+    command = run_command(to="scene_split") if shared else run_command(key)
+    return MissingUpstreamError(f"{asset}{'' if shared else f' of {key!r}'} {what}; make it first: {command}")
 
 
 def study_folder() -> Path:
@@ -212,8 +210,11 @@ def study_folder() -> Path:
     return Path(os.environ.get("FIREFUSION_STUDY") or default).resolve()
 
 
-def open_lineage() -> Lineage:
-    """Return the lineage of `study_folder`, its objects in FIREFUSION_ARTIFACTS or `<study>/artifacts`."""
-    folder = study_folder()
+def open_lineage(study: Path | None = None) -> Lineage:
+    """Return the lineage of a study, by default `study_folder`.
+
+    Its objects lie in FIREFUSION_ARTIFACTS or `<study>/artifacts`.
+    """
+    folder = study_folder() if study is None else study.resolve()
     artifacts = Path(os.environ.get("FIREFUSION_ARTIFACTS") or folder / "artifacts")
     return Lineage(folder, ArtifactStore(artifacts.resolve()))

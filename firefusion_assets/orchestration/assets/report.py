@@ -26,7 +26,8 @@ def augmentation_report(context: dg.AssetExecutionContext, workspace: Workspace)
     Reads what the keys point at, so it can be made when only some configs are done; a figure made from other
     settings than today's is shown as stale. Publishes `report.html`, `comparison.csv` and plots.
     """
-    from firefusion_assets.steps.collecting import collect, report_fingerprint
+    from firefusion_assets.steps.collecting import collect
+    from firefusion_assets.steps.status import report_fingerprint
 
     lineage = workspace.lineage()
 
