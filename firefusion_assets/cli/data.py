@@ -18,14 +18,14 @@ def data(
     into: Annotated[Path, typer.Option(help="The input folder.")] = INPUT,
 ) -> None:
     """Bring the active fire data set; what can't be brought is told at the end, all of it."""
-    from firefusion_assets.ingest import download
+    from firefusion_assets.ingest import download, fetching
 
     require_known(regions or [], download.REGIONS, "region")
     problems = []
     for archive in (*download.MANUAL, *(download.REGIONS[name] for name in regions or [])):
         try:
-            download.bring(archive, into, download.drive_url, print)
-        except download.DownloadError as error:
+            download.bring(archive, into, fetching.drive_url, print)
+        except fetching.DownloadError as error:
             problems.append(f"{archive.name}.zip: {error}.\n{archive.by_hand(into)}")
     if problems:
         raise RequestError("\n\n".join(problems))

@@ -4,6 +4,7 @@ Whatever is heavy is imported inside the command that needs it, so that help and
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "status": show.status,
     "check": show.check,
@@ -47,7 +48,8 @@ for _name, _command in {
     "verify": stores.verify,
     "prune": stores.prune,
     "data": data.data,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 app.command("fine-tune-job", hidden=True)(fine_tune.fine_tune_job)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -54,8 +55,16 @@ class StepLines:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._name, self._n_steps = name, len(assets)
         self._width = max(map(len, assets))
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+        # Standard output and error lead to the log, and are to stay there.
+        self._progress = Progress(
+            *(SpinnerColumn(), words, TimeElapsedColumn()),
+            console=self._console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._numbers: dict[str, int] = {}
         self._running: dict[str, TaskID] = {}
         self._first: dict[tuple[str, str], tuple[float, int]] = {}
@@ -118,7 +127,7 @@ def duration(seconds: float) -> str:
 
 
 def _outcome(news: "News") -> str:
-    if news.kind == "failed":
-        return "failed"
+    if news.kind in ("failed", "stopped"):
+        return news.kind
     words = "found" if news.kind == "found" else f"made in {duration(news.seconds)}"
     return f"{words}; check {news.text} warns" if news.text else words

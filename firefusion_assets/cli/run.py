@@ -66,6 +66,9 @@ def _materialize(keys: list[str], to: str, study: str) -> None:
                 lines = StepLines(stream, key or study, [asset.path[-1] for asset in assets])
                 with lines.shown():
                     running.run(assets, key, lines.tell)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        raise
     except BaseException:
         print(f"Full log: {log}", file=sys.stderr)
         raise

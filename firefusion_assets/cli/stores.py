@@ -10,9 +10,7 @@ from firefusion_assets.core.errors import RequestError
 
 
 def verify(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="base.lmdb or overlay.lmdb of an object.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="base.lmdb or overlay.lmdb of an object.")],
 ) -> None:
     """Compare every record of patch stores with its checksum."""
     from firefusion_assets.patchstore import PatchStoreError

@@ -14,7 +14,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from firefusion_assets.ingest.fetching import DRIVE, DownloadError, drive_url, fetch
+from firefusion_assets.ingest.fetching import DRIVE, DownloadError, fetch
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
 PROJECT: Final = "https://github.com/pereira-gha/activefire"

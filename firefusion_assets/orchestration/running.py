@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
@@ -38,13 +39,14 @@ class News:
 
     Attributes:
         asset: what the step makes.
-        kind: `started`, `told` (its own words), `made`, `found` (its object was finished before), or `failed`.
-        text: the step's words, the reason of a failure, or the checks that warn.
+        kind: `started`, `told` (its own words), `made`, `found` (its object was finished before), `failed`, or
+            `stopped` (someone interrupted it).
+        text: the step's words, or the checks that warn.
         seconds: how long it took, once it is done.
     """
 
     asset: str
-    kind: Literal["started", "told", "made", "found", "failed"]
+    kind: Literal["started", "told", "made", "found", "failed", "stopped"]
     text: str = ""
     seconds: float = 0
 
@@ -90,20 +92,17 @@ def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -
     instance, invocation = dg.DagsterInstance.get(), uuid.uuid4().hex
     job = dg.build_reconstructable_job(__name__, lineage_job.__name__)
     tags = {_INVOCATION: invocation} | ({"dagster/partition": key} if key else {})
-    with _listening(instance, invocation, tell) as reasons:
-        try:
-            success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
-        except dg.DagsterExecutionInterruptedError:
-            raise KeyboardInterrupt from None
+    with _listening(instance, invocation, tell) as ear:
+        success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
+    if ear.interrupted:
+        raise KeyboardInterrupt
     if not success:
-        raise RunError("\n".join(reasons) or "the run failed before a step began")
+        raise RunError("\n".join(ear.reasons))
 
 
 @contextmanager
-def _listening(
-    instance: dg.DagsterInstance, invocation: str, tell: Callable[[News], None]
-) -> Iterator[list[str]]:
-    """Tell what a run's events say while the block runs; yields the reasons of failures, complete at its end."""
+def _listening(instance: dg.DagsterInstance, invocation: str, tell: Callable[[News], None]) -> Iterator["_Ear"]:
+    """Tell what a run's events say while the block runs; what is yielded has heard all of them at its end."""
     ear, ended = _Ear(instance, invocation, tell), threading.Event()
 
     def listen() -> None:
@@ -113,7 +112,7 @@ def _listening(
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     try:
-        yield ear.reasons
+        yield ear
     finally:
         ended.set()
         thread.join()
@@ -130,6 +129,7 @@ class _Ear:
         self._began: dict[str, float] = {}
         self._outcomes: dict[str, tuple[Literal["made", "found"], list[str]]] = {}
         self.reasons: list[str] = []
+        self.interrupted = False
 
     def listen(self) -> None:
         """Tell what is new."""
@@ -163,21 +163,26 @@ class _Ear:
             kind, warnings = self._outcomes[asset]
             self._tell(News(asset, kind, ", ".join(warnings), entry.timestamp - self._began[asset]))
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            self.reasons.append(f"{asset}: {_reason(event)}")
-            self._tell(News(asset, "failed"))
-        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not self.reasons:
-            self.reasons.append(event.message or "")
+            failure = event.step_failure_data
+            first = _first_cause(failure.error)
+            written = failure.user_failure_data.description if failure.user_failure_data is not None else None
+            self.reasons.append(f"{asset}: {written or (first.message.strip() if first else event.message)}")
+            self._tell(News(asset, "stopped" if _is_interruption(first) else "failed"))
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error
+            self.interrupted = _is_interruption(_first_cause(error))
+            if not self.reasons:
+                self.reasons.append(event.message or "the run failed before a step began")
 
 
-def _reason(event: dg.DagsterEvent) -> str:
-    """Return why a step failed: in a person's words where it has them, else the first cause."""
-    failure = event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    error = failure.error
+def _first_cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error is not None else event.message or ""
+    return error
+
+
+def _is_interruption(error: SerializableErrorInfo | None) -> bool:
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _definitions() -> dg.Definitions:

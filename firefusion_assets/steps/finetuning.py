@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firefusion_assets.core.errors import RequestError
-from firefusion_assets.engines.stable_diffusion.fitting import TRAINER, prepare
+from firefusion_assets.engines.stable_diffusion.fitting import prepare
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import read_fold
 from firefusion_assets.study.generators import StableDiffusionGenerator, resolved
