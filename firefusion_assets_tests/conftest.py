@@ -9,8 +9,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner, Result
 
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.cli.main import app
 from firefusion_assets.lineage.fingerprints import Lineage
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
@@ -110,6 +112,25 @@ def run_cli_at_once(command: list[str], *environments: dict[str, str]) -> list[s
     outputs = [run.communicate(timeout=200)[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), outputs
     return outputs
+
+
+def firefusion(*arguments: str | Path, study: Path | None = None, answer: str = "") -> str:
+    """Run the command `firefusion` in this process, as it ends well; return what it prints."""
+    result = _invoked(arguments, study, answer)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def firefusion_refuses(*arguments: str | Path, study: Path | None = None, answer: str = "") -> str:
+    """Run the command `firefusion`, which ends with an error that it tells by itself; return what it prints."""
+    result = _invoked(arguments, study, answer)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), (result.output, result.exception)
+    return result.output
+
+
+def _invoked(arguments: tuple[str | Path, ...], study: Path | None, answer: str) -> Result:
+    named = {} if study is None else {"FIREFUSION_STUDY": str(study), "FIREFUSION_ARTIFACTS": None}
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer, env=named)
 
 
 def cli_command(program: str, *arguments: str) -> list[str]:

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.cost import CostMeter
 from firefusion_assets.core.atomic_files import flush, write_atomically
+from firefusion_assets.core.errors import UserError
 
 MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -37,7 +38,7 @@ _used_by_maker: ContextVar[set[ObjectId] | None] = ContextVar("used_by_maker", d
 """What the object that is being made has used so far; None where none is being made."""
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError, RuntimeError):
     """An object that can't be made, found or trusted."""
 
 

@@ -8,14 +8,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.patchstore import PatchPart
 
 
-class NoFireError(ValueError):
+class NoFireError(UserError, ValueError):
     """An engine has no fire to learn from."""
 
 
-class TrainerError(RuntimeError):
+class TrainerError(UserError, RuntimeError):
     """A trainer that runs in processes of its own failed; the message says why, as far as it told."""
 
 

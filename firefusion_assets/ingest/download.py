@@ -1,11 +1,10 @@
-"""`python -m firefusion_assets.ingest.download`: the active fire data set, from its drive or from zips given by hand.
+"""The active fire data set, from its drive or from zips given by hand.
 
 The manually annotated set always, regions of the big set by choice. What is cut off goes on where it stopped, here
 and in a later run. What the drive refuses is told with what to do by hand; a zip or a folder in the right place
 serves as well as a download.
 """
 
-import argparse
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from firefusion_assets.ingest.fetching import DRIVE, DownloadError, drive_url, fetch
+from firefusion_assets.ingest.fetching import DRIVE, DownloadError, fetch
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
 PROJECT: Final = "https://github.com/pereira-gha/activefire"
@@ -172,24 +171,3 @@ def _is_mask(name: str) -> bool:
         return PatchName.parse(PurePosixPath(name).stem).label is not None
     except PatchNameError:
         return False  # the ingest will name it
-
-
-def main() -> None:
-    """Bring what is asked for; what can't be brought is told at the end, all of it."""
-    parser = argparse.ArgumentParser(description="Bring the active fire data set.")
-    parser.add_argument("--regions", nargs="+", default=[], choices=REGIONS, help="parts of the big set to bring too")
-    default = Path(__file__).parents[2] / "data" / "activefire" / "input"
-    parser.add_argument("--into", type=Path, default=default, help="the input folder (default: %(default)s)")
-    arguments = parser.parse_args()
-    problems = []
-    for archive in (*MANUAL, *(REGIONS[name] for name in arguments.regions)):
-        try:
-            bring(archive, arguments.into, drive_url, print)
-        except DownloadError as error:
-            problems.append(f"{archive.name}.zip: {error}.\n{archive.by_hand(arguments.into)}")
-    if problems:
-        raise SystemExit("\n\n".join(problems))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from firefusion_assets.core.atomic_files import flush
+from firefusion_assets.core.errors import UserError
 
 DRIVE: Final = "https://drive.google.com"
 _CHUNK: Final = 2**20
@@ -28,7 +29,7 @@ _PAUSE: float = 2
 Progress = Callable[[str], None]
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError, RuntimeError):
     """What keeps a file from being brought; the message says why."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.ingest.groups import group_patches
 from firefusion_assets.study.models import Split
@@ -12,7 +13,7 @@ from firefusion_assets.study.models import Split
 PARTS = ("train", "val", "test")
 
 
-class SplitError(ValueError):
+class SplitError(UserError, ValueError):
     """A data set that can't be split as the study wants. The message says why and what to do."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge
 from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed, shape_of, trimmed
@@ -33,7 +34,7 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-class PlanError(ValueError):
+class PlanError(UserError, ValueError):
     """A train part that nothing can be painted on."""
 
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
 from firefusion_assets.study.base_models import local_folder
 from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator
@@ -21,7 +23,7 @@ _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings of a generator that change how safe a training is and not what comes of it."""
 
 
-class MissingUpstreamError(RuntimeError):
+class MissingUpstreamError(UserError, RuntimeError):
     """What an asset reads was not made, or was made from other settings. The message says how to make it."""
 
 
@@ -184,11 +186,6 @@ def _stamps(path: Path) -> list[tuple[str, int, int]]:
 
 def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:
     shared = not ASSETS[asset].per_config
-    partition = "" if shared else f" --partition {key}"
-    # For a key everything that is finished is found, so that selecting all costs no more than the missing part.
-    selection = "landsat_patches,scene_split" if shared else "*"
     what = "was made from other settings or data than today's" if stale else "has not been made"
-    return MissingUpstreamError(
-        f"{asset}{f' of {key!r}' if partition else ''} {what}; materialize it first: "
-        f"dagster asset materialize -m firefusion_assets.definitions --select '{selection}'{partition}"
-    )
+    command = run_command(to="scene_split") if shared else run_command(key)
+    return MissingUpstreamError(f"{asset}{'' if shared else f' of {key!r}'} {what}; make it first: {command}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.core.errors import RequestError
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.ingest.split import PARTS, part_ids
 from firefusion_assets.lineage.fingerprints import Lineage
@@ -60,3 +61,15 @@ def read_folds(lineage: Lineage) -> list[Fold]:
         )
         for number in sorted(split["fold"].unique().tolist())
     ]
+
+
+def read_fold(lineage: Lineage, number: int) -> Fold:
+    """Return one fold of the study's split.
+
+    Raises:
+        RequestError: if there is no such fold.
+    """
+    folds = {fold.number: fold for fold in read_folds(lineage)}
+    if number not in folds:
+        raise RequestError(f"--fold: there is no fold {number}; the study has {', '.join(map(str, folds))}")
+    return folds[number]

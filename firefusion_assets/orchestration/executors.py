@@ -14,6 +14,8 @@ from typing import Any, Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from firefusion_assets.core.errors import RequestError
+
 GPU_POOL: Final = "gpu"
 """Pool of all steps that use a GPU; its limit is the number of GPUs (dagster.yaml)."""
 
@@ -35,7 +37,7 @@ def executor() -> dg.ExecutorDefinition:
     """Return the executor that FIREFUSION_EXECUTOR names: multiprocess (default), in_process, k8s or celery.
 
     Raises:
-        ValueError: for another name.
+        RequestError: for another name.
     """
     name = os.environ.get("FIREFUSION_EXECUTOR", "multiprocess")
     match name:
@@ -62,7 +64,7 @@ def executor() -> dg.ExecutorDefinition:
             from dagster_celery import celery_executor
 
             return celery_executor
-    raise ValueError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; use multiprocess, in_process, k8s or celery")
+    raise RequestError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; use multiprocess, in_process, k8s or celery")
 
 
 def local_gpus() -> list[str]:
@@ -77,11 +79,11 @@ def gpus_a_step() -> int:
     """Return how many local GPUs a GPU step takes: FIREFUSION_GPUS_PER_STEP, 1 by default.
 
     Raises:
-        ValueError: if that is no number from 1.
+        RequestError: if that is no number from 1.
     """
     text = os.environ.get("FIREFUSION_GPUS_PER_STEP", "1")
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"FIREFUSION_GPUS_PER_STEP: {text!r} is no number from 1")
+        raise RequestError(f"FIREFUSION_GPUS_PER_STEP: {text!r} is no number from 1")
     return int(text)
 
 

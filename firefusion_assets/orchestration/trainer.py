@@ -1,10 +1,5 @@
-"""Fine-tuning from an asset through Dagster Pipes: its processes report to the run that started them.
+"""Fine-tuning from an asset through Dagster Pipes: its processes report to the run that started them."""
 
-As a module this is what those processes run: the trainer, whose progress goes into the run's log.
-"""
-
-import argparse
-import os
 import traceback
 import warnings
 from collections.abc import Callable
@@ -28,7 +23,7 @@ def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
         from firefusion_assets.engines import TrainerError
         from firefusion_assets.engines.stable_diffusion.fitting import trainer_command
 
-        command = trainer_command(__name__, job)
+        command = trainer_command(job, "--piped")
         reason = job.with_name(_REASON_FILE)
         reason.unlink(missing_ok=True)
         with warnings.catch_warnings():
@@ -44,29 +39,15 @@ def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
     return launch
 
 
-def main() -> None:
-    """Fine-tune by a job file; the first of several processes speaks for all."""
-    from firefusion_assets.core.processes import end_with
-    from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
-    from firefusion_assets.engines.stable_diffusion.trainer import finetune
+def run_piped_job(job: Path) -> None:
+    """Run the trainer on a job file in the process that `launched_by` started; its progress goes to the run's log."""
+    from firefusion_assets.steps.finetuning import run_job
 
-    parser = argparse.ArgumentParser(description="Fine-tune for a step of a Dagster run.")
-    parser.add_argument("job", type=Path)
-    parser.add_argument("--parent", type=int)
-    arguments = parser.parse_args()
-    end_with(arguments.parent)
-    job = FinetuningJob.model_validate_json(arguments.job.read_text())
-    if os.environ.get("RANK", "0") != "0":
-        finetune(job, lambda line: None)
-        return
     with open_dagster_pipes() as pipes:
         try:
-            finetune(job, pipes.log.info)
+            run_job(job, pipes.log.info)
         except BaseException as error:
-            reason = f"the fine-tuning failed: {error}\n\n{traceback.format_exc()}"
-            arguments.job.with_name(_REASON_FILE).write_text(reason)
+            # The traceback stands in the run's log: Pipes reports it.
+            reason = "".join(traceback.format_exception_only(error)).strip()
+            job.with_name(_REASON_FILE).write_text(f"the fine-tuning failed: {reason}")
             raise
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,10 @@
-"""`python -m firefusion_assets.patchstore.export KEY FOLDER`: a config's training data in the thesis' layout.
+"""Patches in the thesis' layout.
 
 One LMDB of float32 records, `{stem}` (3, 256, 256) with bands 7, 6, 2 as DN / 65535 and `{stem}_mask` (1, 256, 256),
 and `train.csv`, `val.csv` and `test.csv` with a line `stem,fire_pixels` a patch and no header. Nothing in the project
 reads this layout.
 """
 
-import argparse
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from firefusion_assets.core.errors import RequestError
 from firefusion_assets.patchstore.environment import WritableMap
-from firefusion_assets.patchstore.reader import Patches, PatchStoreError
+from firefusion_assets.patchstore.reader import Patches
 
 _BANDS: Final = ("B7", "B6", "B2")
 _SIZE: Final = 256
@@ -35,7 +35,7 @@ def export(patches: Patches, parts: Mapping[str, Sequence[str]], folder: Path) -
         folder: a new or empty one.
 
     Raises:
-        ValueError: with all that the layout can't hold, or if the folder isn't empty.
+        RequestError: with all that the layout can't hold, or if the folder isn't empty.
         OSError: if the disk has no room or fails.
     """
     meta = patches.meta
@@ -45,7 +45,7 @@ def export(patches: Patches, parts: Mapping[str, Sequence[str]], folder: Path) -
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         problems.append(f"{folder}: is not empty; name a new folder")
     if problems:
-        raise ValueError("; ".join(problems))
+        raise RequestError("; ".join(problems))
     folder.mkdir(parents=True, exist_ok=True)
     needed, free = sum(map(len, parts.values())) * _BYTES_A_PATCH, shutil.disk_usage(folder).free
     if needed > free:
@@ -66,31 +66,3 @@ def export(patches: Patches, parts: Mapping[str, Sequence[str]], folder: Path) -
     for part, ids in parts.items():
         with (folder / f"{part}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows((patch_id, fire_pixels[patch_id]) for patch_id in ids)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Export a config of the study that FIREFUSION_STUDY names, each fold on its own if there are several."""
-    from firefusion_assets.lineage.fingerprints import MissingUpstreamError
-    from firefusion_assets.lineage.folds import OVERLAY, read_folds
-    from firefusion_assets.lineage.opening import open_lineage
-
-    parser = argparse.ArgumentParser(description="Write a config's training data in the thesis' layout.")
-    parser.add_argument("key", help="config of the study")
-    parser.add_argument("folder", type=Path, help="new folder; gets a folder a fold if the study has several")
-    chosen = parser.parse_args(arguments)
-    try:
-        lineage = open_lineage()
-        overlay = lineage.find("augmented_lmdb", chosen.key).path / OVERLAY
-        folds = read_folds(lineage)
-        for fold in folds:
-            folder = chosen.folder / fold.folder if len(folds) > 1 else chosen.folder
-            patches = Patches(fold.base, [overlay], fold.number)
-            train = [*fold.train.ids, *patches.added_ids]
-            export(patches, {"train": train, "val": fold.val.ids, "test": fold.test.ids}, folder)
-            print(f"{folder}: {len(train)} train, {len(fold.val)} val and {len(fold.test)} test patches")
-    except (MissingUpstreamError, PatchStoreError, ValueError, OSError) as error:
-        raise SystemExit(str(error)) from error
-
-
-if __name__ == "__main__":
-    main()

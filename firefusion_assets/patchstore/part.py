@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.patchstore.reader import Patches
 from firefusion_assets.patchstore.records import Patch, PatchBatch, StoreMeta
 
 
-class LeakError(RuntimeError):
+class LeakError(UserError, RuntimeError):
     """Something that is fitted on the train part asked for a patch outside it."""
 
 

@@ -13,6 +13,7 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.orientation import turned
 from firefusion_assets.patchstore.environment import DATA_FILE
 from firefusion_assets.patchstore.records import (
@@ -29,7 +30,7 @@ from firefusion_assets.patchstore.records import (
 )
 
 
-class PatchStoreError(RuntimeError):
+class PatchStoreError(UserError, RuntimeError):
     """A store that can't be opened, or doesn't hold what is asked of it."""
 
 

@@ -1,9 +1,7 @@
-"""`python -m firefusion_assets.patchstore.verify FOLDER ...`: whether stores still hold what was written to them."""
+"""Whether stores still hold what was written to them."""
 
-import argparse
 import json
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from firefusion_assets.patchstore.reader import PatchStoreError, Store
@@ -38,26 +36,3 @@ def _is_whole(store: Store, key: str, checksum: int) -> bool:
     except PatchStoreError:  # a page of the tree on the way to the record
         return False
     return record is not None and zlib.crc32(record) == checksum
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Verify stores; the exit status is 1 if one is damaged."""
-    parser = argparse.ArgumentParser(description="Compare every record of patch stores with its checksum.")
-    parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="FOLDER", help="base.lmdb or overlay.lmdb of an object"
-    )
-    problems = []
-    for folder in parser.parse_args(arguments).folders:
-        try:
-            problems += [f"{folder}: record {key!r} is damaged" for key in verify(folder)]
-        except PatchStoreError as error:
-            problems.append(str(error))
-    if problems:
-        raise SystemExit(
-            "\n".join([*problems, "Remove the objects that hold these stores and materialize them again."])
-        )
-    print("every record is as it was written")
-
-
-if __name__ == "__main__":
-    main()

@@ -111,6 +111,15 @@ def text_table(table: pd.DataFrame) -> str:
     return "\n".join("  ".join(cells) for cells in zip(*padded, strict=True))
 
 
+def text_figure(row: pd.Series) -> str:
+    """Write the figure of one row of a comparison: its Dice, and its difference to the baseline if it has one."""
+    dice = next(name for column, name in DICE_NAMES.items() if column not in row)
+    text = f"{row['key']}: {dice} {_with_spread(row['dice_mean'], row['dice_std'], _percent)}"
+    if pd.notna(row["difference"]):
+        text += f", difference to the baseline {_with_spread(row['difference'], row['difference_std'], points)}"
+    return text
+
+
 @dataclass(frozen=True)
 class _Table:
     """A table of the page: titles, rows of texts with their status, and how many left columns are words."""

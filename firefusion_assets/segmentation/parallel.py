@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.processes import end_with
 from firefusion_assets.segmentation.training import TrainingJob, is_finished, train_unet
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError, RuntimeError):
     """A training failed in its process; the message names it and holds its traceback."""
 
 

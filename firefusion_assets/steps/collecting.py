@@ -7,32 +7,24 @@ import pandas as pd
 import yaml
 
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.base_store import BAD_FILES
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
-from firefusion_assets.lineage.assets import ASSETS
-from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.painted_examples import load_examples
 from firefusion_assets.steps.scoring import prediction_examples, score_detector
-from firefusion_assets.study import StudyError, augmentation_keys
+from firefusion_assets.steps.status import asset_state, orphans
+from firefusion_assets.study import augmentation_keys
 
 _COSTLY = ("finetuned_model", "synthetic_images", "trained_unet", "dice_metrics")
 _SCORES = "detector_scores"
-
-
-def report_fingerprint(lineage: Lineage) -> str:
-    """Return what the report depends on: the study, the data, and each config's state and figures."""
-    figures = []
-    for key in augmentation_keys(lineage.folder):
-        status, metrics, _ = _state(lineage, key)
-        figures.append([key, status, metrics and metrics.fingerprint])
-    data = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
-    study = lineage.study.model_dump(mode="json")
-    orphans = _orphans(lineage)
-    return digest([ASSETS["augmentation_report"].version, study, data, figures, orphans])
+_NOTES = {
+    "missing": "not measured yet: {}",
+    "stale": "measured with other settings or data than today's; measure again: {}",
+}
 
 
 def collect(lineage: Lineage) -> ReportInputs:
@@ -56,38 +48,22 @@ def collect(lineage: Lineage) -> ReportInputs:
         split=_split_table(folds, split["parts"]),
         configs=[_config(lineage, key, folds[0]) for key in augmentation_keys(lineage.folder)],
         detectors=_detectors(lineage, folds),
-        orphans=_orphans(lineage),
+        orphans=orphans(lineage),
     )
 
 
-def _state(lineage: Lineage, key: str) -> tuple[str, Artifact | None, str]:
-    """Return a config's state, its metrics' object if it has one, and what to do."""
-    pointed = lineage.pointed("dice_metrics", key)
-    try:
-        today = lineage.fingerprint("dice_metrics", key)
-    except StudyError as error:
-        return "invalid", None, str(error)
-    except MissingUpstreamError as error:
-        return "missing", None, str(error)
-    current = lineage.store.find("dice_metrics", today)
-    if current is not None:
-        return "current", current, ""
-    remedy = f"dagster asset materialize -m firefusion_assets.definitions --select '*' --partition {key}"
-    if pointed is None:
-        return "missing", None, f"not measured yet: {remedy}"
-    return "stale", pointed, f"measured with other settings or data than today's; measure again: {remedy}"
-
-
 def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
-    status, metrics, note = _state(lineage, key)
-    if status == "invalid":
-        return ConfigResult(key=key, description="", engine="", status="invalid", note=note)
+    metrics = asset_state(lineage, "dice_metrics", key)
+    if metrics.state == "invalid":
+        return ConfigResult(key=key, description="", engine="", status="invalid", note=metrics.why)
+    note = _NOTES.get(metrics.state, "").format(metrics.command)
     config = lineage.config(key)
     engine, description = config.generator.engine, config.description
-    if metrics is None:
+    if metrics.artifact is None:
         return ConfigResult(key, description, engine, "missing", note)
-    summary = pd.read_parquet(metrics.path / "summary.parquet")
-    if status == "stale":
+    measured = metrics.artifact.path
+    summary = pd.read_parquet(measured / "summary.parquet")
+    if metrics.state == "stale":
         return ConfigResult(key, description, engine, "stale", note, summary)
     screened, trained = lineage.find("screened_images", key), lineage.find("trained_unet", key)
     return ConfigResult(
@@ -100,7 +76,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         facts={name: value for name, value in screened.facts.items() if not isinstance(value, list)},
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
         painted=load_examples(screened.path / "examples.npz"),
-        predictions=prediction_examples(fold, metrics.path / "predictions.npz"),
+        predictions=prediction_examples(fold, measured / "predictions.npz"),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )
 
@@ -139,8 +115,3 @@ def _split_table(folds: Sequence[Fold], parts: Sequence[dict[str, Any]]) -> pd.D
         for fold, part in zip(table["fold"], table["part"], strict=True)
     ]
     return table.assign(n_fire_scenes=fire_scenes)
-
-
-def _orphans(lineage: Lineage) -> list[str]:
-    live = set(augmentation_keys(lineage.folder))
-    return [key for key in lineage.store.keys("dice_metrics") if key not in live]

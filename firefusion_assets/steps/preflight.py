@@ -35,6 +35,18 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
         raise StudyError(problems)
 
 
+def problems_without_data(lineage: Lineage, key: str) -> list[str]:
+    """Return what keeps a config from running on this machine, as far as that can be told before data is there.
+
+    Raises:
+        StudyError: if study or config can't be read.
+    """
+    study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
+    return [f"{study}: {problem}" for problem in _impossible_network(lineage)] + [
+        f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting=True)
+    ]
+
+
 def require_base_model(generator: Generator, study_folder: Path, key: str) -> None:
     """Stop if a config's base model can't be had from the hub; local folders are looked at with the config.
 

@@ -8,11 +8,11 @@ step builds on the way is kept then.
 Everything else can be made again. What a running process makes is left alone, and so is what this module doesn't know.
 """
 
-import argparse
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -22,10 +22,66 @@ from filelock import FileLock, Timeout
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
-from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.study import StudyError, augmentation_keys
 
 _PRUNED: Final = ".pruned"
+
+
+@dataclass(frozen=True)
+class Unused:
+    """What no config of a study uses.
+
+    Attributes:
+        folders: of objects and of unfinished attempts.
+        pointers: files of keys that have no YAML file any more.
+    """
+
+    folders: list[Path]
+    pointers: list[Path]
+
+
+def find_unused(lineage: Lineage) -> Unused:
+    """Return what a study no longer uses.
+
+    Raises:
+        StudyError: if study or configs can't be read: what they use can't be told then.
+    """
+    try:
+        return Unused(unused_folders(lineage), unused_pointers(lineage))
+    except StudyError as error:
+        raise StudyError([*error.problems, "Mend or remove it first: what it uses can't be told."]) from None
+
+
+def listing(lineage: Lineage, unused: Unused) -> str:
+    """Write what is unused, when it was made, and what removing it frees."""
+    root, freed = lineage.store.root, freed_bytes(unused.folders)
+    lines = [f"In {root} no config of {lineage.folder} uses"]
+    for folder in unused.folders:
+        made = date.fromtimestamp(folder.lstat().st_mtime)
+        lines.append(f"  {folder.relative_to(root)}  {made}  {_megabytes(freed[folder])}")
+    keys = sorted({pointer.stem for pointer in unused.pointers})
+    lines += [f"  the pointers of {key}, which has no YAML file" for key in keys]
+    try:
+        lineage.fingerprint("landsat_patches", UNPARTITIONED)
+    except MissingUpstreamError as error:
+        lines.append(f"Only what a key points at counts as used, because {error}")
+    return "\n".join([*lines, f"Removing them frees {_megabytes(sum(freed.values()))}."])
+
+
+def remove_unused(lineage: Lineage, listed: Unused) -> str:
+    """Remove what was listed and is still unused; return what that came to.
+
+    Args:
+        lineage: read anew, since settings may have changed since the listing.
+        listed: what may go.
+    """
+    still = find_unused(lineage)
+    for pointer in set(listed.pointers) & set(still.pointers):
+        pointer.unlink()
+    folders = [folder for folder in listed.folders if folder in {*still.folders}]
+    freed = freed_bytes(folders)
+    removed = [folder for folder in folders if remove(folder)]
+    return f"Removed {len(removed)} objects, {_megabytes(sum(freed[folder] for folder in removed))}."
 
 
 def unused_folders(lineage: Lineage) -> list[Path]:
@@ -164,52 +220,3 @@ def _lock_is_held(folder: Path) -> bool:
 
 def _megabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:,.1f} MB"
-
-
-def main() -> None:
-    """List what the study that FIREFUSION_STUDY names no longer uses; remove it after asking."""
-    parser = argparse.ArgumentParser(description="Remove the objects that no config of the study uses.")
-    parser.add_argument("--yes", action="store_true", help="don't ask")
-    arguments = parser.parse_args()
-    lineage = open_lineage()
-    try:
-        folders, pointers = unused_folders(lineage), unused_pointers(lineage)
-    except StudyError as error:
-        raise SystemExit(f"{error}\nMend or remove it first: what it uses can't be told.") from None
-    if not folders and not pointers:
-        print(f"Every object in {lineage.store.root} is in use.")
-        return
-    print(f"In {lineage.store.root} no config of {lineage.folder} uses")
-    freed = freed_bytes(folders)
-    for folder in folders:
-        made = date.fromtimestamp(folder.lstat().st_mtime)
-        print(f"  {folder.relative_to(lineage.store.root)}  {made}  {_megabytes(freed[folder])}")
-    for key in sorted({pointer.stem for pointer in pointers}):
-        print(f"  the pointers of {key}, which has no YAML file")
-    try:
-        lineage.fingerprint("landsat_patches", UNPARTITIONED)
-    except MissingUpstreamError as error:
-        print(f"Only what a key points at counts as used, because {error}")
-    print(f"Removing them frees {_megabytes(sum(freed.values()))}.")
-    if not arguments.yes and not _confirmed():
-        raise SystemExit("Nothing was removed.")
-    # Settings may have changed while the question stood.
-    now = open_lineage()
-    still = set(unused_folders(now))
-    for pointer in set(pointers) & set(unused_pointers(now)):
-        pointer.unlink()
-    folders = [folder for folder in folders if folder in still]
-    freed = freed_bytes(folders)
-    removed = [folder for folder in folders if remove(folder)]
-    print(f"Removed {len(removed)} objects, {_megabytes(sum(freed[folder] for folder in removed))}.")
-
-
-def _confirmed() -> bool:
-    try:
-        return input("Remove them? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.base_models import folder_problems, local_folder
@@ -24,7 +25,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
-class StudyError(ValueError):
+class StudyError(UserError, ValueError):
     """A study or config that can't be used. The message lists every problem with file, key and remedy.
 
     Args:
@@ -67,8 +68,8 @@ def augmentation_keys(folder: Path) -> list[str]:
     return keys
 
 
-def load_augmentation(folder: Path, key: str, study: Study) -> Augmentation:
-    """Read one augmentation config of a study, resolve its `extends` and check it against the study.
+def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentation:
+    """Read one augmentation config of a study, resolve its `extends` and check it against the study, if that is known.
 
     Raises:
         StudyError: with all problems of the file.
@@ -82,7 +83,7 @@ def load_augmentation(folder: Path, key: str, study: Study) -> Augmentation:
         raise StudyError([*error.problems, *base_model]) from None
     if base_model:
         raise StudyError(base_model)
-    problems = list(_misfits(config, study))
+    problems = list(_misfits(config, study)) if study is not None else []
     if problems:
         raise StudyError(f"{file}: {problem}" for problem in problems)
     return config

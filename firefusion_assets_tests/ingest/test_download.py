@@ -16,9 +16,10 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.ingest import download, fetching
+from firefusion_assets.ingest import fetching
 from firefusion_assets.ingest.download import MANUAL, REGIONS, Archive, bring, unpack
 from firefusion_assets.ingest.fetching import DownloadError, drive_url, fetch
+from firefusion_assets_tests.conftest import firefusion, firefusion_refuses
 
 IMAGE = "LC08_L1TP_193029_20200914_20200914_01_RT_p00910.tif"
 MASK = "LC08_L1TP_193029_20200914_20200914_01_RT_Kumar-Roy_p00910.tif"
@@ -272,11 +273,8 @@ def test_the_drives_refusals_are_told_at_once_with_what_to_do_by_hand(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.page = QUOTA
-    monkeypatch.setattr(download, "drive_url", lambda drive_id: server.url)
-    monkeypatch.setattr(sys, "argv", ["download", "--regions", "Oceania", "--into", str(tmp_path)])
-    with pytest.raises(SystemExit) as exit_:
-        download.main()
-    message = str(exit_.value)
+    monkeypatch.setattr(fetching, "drive_url", lambda drive_id: server.url)
+    message = firefusion_refuses("data", "Oceania", "--into", tmp_path)
     assert message.count("Too many users") == 4
     for archive in (*MANUAL, REGIONS["Oceania"]):
         assert f"/file/d/{archive.drive_id}/view as {tmp_path / archive.name}.zip" in message
@@ -284,12 +282,16 @@ def test_the_drives_refusals_are_told_at_once_with_what_to_do_by_hand(
 
 
 def test_what_was_given_by_hand_needs_no_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "drive_url", nobody)
-    monkeypatch.setattr(sys, "argv", ["download", "--into", str(tmp_path)])
+    monkeypatch.setattr(fetching, "drive_url", nobody)
     for archive in MANUAL:
         (tmp_path / f"{archive.name}.zip").write_bytes(PAYLOAD)
-    download.main()
+    firefusion("data", "--into", tmp_path)
     assert (tmp_path / "landsat_patches" / IMAGE).is_file()
+
+
+def test_an_unknown_region_is_told_with_what_is_meant(tmp_path: Path) -> None:
+    message = firefusion_refuses("data", "Afrika", "--into", tmp_path)
+    assert "There is no region 'Afrika'; did you mean Africa? There are: Africa, Asia1" in message
 
 
 def test_every_archive_has_a_file_and_a_place_of_its_own() -> None:

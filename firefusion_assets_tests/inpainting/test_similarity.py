@@ -18,12 +18,19 @@ from firefusion_assets.inpainting.similarity import (
     ClipEncoder,
     ClipError,
     clip_similarity,
-    main,
     masked_crop,
 )
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import LoadDefinitions, asset_key, lineage_of, materialize, write_study
+from firefusion_assets_tests.conftest import (
+    LoadDefinitions,
+    asset_key,
+    firefusion,
+    firefusion_refuses,
+    lineage_of,
+    materialize,
+    write_study,
+)
 
 TEXT = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -147,24 +154,22 @@ def test_a_model_without_eyes_is_refused(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_compares_with_train_fires_and_counts_copies(
-    tmp_path: Path, model: Path, load_definitions: LoadDefinitions, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, model: Path, load_definitions: LoadDefinitions
 ) -> None:
     study, output = write_study(tmp_path / "study"), tmp_path / "alike.csv"
     defs = load_definitions(study)
-    options = ["--model", str(model), "--output", str(output)]
+    options = ["--model", model, "--output", output]
     for key, reason in (("copy-paste", "has not been made"), ("unknown", "there is no such augmentation config")):
-        with pytest.raises(SystemExit, match=reason):
-            main([key, *options])
+        assert reason in firefusion_refuses("similarity", key, *options, study=study)
     trained = ("trained_unet", "dice_metrics", "augmentation_report")
     untrained = [asset_key(asset) for asset in ASSETS if asset not in trained]
     for key in ("baseline", "copy-paste"):
         assert materialize(defs, key, asset_selection=untrained).success
-    with pytest.raises(SystemExit, match="baseline has no accepted synthetic patch"):
-        main(["baseline", *options])
+    refusal = firefusion_refuses("similarity", "baseline", *options, study=study)
+    assert "baseline has no accepted synthetic patch" in refusal
 
-    capsys.readouterr()
-    main(["copy-paste", *options])
-    printed, table = capsys.readouterr().out, pd.read_csv(output)
+    printed = firefusion("similarity", "copy-paste", *options, study=study)
+    table = pd.read_csv(output)
 
     lineage = lineage_of(study)
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"

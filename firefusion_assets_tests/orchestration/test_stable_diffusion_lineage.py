@@ -21,7 +21,6 @@ from safetensors.numpy import load_file
 from firefusion_assets import engines
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.inpainting import handout
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
@@ -34,6 +33,7 @@ from firefusion_assets_tests.conftest import (
     asset_key,
     cli_command,
     cli_environment,
+    firefusion,
     lineage_job,
     lineage_of,
     loaded,
@@ -201,7 +201,7 @@ def test_images_painted_elsewhere_come_back_through_the_lineage(
 ) -> None:
     defs = load_definitions(study)
     assert run_assets(defs, "files", ("augmentation_config", "inpainting_masks")).success
-    handout.main(["files", str(tmp_path / "pairs")])
+    firefusion("handout", "files", tmp_path / "pairs", study=study)
     pairs = pd.read_csv(tmp_path / "pairs" / "pairs.csv")
     (study / "painted").mkdir()
     by_row = {}

@@ -12,8 +12,16 @@ import pytest
 
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
-from firefusion_assets.patchstore.export import export, main
-from firefusion_assets_tests.conftest import LoadDefinitions, asset_key, lineage_of, materialize, write_study
+from firefusion_assets.patchstore.export import export
+from firefusion_assets_tests.conftest import (
+    LoadDefinitions,
+    asset_key,
+    firefusion,
+    firefusion_refuses,
+    lineage_of,
+    materialize,
+    write_study,
+)
 
 BANDS = ("B2", "B5", "B6", "B7")
 
@@ -113,15 +121,13 @@ _UP_TO_THE_OVERLAY = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folds", [1, 3])
-def test_the_command_exports_a_config_of_a_study(
-    folds: int, tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_exports_a_config_of_a_study(folds: int, tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     study = write_study(tmp_path / "study", _STUDY + f"split: {{folds: {folds}}}\n", {"pasted": _CONFIG})
     defs = load_definitions(study)
-    with pytest.raises(SystemExit, match="materialize it first"):
-        main(["pasted", str(tmp_path / "early")])
+    refusal = firefusion_refuses("export", "pasted", tmp_path / "early", study=study)
+    assert refusal.endswith("has not been made; make it first: firefusion run --to scene_split\n")
     assert materialize(defs, "pasted", asset_selection=_UP_TO_THE_OVERLAY).success
-    main(["pasted", str(tmp_path / "out")])
+    firefusion("export", "pasted", tmp_path / "out", study=study)
     lineage = lineage_of(study)
     real = set(Patches(lineage.find("landsat_patches", "_").path / "base.lmdb").base_ids)
     for fold in range(folds):
@@ -129,5 +135,4 @@ def test_the_command_exports_a_config_of_a_study(
         parts = {part: [stem for stem, *_ in read_layout(folder, part)] for part in ("train", "val", "test")}
         assert set(parts["train"][:-2]) | set(parts["val"]) | set(parts["test"]) == real
         assert len(set(parts["train"][-2:]) - real) == 2
-    with pytest.raises(SystemExit, match="not empty"):
-        main(["pasted", str(tmp_path / "out")])
+    assert "not empty" in firefusion_refuses("export", "pasted", tmp_path / "out", study=study)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from firefusion_assets.patchstore import Patches, PatchStoreError, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.records import encode_patch
-from firefusion_assets.patchstore.verify import main, verify
+from firefusion_assets.patchstore.verify import verify
+from firefusion_assets_tests.conftest import firefusion, firefusion_refuses
 from firefusion_assets_tests.patchstore.test_patchstore import random_patch, write
 
 PATCHES = {f"p{i}": random_patch(i, 3, 64) for i in range(5)}
@@ -83,16 +84,13 @@ def test_a_store_without_checksums_is_no_whole_store(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
-def test_the_command_names_every_store_and_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_names_every_store_and_record(tmp_path: Path) -> None:
     whole, damaged = write(tmp_path / "whole", PATCHES), write(tmp_path / "damaged", PATCHES)
-    main([str(whole), str(damaged)])
-    assert "as it was written" in capsys.readouterr().out
+    assert "as it was written" in firefusion("verify", whole, damaged)
     content = (damaged / "data.mdb").read_bytes()
     for name in ("p1", "p2"):
         flip(damaged / "data.mdb", content.index(encode_patch(PATCHES[name])))
-    with pytest.raises(SystemExit) as ended:
-        main([str(whole), str(damaged), str(tmp_path / "nowhere")])
-    lines = str(ended.value).splitlines()
+    lines = firefusion_refuses("verify", whole, damaged, tmp_path / "nowhere").splitlines()
     assert lines[:2] == [f"{damaged}: record 'p1' is damaged", f"{damaged}: record 'p2' is damaged"]
     assert "nowhere is not a patch store" in lines[2]
-    assert "materialize them again" in lines[3]
+    assert "make them again" in lines[3]

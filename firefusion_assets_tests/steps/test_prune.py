@@ -1,9 +1,8 @@
 """Pruning takes what no config uses, and nothing that a later run would have to make again."""
 
-import io
 import json
 import os
-import sys
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,20 @@ import pytest
 from filelock import FileLock
 
 from firefusion_assets.artifacts.store import ArtifactStore, link
+from firefusion_assets.cli import stores
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps import prune
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, loaded, materialize, write_study
+from firefusion_assets_tests.conftest import (
+    TINY_CONFIGS,
+    TINY_STUDY,
+    firefusion,
+    firefusion_refuses,
+    lineage_of,
+    loaded,
+    materialize,
+    write_study,
+)
 
 
 def unused(study: Path) -> set[str]:
@@ -34,14 +43,6 @@ def disk_usage(study: Path) -> int:
     files = [Path(folder, name) for folder, _, names in os.walk(study / "artifacts") for name in names]
     stats = [file.lstat() for file in files if not {"keys", ".locks"} & {*file.parts}]
     return sum({stat.st_ino: stat.st_blocks * 512 for stat in stats}.values())
-
-
-def run_main(monkeypatch: pytest.MonkeyPatch, study: Path, *arguments: str, answer: str = "") -> None:
-    monkeypatch.setenv("FIREFUSION_STUDY", str(study))
-    monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
-    monkeypatch.setattr(sys, "argv", ["prune", *arguments])
-    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-    prune.main()
 
 
 @pytest.fixture
@@ -144,33 +145,25 @@ def test_what_an_interrupted_removal_left_is_removed_too(study: Path) -> None:
     assert objects(study) == {"trained_unet/again"}
 
 
-def test_nothing_is_removed_while_a_config_cant_be_read(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_removed_while_a_config_cant_be_read(study: Path) -> None:
     put(study, "trained_unet", "dead")
     for key in ("baseline", "other"):
         (study / "augmentations" / f"{key}.yaml").write_text("generator: {engine: wrong}")
     with pytest.raises(StudyError):
         prune.unused_folders(lineage_of(study))
-    with pytest.raises(SystemExit, match=r"(?s)baseline\.yaml.*other\.yaml.*can't be told"):
-        run_main(monkeypatch, study, "--yes")
+    refusal = firefusion_refuses("prune", "--yes", study=study)
+    assert re.search(r"(?s)baseline\.yaml.*other\.yaml.*can't be told", refusal)
     (study / "study.yaml").write_text("name: 3")
-    with pytest.raises(SystemExit) as exit_:
-        run_main(monkeypatch, study, "--yes")
-    assert str(exit_.value).count("training: missing") == 1
+    assert firefusion_refuses("prune", "--yes", study=study).count("training: missing") == 1
     assert objects(study) == {"trained_unet/dead"}
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
-def test_removes_only_after_a_yes(
-    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, removed: bool
-) -> None:
+def test_removes_only_after_a_yes(study: Path, answer: str, removed: bool) -> None:
     put(study, "trained_unet", "live", "baseline")
     put(study, "trained_unet", "dead", "gone")
-    if removed:
-        run_main(monkeypatch, study, answer=answer)
-    else:
-        with pytest.raises(SystemExit, match="Nothing was removed"):
-            run_main(monkeypatch, study, answer=answer)
-    listed = capsys.readouterr().out
+    listed = (firefusion if removed else firefusion_refuses)("prune", study=study, answer=answer)
+    assert removed or "Nothing was removed" in listed
     assert "trained_unet/dead" in listed and "trained_unet/live" not in listed and "pointers of gone" in listed
     assert objects(study) == {"trained_unet/live", *(() if removed else ("trained_unet/dead",))}
     assert ArtifactStore(study / "artifacts").keys("trained_unet") == ["baseline", *(() if removed else ("gone",))]
@@ -184,17 +177,14 @@ def test_what_came_into_use_while_the_question_stood_stays(study: Path, monkeypa
         put(study, "trained_unet", "dead", "other")
         return True
 
-    monkeypatch.setattr(prune, "_confirmed", run_meanwhile)
-    run_main(monkeypatch, study)
+    monkeypatch.setattr(stores, "_confirmed", run_meanwhile)
+    firefusion("prune", study=study)
     assert objects(study) == {"trained_unet/dead", "trained_unet/now"}
 
 
-def test_a_store_in_full_use_asks_nothing(
-    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_in_full_use_asks_nothing(study: Path) -> None:
     put(study, "trained_unet", "live", "baseline")
-    run_main(monkeypatch, study)
-    assert "is in use" in capsys.readouterr().out
+    assert "is in use" in firefusion("prune", study=study)
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +213,7 @@ def todays(study: Path, key: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_run_after_pruning_finds_everything_finished(
-    materialized: tuple[Path, pytest.MonkeyPatch], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_after_pruning_finds_everything_finished(materialized: tuple[Path, pytest.MonkeyPatch]) -> None:
     study, patch = materialized
     copy_paste = study / "augmentations" / "copy-paste.yaml"
     earlier, settings, gone = todays(study, "copy-paste"), copy_paste.read_text(), todays(study, "gone")
@@ -251,7 +239,7 @@ def test_a_run_after_pruning_finds_everything_finished(
         assert current and not current & unused(study)
 
     freed, usage = sum(prune.freed_bytes(prune.unused_folders(lineage_of(study))).values()), disk_usage(study)
-    run_main(monkeypatch, study, "--yes")
+    firefusion("prune", "--yes", study=study)
     assert freed == usage - disk_usage(study) > 0
     assert unused(study) == set()
     assert {path.stem for path in (study / "artifacts").glob("*/keys/*.json")} == {"_", "copy-paste"}

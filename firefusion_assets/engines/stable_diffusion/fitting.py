@@ -1,16 +1,12 @@
-"""Fitting engine `stable-diffusion`: constants here, the training in a process of its own.
+"""Fitting engine `stable-diffusion`: constants here, the training in a process of its own."""
 
-As a command it prepares a fine-tuning that is to run without Dagster.
-"""
-
-import argparse
 import csv
 import os
 import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +20,8 @@ from firefusion_assets.engines.stable_diffusion.trainer import HISTORY_FILE, LOC
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.generators import StableDiffusionGenerator
 
-TRAINER: Final = "firefusion_assets.engines.stable_diffusion.trainer"
+TRAINER: Final = ("firefusion_assets.cli", "fine-tune-job")
+"""Module and command that run a trainer on a job file."""
 _TAIL: Final = 100
 """Lines: the report of a launcher of several processes is long, and the reason stands above it."""
 
@@ -90,7 +87,7 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
     # Else what it printed comes after the error that ended it.
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603 - our own module
-        trainer_command(TRAINER, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=unbuffered
+        trainer_command(job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=unbuffered
     ) as process:
         if process.stdout is None:
             raise TrainerError("the trainer has no output")
@@ -101,43 +98,12 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
         raise TrainerError(f"the fine-tuning ended with exit code {process.returncode}:\n" + "\n".join(tail))
 
 
-def trainer_command(module: str, job: Path) -> list[str]:
-    """Return the command that runs a trainer module on every visible GPU, or on the CPU."""
-    own = [module, str(job), "--parent", str(os.getpid())]
+def trainer_command(job: Path, *options: str) -> list[str]:
+    """Return the command that runs the trainer on every visible GPU, or on the CPU."""
+    own = [*TRAINER, str(job), "--parent", str(os.getpid()), *options]
     devices = device_count()
     if devices < 2:
         return [sys.executable, "-m", *own]
     launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", str(devices))
     # Any free port: two fine-tunings may run on one machine.
     return [sys.executable, "-m", *launcher, "--main_process_port", "0", "-m", *own]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prepare the fine-tuning of a config of the study that FIREFUSION_STUDY names."""
-    from firefusion_assets.lineage.fingerprints import MissingUpstreamError
-    from firefusion_assets.lineage.folds import read_folds
-    from firefusion_assets.lineage.opening import open_lineage
-    from firefusion_assets.study.generators import resolved
-
-    parser = argparse.ArgumentParser(description="Write the job file of a fine-tuning.")
-    parser.add_argument("key", help="config of the study, with engine stable-diffusion")
-    parser.add_argument("folder", type=Path, help="new folder; the trainer publishes the model there")
-    parser.add_argument("--fold", type=int, default=0, help="number of the fold (default: 0)")
-    chosen = parser.parse_args(arguments)
-    try:
-        lineage = open_lineage()
-        generator = resolved(lineage.config(chosen.key).generator, lineage.folder)
-        if not isinstance(generator, StableDiffusionGenerator):
-            raise ValueError(f"{chosen.key!r} has engine {generator.engine}; only stable-diffusion is fine-tuned")
-        parts = {fold.number: fold.train for fold in read_folds(lineage)}
-        if chosen.fold not in parts:
-            raise ValueError(f"--fold: there is no fold {chosen.fold}; the study has {', '.join(map(str, parts))}")
-        chosen.folder.mkdir(parents=True)
-        job = prepare(generator, parts[chosen.fold], chosen.folder)
-    except (ValueError, FileExistsError, MissingUpstreamError) as error:
-        raise SystemExit(str(error)) from error
-    print(f"accelerate launch -m {TRAINER} {job}")
-
-
-if __name__ == "__main__":
-    main()

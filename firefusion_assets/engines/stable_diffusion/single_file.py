@@ -1,7 +1,5 @@
 """A diffusers folder of Stable Diffusion as one safetensors checkpoint in the original layout, as web UIs read it.
 
-    python -m firefusion_assets.engines.stable_diffusion.single_file FOLDER TARGET.safetensors [--full]
-
 Both layouts hold the same weights. diffusers names a layer by its resolution level and its place therein; the
 original U-Net numbers `input_blocks` and `output_blocks` through all levels, and the original VAE counts the
 decoder's levels from the finest. Sources of the names: `ldm/modules/diffusionmodules/openaimodel.py` and `model.py`
@@ -11,7 +9,6 @@ Web UIs know the structures of SD 1.x and 2 only; others are renamed by the same
 safety checker have no place in a checkpoint: web UIs bring their own.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -23,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, cat
 
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.errors import RequestError
 
 _ADAPTERS: Final = "pytorch_lora_weights.safetensors"
 _UNET_RESNET: Final = {
@@ -60,7 +58,7 @@ def export_single_file(folder: Path, target: Path, half: bool = True) -> None:
         half: as float16; otherwise each weight keeps the folder's precision.
 
     Raises:
-        ValueError: if the folder lacks a part or holds adapters only, if a weight has no place in the original layout
+        RequestError: if the folder lacks a part or holds adapters only, if a weight has no place in the original layout
             or a place stays empty, if a weight overflows float16, or for another ending; all problems in one message.
     """
     problems = [] if target.suffix == ".safetensors" else [f"{target}: the target must end in .safetensors"]
@@ -85,7 +83,7 @@ def export_single_file(folder: Path, target: Path, half: bool = True) -> None:
         overflown = [name for name, weight in checkpoint.items() if not weight.isfinite().all()]
         problems += [f"{folder}: not finite in float16: {_listed(overflown)}; export with --full"] if overflown else []
     if problems:
-        raise ValueError("\n".join(problems))
+        raise RequestError("\n".join(problems))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, partial(save_file, checkpoint, metadata={"format": "pt"}))
 
@@ -229,21 +227,3 @@ def _per_level(value: int | Sequence[int], levels: int) -> Sequence[int]:
 def _listed(names: Collection[str]) -> str:
     first = sorted(names)[:5]
     return ", ".join(first) + (f" and {len(names) - len(first)} more" if len(names) > len(first) else "")
-
-
-def main() -> None:
-    """Export the folder that the command line names."""
-    parser = argparse.ArgumentParser(description="Export a Stable Diffusion pipeline to one checkpoint for web UIs.")
-    parser.add_argument("folder", type=Path, help="pipeline folder with a model_index.json, for example MODEL/fold-0")
-    parser.add_argument("target", type=Path, help="the .safetensors file to write")
-    parser.add_argument("--full", action="store_true", help="keep the folder's precision instead of float16")
-    arguments = parser.parse_args()
-    try:
-        export_single_file(arguments.folder, arguments.target, half=not arguments.full)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    print(arguments.target)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,19 +1,14 @@
-"""Fine-tuning: one loop that a killed run resumes to the same weights.
+"""Fine-tuning: one loop that a killed run resumes to the same weights, on one device or several.
 
-Runnable alone, on one device or several:
-``accelerate launch --num_processes 2 -m firefusion_assets.engines.stable_diffusion.trainer JOB``.
 What views hold stands in `views`, what is trained in `network`.
 """
 
-import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -24,7 +19,6 @@ from diffusers.training_utils import EMAModel
 from filelock import FileLock
 
 from firefusion_assets.core import seeding
-from firefusion_assets.core.processes import end_with
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.checkpoints import TrainingState
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
@@ -217,20 +211,3 @@ def _require_finite(state: TrainingState) -> None:
         raise FloatingPointError(
             f"the loss is not finite at step {state.step}; lower generator.learning_rate, or use mixed_precision bf16"
         )
-
-
-def main() -> None:
-    """Fine-tune by a job file, and print how it goes."""
-    parser = argparse.ArgumentParser(description="Fine-tune Stable Diffusion inpainting on the fires of a train part.")
-    parser.add_argument("job", type=Path, help="job.json in the folder to fill")
-    parser.add_argument("--parent", type=int, help="end as soon as this process ends")
-    arguments = parser.parse_args()
-    if arguments.parent is not None:
-        end_with(arguments.parent)
-    job = FinetuningJob.model_validate_json(arguments.job.read_text())
-    speaks = os.environ.get("RANK", "0") == "0"  # the first of several processes
-    finetune(job, (lambda text: print(text, flush=True)) if speaks else (lambda text: None))
-
-
-if __name__ == "__main__":
-    main()

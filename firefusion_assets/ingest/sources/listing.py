@@ -28,19 +28,24 @@ def list_source(
     if isinstance(study.dataset, SimulatedDataset):
         scenes = _simulated_scenes(study.dataset, store, progress)
         return list_activefire(scenes / "landsat_patches", scenes / "manual_annotations_patches", "v1")
-    return _list_files(study.dataset, study_folder)
+    return list_files(study.dataset, study_folder)
 
 
 def raw_listing(study: Study, study_folder: Path) -> str:
     """Return a hash of what the raw input is now: names, sizes and times of its files, or the simulation's version."""
     if isinstance(study.dataset, SimulatedDataset):
         return digest(["simulation", SIMULATION_VERSION])
-    return digest(_list_files(study.dataset, study_folder).raw_input)
+    return digest(list_files(study.dataset, study_folder).raw_input)
 
 
-def _list_files(
+def list_files(
     dataset: ActiveFireDataset | FolderDataset | LandsatDataset, study_folder: Path
 ) -> SourceListing | ProductListing:
+    """List the files of a data set.
+
+    Raises:
+        FileNotFoundError: if a folder, zip, product or table is missing or empty.
+    """
     if isinstance(dataset, LandsatDataset):
         return list_products(dataset, study_folder)
     if isinstance(dataset, FolderDataset):

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.ingest.sources.raster_files import RasterFile
 
 
-class BadInputError(ValueError):
+class BadInputError(UserError, ValueError):
     """Raw input that can't be used. The message lists every bad file with its remedy.
 
     Args:

@@ -1,6 +1,7 @@
 """Images painted elsewhere: handed out, painted on, matched to the plan, and put in inside the edit masks only."""
 
 import itertools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from pydantic import ValidationError
 from firefusion_assets.engines.companions import fit_companions
 from firefusion_assets.engines.files.images import FilesPainter, fit, listing
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
-from firefusion_assets.inpainting.handout import hand_out, main
+from firefusion_assets.inpainting.handout import hand_out
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.generators import FilesGenerator
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.conftest import lineage_of, write_study
+from firefusion_assets_tests.conftest import firefusion, firefusion_refuses, lineage_of, write_study
 from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of
 
 SIZE = 32
@@ -445,11 +446,9 @@ screening: {detectors: []}
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def study(tmp_path: Path) -> Path:
     """A study with data and split, its objects written without their assets."""
     folder = write_study(tmp_path / "study", STUDY, {"files": FILES_CONFIG})
-    monkeypatch.setenv("FIREFUSION_STUDY", str(folder))
-    monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
     lineage = lineage_of(folder)
 
     def make_patches(work: Path) -> dict[str, list[str]]:
@@ -483,14 +482,12 @@ def make_plans(study: Path) -> None:
     lineage.build("inpainting_masks", "files", make, lambda message: None)
 
 
-def test_the_command_hands_out_the_plan_of_a_fold(
-    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match=r"has not been made.*--select '\+inpainting_masks' --partition files"):
-        main(["files", str(tmp_path / "out")])
+def test_the_command_hands_out_the_plan_of_a_fold(study: Path, tmp_path: Path) -> None:
+    refusal = firefusion_refuses("handout", "files", tmp_path / "out", study=study)
+    assert re.search(r"has not been made.*: firefusion run files --to inpainting_masks$", refusal.strip())
     make_plans(study)
-    main(["files", str(tmp_path / "out"), "--size", "64", "--fold", "1"])
-    assert capsys.readouterr().out == f"3 backgrounds and masks: {tmp_path / 'out' / 'pairs.csv'}\n"
+    printed = firefusion("handout", "files", tmp_path / "out", "--size", "64", "--fold", "1", study=study)
+    assert printed == f"3 backgrounds and masks: {tmp_path / 'out' / 'pairs.csv'}\n"
     pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
     part = make_part(tmp_path / "part")
     write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(images=2, max_tries=3), 1, tmp_path / "plan")
@@ -516,8 +513,9 @@ def test_the_command_says_what_it_can_not_do(study: Path, tmp_path: Path) -> Non
         (["files", "full"], "full: is not empty"),
         (["other", "new"], "other.yaml: there is no such augmentation config; the study has files"),
     ):
-        with pytest.raises(SystemExit, match=message):
-            main([arguments[0], str(tmp_path / arguments[1]), *arguments[2:]])
+        key, folder, *options = arguments
+        refusal = firefusion_refuses("handout", key, tmp_path / folder, *options, study=study)
+        assert message in refusal
     assert not (tmp_path / "new").exists()
 
 

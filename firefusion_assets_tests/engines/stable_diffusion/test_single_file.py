@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from firefusion_assets.engines.stable_diffusion import single_file
+from firefusion_assets_tests.conftest import firefusion, firefusion_refuses
 from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -412,18 +412,13 @@ def test_a_weight_beyond_half_precision_is_an_error_in_half_only(tiny: Path, tmp
     assert load_file(tmp_path / "out.safetensors")["model.diffusion_model.out.2.bias"][0] == 1e5
 
 
-def test_the_command(
-    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command(tiny: Path, tmp_path: Path) -> None:
     for options, dtype in (([], torch.float16), (["--full"], torch.float32)):
         target = tmp_path / f"{dtype}.safetensors"
-        monkeypatch.setattr(sys, "argv", ["single_file", str(tiny), str(target), *options])
-        single_file.main()
-        assert capsys.readouterr().out.strip() == str(target)
+        assert firefusion("single-file", tiny, target, *options).strip() == str(target)
         assert {weight.dtype for weight in load_file(target).values()} == {dtype}
 
 
-def test_the_command_tells_a_problem_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["single_file", str(tmp_path / "none"), str(tmp_path / "out.safetensors")])
-    with pytest.raises(SystemExit, match="none: lacks unet/config.json"):
-        single_file.main()
+def test_the_command_tells_a_problem_without_a_traceback(tmp_path: Path) -> None:
+    refusal = firefusion_refuses("single-file", tmp_path / "none", tmp_path / "out.safetensors")
+    assert "none: lacks unet/config.json" in refusal

@@ -383,7 +383,7 @@ def test_a_trainer_that_fails_shows_the_end_of_its_output(
     base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = "import sys; print('\\n'.join(map(str, range(99)))); sys.exit('out of memory')"
-    monkeypatch.setattr(finetuning, "trainer_command", lambda module, job: [sys.executable, "-c", lines])
+    monkeypatch.setattr(finetuning, "trainer_command", lambda job: [sys.executable, "-c", lines])
     with pytest.raises(finetuning.TrainerError, match=r"(?s)exit code 1:\n.*\n97\n98\nout of memory$"):
         finetuning.fit(generator(base), part, tmp_path, lambda message: None)
 
@@ -393,7 +393,7 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPa
     settings = generator(base, max_train_steps=80, checkpointing_steps=5)
     fit(settings, part, tmp_path / "undisturbed")
     job = job_of(settings, part, tmp_path / "killed")
-    command = finetuning.trainer_command(finetuning.TRAINER, job)
+    command = finetuning.trainer_command(job)
     with subprocess.Popen(command, env=one_thread()) as process:
         while not [*job.parent.glob("checkpoint-*.pt")] and process.poll() is None:
             time.sleep(0.01)

@@ -1,0 +1,31 @@
+"""What several commands take, and how what they are given is looked at."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firefusion_assets.core.errors import RequestError
+
+StudyOption = Annotated[
+    Path | None,
+    typer.Option("--study", metavar="FOLDER", help="The study.", show_default="FIREFUSION_STUDY, else the demo"),
+]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="A config of the study.")]
+Fold = Annotated[int, typer.Option(help="Number of the fold.")]
+
+
+def require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Stop if a name isn't known, with what is meant perhaps and what there is.
+
+    Raises:
+        RequestError: for the first such name.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            raise RequestError(f"There is no {what} {name!r}{hint} There are: {', '.join(known)}")

@@ -1,0 +1,75 @@
+"""`firefusion run`."""
+
+import os
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from firefusion_assets.cli.options import StudyOption, require_known
+from firefusion_assets.core.errors import RequestError
+
+LAST = "augmentation_report"
+
+
+def run(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Configs of the study.")] = None,
+    to: Annotated[str, typer.Option("--to", metavar="ASSET", help="The last asset to make.")] = LAST,
+    study: StudyOption = None,
+) -> None:
+    """Make what is missing or stale for configs, from the raw input to the report.
+
+    What is finished is found and not made again. Steps run by Dagster: its UI shows the same runs.
+    """
+    from firefusion_assets.lineage.assets import ASSETS
+    from firefusion_assets.lineage.opening import open_lineage
+    from firefusion_assets.study import StudyError, augmentation_keys
+
+    lineage = open_lineage(study)
+    # The code location and every process of a step read it there.
+    os.environ["FIREFUSION_STUDY"] = str(lineage.folder)
+    known = augmentation_keys(lineage.folder)
+    require_known([to], ASSETS, "asset")
+    require_known(keys or [], known, "config")
+    for_all = not ASSETS[to].per_config and to != LAST
+    if not keys and not for_all:
+        raise RequestError(f"Name a config, or several. There are: {', '.join(known)}")
+    problems: list[str] = []
+    for key in keys or []:
+        try:
+            lineage.config(key)
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(dict.fromkeys(problems))
+    _materialize([""] if for_all else list(dict.fromkeys(keys or [])), to, lineage.study.name)
+    if to == LAST:
+        from firefusion_assets.steps.reporting import report_figures
+
+        typer.echo(report_figures(lineage, dict.fromkeys(keys or [])))
+    else:
+        for key in keys or [""]:
+            typer.echo(lineage.find(to, key).path)
+
+
+def _materialize(keys: list[str], to: str, study: str) -> None:
+    """Run the lineage for one key after another, and keep Dagster's own words in a file."""
+    from firefusion_assets.cli.progress import StepLines, diverted_output
+    from firefusion_assets.orchestration import running
+
+    log = running.dagster_home() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    log.parent.mkdir(exist_ok=True)
+    try:
+        with diverted_output(log) as stream:
+            assets = running.steps_to(to)
+            for key in keys:
+                lines = StepLines(stream, key or study, [asset.path[-1] for asset in assets])
+                with lines.shown():
+                    running.run(assets, key, lines.tell)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        raise
+    except BaseException:
+        print(f"Full log: {log}", file=sys.stderr)
+        raise

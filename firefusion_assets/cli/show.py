@@ -1,0 +1,71 @@
+"""`firefusion status`, `check` and `report`: what there is of a study."""
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import typer
+
+from firefusion_assets.cli.options import StudyOption
+from firefusion_assets.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from firefusion_assets.steps.status import AssetState
+
+_COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "invalid": "red"}
+
+
+def status(study: StudyOption = None) -> None:
+    """Tell which objects are those of today's settings and data, and what makes the others."""
+    from firefusion_assets.cli.terminal import print_table
+    from firefusion_assets.lineage.opening import open_lineage
+    from firefusion_assets.lineage.remedies import run_command
+    from firefusion_assets.steps.status import study_status
+
+    lineage = open_lineage(study)
+    states = study_status(lineage)
+    groups = [list(group) for _, group in groupby(states, lambda one: (one.key, one.state, one.why))]
+    typer.echo(f"{lineage.folder}, objects in {lineage.store.root}\n")
+    print_table(
+        *("config", "assets", "state", "Dice", "why"),
+        rows=[_row(group, states, lineage.study.report.headline) for group in groups],
+    )
+    old = [state for state in states if state.command]
+    if old:
+        keys = dict.fromkeys(state.key for state in old if state.key)
+        typer.echo(f"\nTo make all current: {run_command(' '.join(keys)) if keys else old[-1].command}")
+
+
+def check(study: StudyOption = None) -> None:
+    """Tell all that is wrong with a study, its configs and its raw input, before any work."""
+    from firefusion_assets.lineage.opening import open_lineage
+    from firefusion_assets.steps.checking import check_study
+
+    lineage = open_lineage(study)
+    checked = check_study(lineage)
+    typer.echo("\n".join([str(lineage.folder), *checked.found]))
+    if checked.problems:
+        count = f"{len(checked.problems)} problem{'s' if len(checked.problems) > 1 else ''}:"
+        raise RequestError("\n".join([count, *checked.problems]))
+    typer.echo("No problem found.")
+
+
+def report(study: StudyOption = None) -> None:
+    """Show the last comparison of all configs, and where the report lies."""
+    from firefusion_assets.lineage.opening import open_lineage
+    from firefusion_assets.steps.reporting import report_table
+
+    typer.echo(report_table(open_lineage(study)))
+
+
+def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:
+    """Return the row of assets of one config that have one state for one reason."""
+    first, names = group[0], ", ".join(state.asset for state in group)
+    if first.key and len(group) == sum(state.key == first.key for state in states):
+        names = "all"
+    colour = _COLOURS[first.state]
+    dices = [
+        f"{100 * state.artifact.facts[headline]:.1f}"
+        for state in group
+        if state.asset == "dice_metrics" and state.artifact is not None and headline in state.artifact.facts
+    ]
+    return first.key, names, f"[{colour}]{first.state}[/]", "".join(dices), first.why

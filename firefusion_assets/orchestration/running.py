@@ -1,0 +1,191 @@
+"""The lineage run by Dagster from a command, and what a person hears of it meanwhile.
+
+`dg.execute_job` runs the code location's job on the instance of DAGSTER_HOME, with the executor that
+FIREFUSION_EXECUTOR names; that is what `dagster asset materialize` does, so UI and command show the same runs and the
+same events. The executor may start processes, which load the job again by its name: hence `lineage_job`. What steps
+say is read from the instance's event log, the one place where all executors write it.
+"""
+
+import importlib
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Final, Literal
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from firefusion_assets.artifacts.store import MANIFEST
+from firefusion_assets.core.errors import UserError
+
+_PROJECT: Final = Path(__file__).parents[2]
+_INVOCATION: Final = "firefusion/invocation"
+"""Tag by which the events of a run are found while it runs."""
+_LISTEN_EVERY_S: Final = 0.3
+
+
+class RunError(UserError):
+    """A run that failed; the message holds the reason of each step that did."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened to a step.
+
+    Attributes:
+        asset: what the step makes.
+        kind: `started`, `told` (its own words), `made`, `found` (its object was finished before), `failed`, or
+            `stopped` (someone interrupted it).
+        text: the step's words, or the checks that warn.
+        seconds: how long it took, once it is done.
+    """
+
+    asset: str
+    kind: Literal["started", "told", "made", "found", "failed", "stopped"]
+    text: str = ""
+    seconds: float = 0
+
+
+def dagster_home() -> Path:
+    """Return DAGSTER_HOME, set to that of `make ui` where the environment names none; the folder is made."""
+    given = environ.get("DAGSTER_HOME")
+    settings = _PROJECT / "dagster.yaml"
+    home = Path(given or (_PROJECT if settings.is_file() else Path.cwd()) / ".dagster_home").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if not given and settings.is_file() and not (home / settings.name).exists():
+        shutil.copy(settings, home)
+    environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def lineage_job() -> dg.JobDefinition:
+    """Return the job over all assets of the code location."""
+    definitions = _definitions()
+    (job,) = definitions.jobs or ()
+    return definitions.resolve_job_def(job.name)
+
+
+def steps_to(asset: str) -> list[dg.AssetKey]:
+    """Return the asset of this name and all that it is made from; in the UI the name may have a prefix."""
+    graph = _definitions().resolve_asset_graph()
+    last = [key for key in graph.get_all_asset_keys() if key.path[-1] == asset]
+    return sorted(dg.AssetSelection.assets(*last).upstream().resolve(graph))
+
+
+def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -> None:
+    """Materialize assets.
+
+    Args:
+        assets: of `steps_to`.
+        key: the config; empty if none of the assets is partitioned.
+        tell: is told what happens, in a thread of its own.
+
+    Raises:
+        RunError: if a step failed.
+        KeyboardInterrupt: if the run was interrupted.
+    """
+    instance, invocation = dg.DagsterInstance.get(), uuid.uuid4().hex
+    job = dg.build_reconstructable_job(__name__, lineage_job.__name__)
+    tags = {_INVOCATION: invocation} | ({"dagster/partition": key} if key else {})
+    with _listening(instance, invocation, tell) as ear:
+        success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
+    if ear.interrupted:
+        raise KeyboardInterrupt
+    if not success:
+        raise RunError("\n".join(ear.reasons))
+
+
+@contextmanager
+def _listening(instance: dg.DagsterInstance, invocation: str, tell: Callable[[News], None]) -> Iterator["_Ear"]:
+    """Tell what a run's events say while the block runs; what is yielded has heard all of them at its end."""
+    ear, ended = _Ear(instance, invocation, tell), threading.Event()
+
+    def listen() -> None:
+        while not ended.wait(_LISTEN_EVERY_S):
+            ear.listen()
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield ear
+    finally:
+        ended.set()
+        thread.join()
+        ear.listen()
+
+
+class _Ear:
+    """Turns a run's events into news, each once."""
+
+    def __init__(self, instance: dg.DagsterInstance, invocation: str, tell: Callable[[News], None]) -> None:
+        self._instance, self._invocation, self._tell = instance, invocation, tell
+        self._run: str | None = None
+        self._cursor: str | None = None
+        self._began: dict[str, float] = {}
+        self._outcomes: dict[str, tuple[Literal["made", "found"], list[str]]] = {}
+        self.reasons: list[str] = []
+        self.interrupted = False
+
+    def listen(self) -> None:
+        """Tell what is new."""
+        if self._run is None:
+            runs = self._instance.get_runs(dg.RunsFilter(tags={_INVOCATION: self._invocation}), limit=1)
+            self._run = runs[0].run_id if runs else None
+        more = self._run is not None
+        while more and self._run is not None:
+            records = self._instance.get_records_for_run(self._run, self._cursor)
+            self._cursor, more = records.cursor, records.has_more
+            for record in records.records:
+                self._hear(record.event_log_entry)
+
+    def _hear(self, entry: dg.EventLogEntry) -> None:
+        event, asset = entry.dagster_event, (entry.step_key or "").rpartition("__")[2]
+        if event is None:
+            if asset:
+                self._tell(News(asset, "told", entry.user_message))
+        elif event.event_type == dg.DagsterEventType.STEP_START:
+            self._began[asset] = entry.timestamp
+            self._tell(News(asset, "started"))
+        elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            folder = Path(str(event.materialization.metadata["path"].value))
+            new = (folder / MANIFEST).stat().st_mtime >= self._began[asset]
+            self._outcomes[asset] = ("made" if new else "found", [])
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                self._outcomes[asset][1].append(check.check_name)
+        elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
+            kind, warnings = self._outcomes[asset]
+            self._tell(News(asset, kind, ", ".join(warnings), entry.timestamp - self._began[asset]))
+        elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            failure = event.step_failure_data
+            first = _first_cause(failure.error)
+            written = failure.user_failure_data.description if failure.user_failure_data is not None else None
+            self.reasons.append(f"{asset}: {written or (first.message.strip() if first else event.message)}")
+            self._tell(News(asset, "stopped" if _is_interruption(first) else "failed"))
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error
+            self.interrupted = _is_interruption(_first_cause(error))
+            if not self.reasons:
+                self.reasons.append(event.message or "the run failed before a step began")
+
+
+def _first_cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error
+
+
+def _is_interruption(error: SerializableErrorInfo | None) -> bool:
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+
+
+def _definitions() -> dg.Definitions:
+    # By its name: it is built on top of this package.
+    definitions: dg.Definitions = importlib.import_module("firefusion_assets.definitions").defs
+    return definitions

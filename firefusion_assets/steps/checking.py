@@ -1,0 +1,66 @@
+"""What is wrong with a study, told at once and before any work: settings, files, packages, what the hub has."""
+
+from dataclasses import dataclass, field
+
+from firefusion_assets.ingest.sources.listing import list_files
+from firefusion_assets.ingest.sources.products import ProductListing
+from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.steps.preflight import problems_without_data
+from firefusion_assets.study import Study, StudyError, augmentation_keys, load_augmentation
+from firefusion_assets.study.datasets import SimulatedDataset
+
+
+@dataclass
+class Checked:
+    """What a look at a study came to.
+
+    Attributes:
+        found: what is there, a line each.
+        problems: what is wrong, a line each, with file, key and remedy where it has them.
+    """
+
+    found: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def check_study(lineage: Lineage) -> Checked:
+    """Read a study and all its configs, and list its raw input; no image is opened, and nothing is made."""
+    checked, study, keys = Checked(), None, list[str]()
+    try:
+        keys = augmentation_keys(lineage.folder)
+        checked.found.append(f"{len(keys)} configs: {', '.join(keys)}")
+        study = lineage.study
+    except StudyError as error:
+        checked.problems += error.problems
+    if study is not None:
+        _look_at_input(lineage, study, checked)
+    for key in keys:
+        try:
+            load_augmentation(lineage.folder, key, study)
+            if study is not None:
+                checked.problems += problems_without_data(lineage, key)
+        except StudyError as error:
+            checked.problems += error.problems
+    checked.problems = list(dict.fromkeys(checked.problems))
+    return checked
+
+
+def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
+    """Count the raw input; files that are no input are problems unless the study skips them."""
+    dataset = study.dataset
+    if isinstance(dataset, SimulatedDataset):
+        checked.found.append(f"raw input: {dataset.scenes} simulated scenes of {dataset.patches_per_scene} patches")
+        return
+    try:
+        listing = list_files(dataset, lineage.folder)
+    except (OSError, ValueError) as error:
+        checked.problems.append(f"{lineage.folder / 'study.yaml'}: dataset: {error}")
+        return
+    if isinstance(listing, ProductListing):
+        count = f"{len(listing.products)} products"
+    else:
+        unlabelled = sum(patch.mask is None for patch in listing.inputs)
+        count = f"{len(listing.inputs)} patches, {unlabelled} of them without a mask"
+    checked.found.append(f"raw input: {count}; {len(listing.problems)} files can't be used")
+    if dataset.on_bad_input == "fail":
+        checked.problems += listing.problems
