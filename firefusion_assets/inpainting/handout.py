@@ -1,6 +1,6 @@
 """`python -m firefusion_assets.inpainting.handout KEY FOLDER`: a plan's backgrounds and masks as PNG, to be painted on.
 
-How the painted images come back doesn't belong here; see `engines.files`.
+How the painted images come back doesn't belong here; an engine takes them in.
 """
 
 import argparse
@@ -15,14 +15,13 @@ from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.lineage.fingerprints import MissingUpstreamError, open_lineage
 from firefusion_assets.lineage.folds import read_folds
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.generators import FilesGenerator
 
 
 def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, folder: Path) -> None:
     """Write the backgrounds and masks of a plan as pairs of PNG, and `pairs.csv`.
 
-    A background is 8-bit RGB, the composite's DN / `dn_max` * 255, rounded; engine `files` turns that back. A mask is
-    8-bit grey: 255 in the edit mask, which may be painted, 0 elsewhere.
+    A background is 8-bit RGB, the composite's DN / `dn_max` * 255, rounded; the engine that takes the paint in turns
+    that back. A mask is 8-bit grey: 255 in the edit mask, which may be painted, 0 elsewhere.
 
     Args:
         plan: what is to be painted.
@@ -40,7 +39,7 @@ def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, 
     if missing:
         raise ValueError(
             f"the store's bands ({', '.join(bands)}) lack {', '.join(missing)}; set generator.composite, with "
-            "`engine: files`"
+            "an engine that has one"
         )
     factor, rest = divmod(size, train.meta.patch_size)
     if rest or factor < 1:
@@ -86,9 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError(f"--fold: there is no fold {chosen.fold}; the study has {', '.join(map(str, folds))}")
         fold = folds[chosen.fold]
         plan = Plan.read(plans / fold.folder, fold.train.meta.patch_size)
-        composite = getattr(generator, "composite", FilesGenerator.model_fields["composite"].default)
         size = fold.train.meta.patch_size if chosen.size is None else chosen.size
-        hand_out(plan, fold.train, composite, size, chosen.folder)
+        hand_out(plan, fold.train, generator.shown_bands(), size, chosen.folder)
     except MissingUpstreamError:
         raise SystemExit(
             f"the plan of {chosen.key!r} has not been made from today's settings and data; make it: dagster asset "

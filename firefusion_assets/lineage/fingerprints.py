@@ -14,8 +14,6 @@ from typing import Any, Final
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
-from firefusion_assets.study.base_models import local_folder
-from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator
 
 STEP_VERSIONS: Final = {
     "landsat_patches": 2,
@@ -49,10 +47,6 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
 
 SHARED_ASSETS: Final = ("landsat_patches", "scene_split", "augmentation_report")
 """Assets that exist once a study; all others exist once a config."""
-
-
-_NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
-"""Settings of a generator that change how safe a training is and not what comes of it."""
 
 
 class MissingUpstreamError(RuntimeError):
@@ -155,7 +149,7 @@ class Lineage:
             case "augmentation_config":
                 return config.model_dump(mode="json")
             case "finetuned_model":
-                return self._generator_part(config.generator)
+                return config.generator.fingerprint_part(self.folder, self._hash_folder)
             case "inpainting_masks":
                 settings = ("tries", "pairing", "seed")
                 # Where nothing is painted, no limit of a background makes another object.
@@ -169,25 +163,8 @@ class Lineage:
                 return config.screening.model_dump(mode="json")
         raise ValueError(f"{asset} has no fingerprint by key")
 
-    def _generator_part(self, generator: Generator) -> Any:
-        """Return a generator's settings with what stands for the files that they name."""
-        settings = generator.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
-        match generator:
-            case StableDiffusionGenerator():
-                folder = local_folder(generator.base_model, self.folder)
-                if folder is not None:
-                    hashed = folder_hash(folder, self.store.root / "file_hashes.json")
-                    return settings | {"base_model": hashed, "revision": None}
-            case FilesGenerator():
-                paths = [generator.images, *filter(None, [generator.table])]
-                return [settings, [_stamps(self.folder / path) for path in paths]]
-        return settings
-
-
-def _stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and modification time of a file, or of a folder's files."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-    return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    def _hash_folder(self, folder: Path) -> str:
+        return folder_hash(folder, self.store.root / "file_hashes.json")
 
 
 def pointer_key(asset: str, key: str) -> str:

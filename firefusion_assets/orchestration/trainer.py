@@ -1,4 +1,4 @@
-"""Fine-tuning from an asset through Dagster Pipes: its processes report to the run that started them.
+"""An engine's trainer, run from an asset through Dagster Pipes: its processes report to the run that started them.
 
 As a module this is what those processes run: the trainer, whose progress goes into the run's log.
 """
@@ -7,28 +7,30 @@ import argparse
 import os
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final
 
 import dagster as dg
 from dagster_pipes import open_dagster_pipes
 
+from firefusion_assets.study.engine import Launch
+
 _REASON_FILE: Final = "failure.txt"
 """Beside the job file, where a trainer says why it failed."""
 
 
-def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
-    """Return what runs the trainer on a job file, on every device that the step has leased.
+def launched_by(context: dg.AssetExecutionContext) -> Launch:
+    """Return what runs an engine's trainer on a job file, on every device that the step has leased.
 
     If the trainer fails, so does the step, for the trainer's own reason.
     """
 
-    def launch(job: Path) -> None:
-        from firefusion_assets.engines import TrainerError
-        from firefusion_assets.engines.stable_diffusion.fitting import trainer_command
+    def launch(trainer: str, job: Path) -> None:
+        from firefusion_assets.engines.contract import TrainerError
+        from firefusion_assets.engines.launching import trainer_command
 
-        command = trainer_command(__name__, job)
+        command = trainer_command(__name__, trainer, str(job))
         reason = job.with_name(_REASON_FILE)
         reason.unlink(missing_ok=True)
         with warnings.catch_warnings():
@@ -45,23 +47,22 @@ def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
 
 
 def main() -> None:
-    """Fine-tune by a job file; the first of several processes speaks for all."""
+    """Train by a job file; the first of several processes speaks for all."""
     from firefusion_assets.core.processes import end_with
-    from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
-    from firefusion_assets.engines.stable_diffusion.trainer import finetune
 
-    parser = argparse.ArgumentParser(description="Fine-tune for a step of a Dagster run.")
+    parser = argparse.ArgumentParser(description="Train for a step of a Dagster run.")
+    parser.add_argument("trainer", help="module:function of the engine")
     parser.add_argument("job", type=Path)
     parser.add_argument("--parent", type=int)
     arguments = parser.parse_args()
     end_with(arguments.parent)
-    job = FinetuningJob.model_validate_json(arguments.job.read_text())
+    train = resolve_name(arguments.trainer)
     if os.environ.get("RANK", "0") != "0":
-        finetune(job, lambda line: None)
+        train(arguments.job, lambda line: None)
         return
     with open_dagster_pipes() as pipes:
         try:
-            finetune(job, pipes.log.info)
+            train(arguments.job, pipes.log.info)
         except BaseException as error:
             reason = f"the fine-tuning failed: {error}\n\n{traceback.format_exc()}"
             arguments.job.with_name(_REASON_FILE).write_text(reason)

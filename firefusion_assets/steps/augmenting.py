@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from firefusion_assets import engines
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
 from firefusion_assets.inpainting.chunks import PaintJob
@@ -22,17 +21,16 @@ from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import painted_sheet
-from firefusion_assets.study.generators import Generator, resolved
+from firefusion_assets.study.engine import Engine, Run
 
 OVERLAY = "overlay.lmdb"
 
 
 def fit_folds(
-    generator: Generator,
+    generator: Engine,
     folds: Sequence[Fold],
     work: Path,
-    progress: Callable[[str], None],
-    launch: engines.Launch | None = None,
+    run: Run,
 ) -> Mapping[str, float]:
     """Fit an engine on each fold's train part, into its folder below `work`; return the facts' means.
 
@@ -42,7 +40,8 @@ def fit_folds(
     for fold in folds:
         finished = work / fold.folder / "facts.json"
         if not finished.is_file():
-            fitted = engines.fit(generator, fold.train, work / fold.folder, progress, launch)
+            finished.parent.mkdir(parents=True, exist_ok=True)
+            fitted = generator.fit(fold.train, finished.parent, run)
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
     return {name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}
@@ -55,19 +54,19 @@ def paint_fold(
     config = lineage.config(key)
     model = lineage.find("finetuned_model", key)
     plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
-    generator = resolved(config.generator, lineage.folder)
+    generator = config.generator.resolved(lineage.folder)
     job = PaintJob(
         fold=fold.number,
         part=fold.train,
         table=fold.table,
         plan=plan,
         sampling=config.sampling,
-        engine=config.generator.engine,
+        engine=generator.engine,
         model=model.fingerprint,
         patches=lineage.fingerprint("landsat_patches", key),
-        bit_depths=engines.bit_depths(generator, model.path / fold.folder, plan.rows),
+        bit_depths=generator.bit_depths(model.path / fold.folder, plan.rows),
     )
-    painter = partial(engines.load, generator, model.path / fold.folder, config.sampling, plan.rows)
+    painter = partial(generator.load, model.path / fold.folder, config.sampling, plan.rows)
     screen = Screen(config.screening, fold.train)
     return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())
 

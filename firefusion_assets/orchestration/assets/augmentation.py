@@ -1,4 +1,4 @@
-"""What one config adds: model, masks, painted patches, screening, overlay. Empty for engine `none`, never skipped."""
+"""What one config adds: model, masks, painted patches, screening, overlay. Empty or not, none is skipped."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +23,9 @@ from firefusion_assets.orchestration.resources import Workspace
 def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The augmentation config with everything it extends; its data version is its fingerprint.
 
-    Publishes `config.yaml`. A base model that can't be had from the hub is told here, before anything is made with it.
+    Publishes `config.yaml`. A base model or package that can't be had is told here, before anything is made with it.
     """
-    from firefusion_assets.steps.preflight import require_base_model
+    from firefusion_assets.steps.preflight import require_engine
 
     lineage, key = workspace.lineage(), context.partition_key
     with user_errors():
@@ -34,7 +34,7 @@ def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace)
         def make(work: Path) -> Mapping[str, Any]:
             import yaml
 
-            require_base_model(config.generator, lineage.folder, key)
+            require_engine(config.generator, lineage.folder, key)
             (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             return {"engine": config.generator.engine, "images": config.sampling.images}
 
@@ -54,10 +54,10 @@ def augmentation_config(context: dg.AssetExecutionContext, workspace: Workspace)
 def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
-    Publishes `fold-N/`: for `native` and `stable-diffusion` a diffusers pipeline (or adapters) with its history, for
-    `copy-paste` the library of real fires, for `files` the images at 30 m.
+    Publishes `fold-N/`, whatever the engine paints from: a diffusers pipeline (or adapters) with its history, a library
+    of real fires, images at 30 m.
     """
-    from firefusion_assets.engines import NoFireError, TrainerError
+    from firefusion_assets.engines.contract import NoFireError, TrainerError
     from firefusion_assets.steps.preflight import check_before_work
 
     lineage, key = workspace.lineage(), context.partition_key
@@ -68,16 +68,17 @@ def finetuned_model(context: dg.AssetExecutionContext, workspace: Workspace) -> 
         from firefusion_assets.orchestration.trainer import launched_by
         from firefusion_assets.steps.augmenting import fit_folds
         from firefusion_assets.steps.samples import model_sheet
-        from firefusion_assets.study.generators import resolved
+        from firefusion_assets.study.engine import Run
 
         config, folds = lineage.config(key), read_folds(lineage)
-        generator = resolved(config.generator, lineage.folder)
+        generator = config.generator.resolved(lineage.folder)
         if config.sampling.tries:  # a plan that can't be made is told before anything is fitted
             for fold in folds:
                 choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
-        facts = fit_folds(generator, folds, work, progress_of(context), launched_by(context))
-        if generator.engine not in ("none", "files"):
-            model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+        facts = fit_folds(generator, folds, work, Run(progress_of(context), launched_by(context)))
+        sheet = model_sheet(generator, folds[0].train, work / folds[0].folder)
+        if sheet is not None:
+            sheet.save(work / "sheet.png")
         return {"engine": generator.engine, **facts}
 
     with user_errors(NoFireError, TrainerError, ValueError), leased_gpus():
@@ -199,8 +200,7 @@ def screened_images(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     with user_errors():
         artifact = lineage.build("screened_images", key, make, progress_of(context))
     facts = artifact.facts
-    # Copies are what engine `copy-paste` is for.
-    copied = 0 if lineage.config(key).generator.engine == "copy-paste" else facts["n_copies"]
+    copied = 0 if lineage.config(key).generator.copies else facts["n_copies"]
     enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
     return published(
         artifact,
