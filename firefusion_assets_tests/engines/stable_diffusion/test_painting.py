@@ -365,8 +365,8 @@ def test_what_lies_below_a_mask_is_not_seen(models: dict[str, tuple[Any, Path]],
     labels, edits = fires()
     backgrounds = np.stack([part.read(name).bands for name in ("free-1", "free-2")])
     hot = np.where(edits[:, None], np.uint16(50000), backgrounds)
-    settings, folder = models[f"{area} regressed"]
-    painter = settings.load(folder, Sampling(images=1, steps=2))
+    chosen, folder = models[f"{area} regressed"]
+    painter = chosen.load(folder, Sampling(images=1, steps=2))
     painted, on_hot = (painter.paint(ground, labels, edits, np.array([1, 2])) for ground in (backgrounds, hot))
     for band in ("B7", "B6", "B2"):
         np.testing.assert_array_equal(painted[:, BANDS.index(band)][labels], on_hot[:, BANDS.index(band)][labels])
@@ -393,8 +393,8 @@ def test_any_mask_is_painted_and_nothing_else(
     backgrounds = rng.integers(0, 65535, (len(pairs), 4, SIZE, SIZE), np.uint16, endpoint=True)
     before = backgrounds.copy()
     labels, edits = (np.stack(planes) for planes in zip(*pairs, strict=True))
-    generator, folder = models[f"{name} regressed"]
-    painter = generator.load(folder, Sampling(images=1, steps=1, guidance_scale=1))
+    chosen, folder = models[f"{name} regressed"]
+    painter = chosen.load(folder, Sampling(images=1, steps=1, guidance_scale=1))
     painted = painter.paint(backgrounds, labels, edits, np.arange(len(pairs)) + seed)
     np.testing.assert_array_equal(backgrounds, before)
     inside = np.broadcast_to(edits[:, None], painted.shape)
