@@ -35,11 +35,6 @@ LANDSAT = "LC08_L1TP_193029_20200914_20200914_01_RT_{}"
 
 
 @pytest.fixture(scope="module")
-def part(tmp_path_factory: pytest.TempPathFactory) -> PatchPart:
-    return make_part(tmp_path_factory.mktemp("part"))
-
-
-@pytest.fixture(scope="module")
 def plan(part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
     write_plan(part, table_of(part), Backgrounds(), Masks(dilation=2), Sampling(images=3, max_tries=8), 0, folder)
