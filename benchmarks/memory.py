@@ -26,7 +26,7 @@ from benchmarks.stable_diffusion import run_trainer
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
 from firefusion_assets.engines.stable_diffusion.encoded_views import Enlarged, Examples, Noised, encode
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.study.loading import load_augmentation, load_study
 from firefusion_assets_tests.inpainting.conftest import make_part
 

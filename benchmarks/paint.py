@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from firefusion_assets import engines
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
@@ -56,9 +55,8 @@ def _seed_spread(lineage: Lineage, fold: Fold) -> tuple[float, float]:
     row = int(plan.rows["label_pixels"].sub(20).abs().argmin())
     repeat = [np.repeat(array[row : row + 1], _SEEDS, axis=0) for array in (plan.labels, plan.edits)]
     background = fold.train.read(plan.rows["background"].iloc[row]).bands
-    painter = engines.load(
-        config.generator, lineage.find("finetuned_model", "native").path / fold.folder, config.sampling
-    )
+    model = lineage.find("finetuned_model", "native").path / fold.folder
+    painter = config.generator.load(model, config.sampling)
     painted = painter.paint(np.repeat(background[None], _SEEDS, axis=0), *repeat, np.arange(_SEEDS))
     b7 = fold.train.meta.bands.index("B7")
     patches = [fold.train.read(patch_id) for patch_id in fold.train.ids]

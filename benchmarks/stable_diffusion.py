@@ -21,11 +21,11 @@ from firefusion_assets.engines.stable_diffusion.encoded_views import enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.trainer import finetune
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import StableDiffusionGenerator
 from firefusion_assets_tests.inpainting.conftest import make_part
 
 _GPU: Final = torch.cuda.is_available()

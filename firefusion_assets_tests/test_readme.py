@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.study import load_augmentation, load_study
-from firefusion_assets.study.augmentation import Augmentation
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.study.augmentation import augmentation_model
 from firefusion_assets.study.models import Study
 from firefusion_assets_tests.conftest import REPOSITORY
 
@@ -46,7 +46,7 @@ def test_the_example_config_is_valid_in_the_demo(tmp_path: Path) -> None:
 
 def test_the_stable_diffusion_example_is_valid() -> None:
     (text,) = (block for block in YAML_BLOCKS if "engine: stable-diffusion" in block)
-    config = Augmentation.model_validate(yaml.safe_load(text))
+    config = augmentation_model().model_validate(yaml.safe_load(text))
     assert isinstance(config.generator, StableDiffusionGenerator)
     assert config.generator.method == "dreambooth"
 

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import get_args
 
 import numpy as np
@@ -14,19 +15,17 @@ import numpy.typing as npt
 import pytest
 
 import firefusion_assets
-from firefusion_assets import engines
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
-from firefusion_assets.engines.stable_diffusion.trainer import finetune
+from firefusion_assets.engines.stable_diffusion.settings import PriorPreservation, StableDiffusionGenerator
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean, total
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Screening
-from firefusion_assets.study.generators import PriorPreservation, StableDiffusionGenerator
 from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
 from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, write_study
+from firefusion_assets_tests.engines.fitting import fit
 from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 from firefusion_assets_tests.inpainting.conftest import make_part, table_of
 
@@ -61,11 +60,7 @@ def tiny(base: Path, method: str) -> StableDiffusionGenerator:
 
 def fitted(generator: StableDiffusionGenerator, part: PatchPart, work: Path) -> Path:
     """Fit in this process; a trainer's own process is tested with the trainer."""
-
-    def launch(job: Path) -> None:
-        finetune(FinetuningJob.model_validate_json(job.read_text()), lambda line: None)
-
-    engines.fit(generator, part, work, lambda line: None, launch)
+    fit(generator, part, work, launch=lambda trainer, job: resolve_name(trainer)(job, lambda line: None))
     return work
 
 
@@ -113,7 +108,7 @@ def test_every_documented_command_starts(
 
 def test_painted_dn_are_no_stretched_bytes_and_no_band_is_left_out(part: PatchPart, base: Path, tmp_path: Path) -> None:
     generator = tiny(base, "none")
-    painter = engines.load(generator, fitted(generator, part, tmp_path), SAMPLING)
+    painter = generator.load(fitted(generator, part, tmp_path), SAMPLING)
     background, label, edit = scene(part)
     painted = painter.paint(background, label, edit, np.array([5]))
     assert all((band != ground)[label[0]].all() for band, ground in zip(painted[0], background[0], strict=True))
@@ -125,7 +120,7 @@ def test_painting_has_the_prompt_of_training_and_usual_guidance(
     part: PatchPart, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = tiny(base, "none").model_copy(update={"instance_prompt": "wildfire, landsat-8"})
-    painter = engines.load(generator, fitted(generator, part, tmp_path), SAMPLING)
+    painter = generator.load(fitted(generator, part, tmp_path), SAMPLING)
     assert isinstance(painter, StableDiffusionPainter)
     prompts, encode = [], painter._pipeline.encode_prompt
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -16,30 +17,31 @@ def fine_tune(
     study: StudyOption = None,
 ) -> None:
     """Prepare a fine-tuning that is to run without Dagster, and tell the command that runs it."""
-    from firefusion_assets.engines.stable_diffusion.fitting import TRAINER
+    from firefusion_assets.engines.launching import COMMAND
     from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.finetuning import prepare_job
 
-    job = prepare_job(open_lineage(study), key, folder, fold)
-    typer.echo(f"accelerate launch -m {' '.join(TRAINER)} {job}")
+    trainer, job = prepare_job(open_lineage(study), key, folder, fold)
+    typer.echo(f"accelerate launch -m {' '.join(COMMAND)} {trainer} {job}")
 
 
 def fine_tune_job(
+    trainer: Annotated[str, typer.Argument(help="module:function of the engine.")],
     job: Annotated[Path, typer.Argument(help="job.json in the folder to fill.")],
     parent: Annotated[int | None, typer.Option(help="End as soon as this process ends.")] = None,
     piped: Annotated[bool, typer.Option("--piped", help="Report to the Dagster run that started it.")] = False,
 ) -> None:
     """Fine-tune by a job file; the first of several processes speaks for all."""
     from firefusion_assets.core.processes import end_with
-    from firefusion_assets.steps.finetuning import run_job
 
     if parent is not None:
         end_with(parent)
+    train = resolve_name(trainer)
     if os.environ.get("RANK", "0") != "0":
-        run_job(job, lambda line: None)
+        train(job, lambda line: None)
     elif piped:
         from firefusion_assets.orchestration.trainer import run_piped_job
 
-        run_piped_job(job)
+        run_piped_job(train, job)
     else:
-        run_job(job, lambda line: print(line, flush=True))
+        train(job, lambda line: print(line, flush=True))

@@ -3,8 +3,6 @@
 Nothing of a single engine belongs here.
 """
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,32 +16,6 @@ class NoFireError(UserError, ValueError):
 
 class TrainerError(UserError, RuntimeError):
     """A trainer that runs in processes of its own failed; the message says why, as far as it told."""
-
-
-class Painter(Protocol):
-    """A fitted engine."""
-
-    def paint(
-        self,
-        backgrounds: npt.NDArray[np.uint16],
-        labels: npt.NDArray[np.bool_],
-        edits: npt.NDArray[np.bool_],
-        seeds: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.uint16]:
-        """Paint a fire into each patch.
-
-        The bytes of a painted patch follow from its own arguments and the batch it is painted in.
-
-        Args:
-            backgrounds: uint16 DN (N, C, H, W), bands in store order.
-            labels: bool (N, H, W), where fire shall be.
-            edits: bool (N, H, W), what may change; holds the label.
-            seeds: int64 (N,), a seed for each patch.
-
-        Returns:
-            uint16 DN (N, C, H, W): 1 to the store's `dn_max` inside the edit masks, the background outside.
-        """
-        ...
 
 
 def compose(

@@ -22,10 +22,10 @@ from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
 from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.processes import end_with
-from firefusion_assets.engines import Painter
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.engine import Painter
 
 CHUNKS: Final = "painted_chunks"
 _VERSION: Final = 1

@@ -1,6 +1,6 @@
 """A plan's backgrounds and masks as PNG, to be painted on.
 
-How the painted images come back doesn't belong here; see `engines.files`.
+How the painted images come back doesn't belong here; an engine takes them in.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from firefusion_assets.patchstore import PatchPart
 def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, folder: Path) -> None:
     """Write the backgrounds and masks of a plan as pairs of PNG, and `pairs.csv`.
 
-    A background is 8-bit RGB, the composite's DN / `dn_max` * 255, rounded; engine `files` turns that back. A mask is
-    8-bit grey: 255 in the edit mask, which may be painted, 0 elsewhere.
+    A background is 8-bit RGB, the composite's DN / `dn_max` * 255, rounded; the engine that takes the paint in turns
+    that back. A mask is 8-bit grey: 255 in the edit mask, which may be painted, 0 elsewhere.
 
     Args:
         plan: what is to be painted.
@@ -37,7 +37,7 @@ def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, 
     if missing:
         raise RequestError(
             f"the store's bands ({', '.join(bands)}) lack {', '.join(missing)}; set generator.composite, with "
-            "`engine: files`"
+            "an engine that has one"
         )
     factor, rest = divmod(size, train.meta.patch_size)
     if rest or factor < 1:

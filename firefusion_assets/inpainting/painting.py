@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from firefusion_assets.artifacts.store import ArtifactStore, link
-from firefusion_assets.engines import Painter
 from firefusion_assets.inpainting.chunks import PaintJob, painted_chunks
 from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.study.engine import Painter
 
 
 class SyntheticPatches:

@@ -48,7 +48,7 @@ def _config(lineage: "Lineage", key: str) -> Any:
 
 
 def _model(lineage: "Lineage", key: str) -> Any:
-    return lineage.generator_part(key)
+    return lineage.config(key).generator.fingerprint_part(lineage.folder, lineage.hash_folder)
 
 
 def _masks(lineage: "Lineage", key: str) -> Any:

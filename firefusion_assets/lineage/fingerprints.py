@@ -8,7 +8,7 @@ so that no later step has to list the raw input again.
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
@@ -16,11 +16,6 @@ from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
-from firefusion_assets.study.base_models import local_folder
-from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator
-
-_NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
-"""Settings of a generator that change how safe a training is and not what comes of it."""
 
 
 class MissingUpstreamError(UserError, RuntimeError):
@@ -127,20 +122,9 @@ class Lineage:
             lines += differences(made.settings, ASSETS[asset].settings(self, key))
         return lines or ["made from other settings, data or code than today's"]
 
-    def generator_part(self, key: str) -> Any:
-        """Return a config's generator settings with what stands for the files that they name."""
-        generator = self.config(key).generator
-        settings = generator.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
-        match generator:
-            case StableDiffusionGenerator():
-                folder = local_folder(generator.base_model, self.folder)
-                if folder is not None:
-                    hashed = folder_hash(folder, self.store.root / "file_hashes.json")
-                    return settings | {"base_model": hashed, "revision": None}
-            case FilesGenerator():
-                paths = [generator.images, *filter(None, [generator.table])]
-                return [settings, [_stamps(self.folder / path) for path in paths]]
-        return settings
+    def hash_folder(self, folder: Path) -> str:
+        """Return a hash of the contents of a folder's files; those that are unchanged are not read again."""
+        return folder_hash(folder, self.store.root / "file_hashes.json")
 
     @cached_property
     def _patches(self) -> Artifact:
@@ -176,12 +160,6 @@ def differences(before: Any, after: Any, place: str = "") -> list[str]:
 def pointer_key(asset: str, key: str) -> str:
     """Return the key under which an asset's pointer is kept."""
     return key if ASSETS[asset].per_config else UNPARTITIONED
-
-
-def _stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and modification time of a file, or of a folder's files."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-    return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
 
 
 def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:

@@ -1,4 +1,4 @@
-"""Fine-tuning from an asset through Dagster Pipes: its processes report to the run that started them."""
+"""An engine's trainer, run from an asset through Dagster Pipes: its processes report to the run that started them."""
 
 import traceback
 import warnings
@@ -9,21 +9,23 @@ from typing import Final
 import dagster as dg
 from dagster_pipes import open_dagster_pipes
 
+from firefusion_assets.study.engine import Launch, Progress
+
 _REASON_FILE: Final = "failure.txt"
 """Beside the job file, where a trainer says why it failed."""
 
 
-def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
-    """Return what runs the trainer on a job file, on every device that the step has leased.
+def launched_by(context: dg.AssetExecutionContext) -> Launch:
+    """Return what runs an engine's trainer on a job file, on every device that the step has leased.
 
     If the trainer fails, so does the step, for the trainer's own reason.
     """
 
-    def launch(job: Path) -> None:
-        from firefusion_assets.engines import TrainerError
-        from firefusion_assets.engines.stable_diffusion.fitting import trainer_command
+    def launch(trainer: str, job: Path) -> None:
+        from firefusion_assets.engines.contract import TrainerError
+        from firefusion_assets.engines.launching import trainer_command
 
-        command = trainer_command(job, "--piped")
+        command = trainer_command(trainer, job, "--piped")
         reason = job.with_name(_REASON_FILE)
         reason.unlink(missing_ok=True)
         with warnings.catch_warnings():
@@ -39,13 +41,11 @@ def launched_by(context: dg.AssetExecutionContext) -> Callable[[Path], None]:
     return launch
 
 
-def run_piped_job(job: Path) -> None:
-    """Run the trainer on a job file in the process that `launched_by` started; its progress goes to the run's log."""
-    from firefusion_assets.steps.finetuning import run_job
-
+def run_piped_job(train: Callable[[Path, Progress], None], job: Path) -> None:
+    """Run a trainer on a job file in the process that `launched_by` started; its progress goes to the run's log."""
     with open_dagster_pipes() as pipes:
         try:
-            run_job(job, pipes.log.info)
+            train(job, pipes.log.info)
         except BaseException as error:
             # The traceback stands in the run's log: Pipes reports it.
             reason = "".join(traceback.format_exception_only(error)).strip()

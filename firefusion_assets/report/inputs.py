@@ -95,6 +95,8 @@ class ConfigResult:
         painted: examples, best first to show.
         predictions: examples, best first to show.
         settings: the resolved config as YAML; empty where it can't be used.
+        paints: whether the config adds anything.
+        copies: whether that are copies of real fires, the control to beat.
     """
 
     key: str
@@ -109,6 +111,8 @@ class ConfigResult:
     painted: Sequence[PaintedExample] = ()
     predictions: Sequence[PredictionExample] = ()
     settings: str = ""
+    paints: bool = True
+    copies: bool = False
 
 
 @dataclass(frozen=True)

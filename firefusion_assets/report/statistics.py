@@ -77,12 +77,12 @@ def answers(inputs: ReportInputs) -> list[str]:
     others = [config for config in _current(inputs) if config is not baseline]
     if not others:
         return ["There is no answer yet: no config but the baseline has a current result."]
-    pasted = [config for config in others if config.engine == "copy-paste"]
+    controls = [config for config in others if config.copies]
     sentences = []
     for config in others:
         sentences.append(_answer(config, baseline, inputs))
-        if config.engine not in ("none", "copy-paste"):
-            sentences.extend(_answer(config, control, inputs) for control in pasted)
+        if config.paints and not config.copies:
+            sentences.extend(_answer(config, control, inputs) for control in controls)
     return sentences
 
 
@@ -226,11 +226,11 @@ def _config_warnings(inputs: ReportInputs) -> Iterator[str]:
         if config.status != "current":
             yield f"{config.key} is {config.status} and does not count. {config.note}".strip()
     current = _current(inputs)
-    engines = {config.engine for config in current}
-    if engines - {"none", "copy-paste"} and "copy-paste" not in engines:
+    painting = [config for config in current if config.paints]
+    if painting and not any(config.copies for config in painting):
         yield (
-            "No copy-paste config is current: without this control, a gain may come from more fire alone, "
-            "however it is made."
+            "No config that adds copies of real fires is current: without this control, a gain may come from more "
+            "fire alone, however it is made."
         )
     for config in current:
         wanted, accepted = config.facts.get("wanted"), config.facts.get("n_images")

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from firefusion_assets import engines
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
@@ -26,36 +25,32 @@ from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import painted_sheet
-from firefusion_assets.steps.preflight import require_base_model
+from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet
-from firefusion_assets.study.generators import resolved
+from firefusion_assets.study.engine import Launch, Run
 
 
 def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Write the resolved config; a base model that the hub doesn't give stops here.
+    """Write the resolved config; an engine that can't be used here stops it.
 
     Raises:
         StudyError: naming file, key and remedy.
     """
     config = lineage.config(key)
-    require_base_model(config.generator, lineage.folder, key)
+    require_engine(config.generator, lineage.folder, key)
     (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     return {"engine": config.generator.engine, "images": config.sampling.images}
 
 
 def fit_model(
-    lineage: Lineage,
-    key: str,
-    work: Path,
-    progress: Callable[[str], None],
-    launch: engines.Launch | None = None,
+    lineage: Lineage, key: str, work: Path, progress: Callable[[str], None], launch: Launch | None = None
 ) -> Mapping[str, Any]:
     """Fit a config's engine on each fold's train part, into the fold's folder; return the means of its facts.
 
     A fold that an earlier attempt finished is left as it is.
     """
     config, folds = lineage.config(key), read_folds(lineage)
-    generator = resolved(config.generator, lineage.folder)
+    generator = config.generator.resolved(lineage.folder)
     if config.sampling.tries:  # a plan that can't be made stops here, before anything is fitted
         for fold in folds:
             choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
@@ -63,11 +58,13 @@ def fit_model(
     for fold in folds:
         finished = work / fold.folder / "facts.json"
         if not finished.is_file():
-            fitted = engines.fit(generator, fold.train, work / fold.folder, progress, launch)
+            finished.parent.mkdir(parents=True, exist_ok=True)
+            fitted = generator.fit(fold.train, finished.parent, Run(progress, launch))
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
-    if generator.engine not in ("none", "files"):
-        model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+    sheet = model_sheet(generator, folds[0].train, work / folds[0].folder)
+    if sheet is not None:
+        sheet.save(work / "sheet.png")
     return {"engine": generator.engine, **{name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}}
 
 
@@ -109,19 +106,19 @@ def _paint_fold(
     config = lineage.config(key)
     model = lineage.find("finetuned_model", key)
     plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
-    generator = resolved(config.generator, lineage.folder)
+    generator = config.generator.resolved(lineage.folder)
     job = PaintJob(
         fold=fold.number,
         part=fold.train,
         table=fold.table,
         plan=plan,
         sampling=config.sampling,
-        engine=config.generator.engine,
+        engine=generator.engine,
         model=model.fingerprint,
         patches=lineage.fingerprint("landsat_patches", key),
-        bit_depths=engines.bit_depths(generator, model.path / fold.folder, plan.rows),
+        bit_depths=generator.bit_depths(model.path / fold.folder, plan.rows),
     )
-    painter = partial(engines.load, generator, model.path / fold.folder, config.sampling, plan.rows)
+    painter = partial(generator.load, model.path / fold.folder, config.sampling, plan.rows)
     screen = Screen(config.screening, fold.train)
     return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())
 

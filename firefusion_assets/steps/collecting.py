@@ -78,6 +78,8 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         painted=load_examples(screened.path / "examples.npz"),
         predictions=prediction_examples(fold, measured / "predictions.npz"),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        paints=config.generator.paints,
+        copies=config.generator.copies,
     )
 
 

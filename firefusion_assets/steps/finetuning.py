@@ -1,17 +1,14 @@
-"""A fine-tuning in processes of its own: the job file, and the run on it."""
+"""A fine-tuning that is to run without the lineage: its job file."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from firefusion_assets.core.errors import RequestError
-from firefusion_assets.engines.stable_diffusion.fitting import prepare
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import read_fold
-from firefusion_assets.study.generators import StableDiffusionGenerator, resolved
 
 
-def prepare_job(lineage: Lineage, key: str, folder: Path, number: int) -> Path:
-    """Write what the trainer of a config needs; return the job file.
+def prepare_job(lineage: Lineage, key: str, folder: Path, number: int) -> tuple[str, Path]:
+    """Write what the trainer of a config's engine needs; return the trainer and its job file.
 
     Args:
         lineage: of the study.
@@ -22,26 +19,13 @@ def prepare_job(lineage: Lineage, key: str, folder: Path, number: int) -> Path:
     Raises:
         MissingUpstreamError: if patches or split were not made.
         NoFireError: if the train part holds no fire.
-        RequestError: if the engine isn't fine-tuned, the fold isn't there or the folder is.
+        RequestError: if the engine has no trainer, the fold isn't there or the folder is.
     """
-    generator = resolved(lineage.config(key).generator, lineage.folder)
-    if not isinstance(generator, StableDiffusionGenerator):
-        raise RequestError(f"{key!r} has engine {generator.engine}; only stable-diffusion is fine-tuned")
+    generator = lineage.config(key).generator.resolved(lineage.folder)
+    if not generator.trainer:
+        raise RequestError(f"{key!r} has engine {generator.engine}, which has no trainer of its own")
     train = read_fold(lineage, number).train
     if folder.exists():
         raise RequestError(f"{folder}: is there already; name a new folder")
     folder.mkdir(parents=True)
-    return prepare(generator, train, folder)
-
-
-def run_job(job: Path, progress: Callable[[str], None]) -> None:
-    """Run the trainer on a job file, in this process.
-
-    Args:
-        job: of `prepare_job`, or of a step of the lineage.
-        progress: is told how far the training is.
-    """
-    from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
-    from firefusion_assets.engines.stable_diffusion.trainer import finetune
-
-    finetune(FinetuningJob.model_validate_json(job.read_text()), progress)
+    return generator.trainer, generator.prepare(train, folder)

@@ -7,7 +7,6 @@ from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.folds import read_fold
 from firefusion_assets.lineage.remedies import run_command
-from firefusion_assets.study.generators import FilesGenerator
 
 
 def hand_out_plan(lineage: Lineage, key: str, folder: Path, number: int = 0, size: int | None = None) -> int:
@@ -35,6 +34,5 @@ def hand_out_plan(lineage: Lineage, key: str, folder: Path, number: int = 0, siz
     fold = read_fold(lineage, number)
     patch_size = fold.train.meta.patch_size
     plan = Plan.read(plans / fold.folder, patch_size)
-    composite = getattr(generator, "composite", FilesGenerator.model_fields["composite"].default)
-    hand_out(plan, fold.train, composite, patch_size if size is None else size, folder)
+    hand_out(plan, fold.train, generator.shown_bands(), patch_size if size is None else size, folder)
     return len(plan.rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -11,10 +12,10 @@ from firefusion_assets.ingest.base_store import TABLE
 from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.study import StudyError
-from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.base_models import hub_problems
-from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator, resolved
+from firefusion_assets.study.engine import Engine
 from firefusion_assets.study.models import THESIS_UNET
+
+_SMP: Final = "segmentation_models_pytorch"
 
 
 def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
@@ -47,13 +48,13 @@ def problems_without_data(lineage: Lineage, key: str) -> list[str]:
     ]
 
 
-def require_base_model(generator: Generator, study_folder: Path, key: str) -> None:
-    """Stop if a config's base model can't be had from the hub; local folders are looked at with the config.
+def require_engine(generator: Engine, study_folder: Path, key: str) -> None:
+    """Stop if this installation lacks what a config's engine needs, or its base model can't be had from the hub.
 
     Raises:
         StudyError: naming file, key and remedy.
     """
-    problems = list(_missing_from_hub(resolved(generator, study_folder)))
+    problems = list(_unavailable(generator.resolved(study_folder)))
     if problems:
         raise StudyError(f"{study_folder / 'augmentations' / key}.yaml: {problem}" for problem in problems)
 
@@ -69,10 +70,13 @@ def require_sun(lineage: Lineage, key: str) -> None:
         raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
 
 
-def _missing_from_hub(generator: Generator) -> Iterator[str]:
-    if isinstance(generator, StableDiffusionGenerator) and not Path(generator.base_model).is_dir():
-        for problem in hub_problems(generator.base_model, generator.revision):
-            yield f"generator.base_model: {problem}"
+def _unavailable(generator: Engine) -> Iterator[str]:
+    missing = [module for module in generator.modules if find_spec(module) is None]
+    if missing:
+        lacks = f"{generator.engine} needs {', '.join(missing)}, which this installation lacks"
+        yield f"generator.engine: {lacks}; pip install '{generator.requirement}'"
+    else:
+        yield from generator.unreachable()
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
@@ -94,6 +98,12 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
     training = lineage.study.training
     if training.architecture == THESIS_UNET:
         return
+    if find_spec(_SMP) is None:
+        yield (
+            f"training.architecture: {training.architecture} needs {_SMP}, which this installation lacks; "
+            f"pip install 'firefusion-assets[smp]', or set {THESIS_UNET}"
+        )
+        return
     from firefusion_assets.segmentation.networks import build_network
 
     try:
@@ -103,34 +113,8 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
 
 
 def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[str]:
-    generator, sampling = resolved(lineage.config(key).generator, lineage.folder), lineage.config(key).sampling
-    match generator:
-        case StableDiffusionGenerator():
-            yield from _unusable_stable_diffusion(generator, sampling, fitting)
-        case FilesGenerator():
-            from firefusion_assets.engines.files.images import listing
-
-            try:
-                listing(Path(generator.images), Path(generator.table) if generator.table else None)
-            except ValueError as error:
-                yield f"generator.images: {error}"
-
-
-def _unusable_stable_diffusion(generator: StableDiffusionGenerator, sampling: Sampling, fitting: bool) -> Iterator[str]:
-    import torch
-
-    yield from _missing_from_hub(generator)
-    gpus = torch.cuda.device_count()
-    if sampling.mixed_precision == "fp16" and not gpus:
-        yield "sampling.mixed_precision: fp16 needs a GPU; use bf16 or no"
-    if not fitting or generator.method == "none":
-        return
-    if generator.mixed_precision == "fp16" and not gpus:
-        yield "generator.mixed_precision: fp16 needs a GPU; use bf16 or no"
-    if generator.use_8bit_adam and (not gpus or find_spec("bitsandbytes") is None):
-        yield "generator.use_8bit_adam: needs a GPU and bitsandbytes; pip install 'firefusion-assets[adam8bit]'"
-    if generator.gradient_accumulation_steps % max(1, gpus):
-        yield (
-            f"generator.gradient_accumulation_steps: {generator.gradient_accumulation_steps} can't be shared out over "
-            f"{gpus} GPUs; make it a multiple, or lower FIREFUSION_GPUS_PER_STEP"
-        )
+    config = lineage.config(key)
+    generator = config.generator.resolved(lineage.folder)
+    yield from (unavailable := list(_unavailable(generator)))
+    if not unavailable:
+        yield from generator.problems(config.sampling, fitting)

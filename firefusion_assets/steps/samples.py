@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from firefusion_assets import engines
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
 from firefusion_assets.core.seeding import derive_seed
@@ -14,7 +13,7 @@ from firefusion_assets.inpainting.plan import JUDGED, Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.study.augmentation import Masks, Sampling
-from firefusion_assets.study.generators import Generator, StableDiffusionGenerator
+from firefusion_assets.study.engine import Engine
 
 
 def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
@@ -58,18 +57,20 @@ def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
     return contact_sheet(pictures, ("background", "mask and edit mask"), captions)
 
 
-def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Image:
-    """Show what a fitted engine paints where real fires of the train part burn.
+def model_sheet(generator: Engine, part: PatchPart, folder: Path) -> Image.Image | None:
+    """Show what a fitted engine paints where real fires of the train part burn; None if it has nothing to show.
 
     Args:
         generator: the engine.
         part: the fold's train part.
         folder: the fold's model folder.
     """
+    settings = generator.sheet_sampling()
+    if settings is None:
+        return None
     # The model's object doesn't depend on a config's masks and sampling, so neither does its picture.
     # One at a time: a picture must not need more memory than the fitting did.
-    precision = generator.mixed_precision if isinstance(generator, StableDiffusionGenerator) else "no"
-    masks, sampling = Masks(), Sampling(batch_size=1, mixed_precision=precision)
+    masks, sampling = Masks(), Sampling(batch_size=1, **settings)
     fires = [(patch_id, patch) for patch_id in part.ids if (patch := part.read(patch_id)).label.any()]
     fires = fires[:: max(1, len(fires) // EXAMPLES)][:EXAMPLES]
     patches = [patch for _, patch in fires]
@@ -77,7 +78,7 @@ def model_sheet(generator: Generator, part: PatchPart, folder: Path) -> Image.Im
     labels = np.stack([patch.label for patch in patches])
     edits = np.stack([dilated(patch.label, masks.dilation) & ~patch.ignore for patch in patches])
     seeds = np.array([derive_seed("sample", patch_id) for patch_id, _ in fires], np.int64)
-    painted = engines.load(generator, folder, sampling).paint(backgrounds, labels, edits, seeds)
+    painted = generator.load(folder, sampling).paint(backgrounds, labels, edits, seeds)
     names = part.meta.bands
     pictures = [
         [composite(real, names), outline(composite(real, names), label), composite(fake, names)]

@@ -1,22 +1,18 @@
 """The model behind an augmentation config: what is added to the real training data, and nothing else."""
 
-from typing import Literal, Self
+from functools import cache
+from typing import Annotated, Literal, Self, Union
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from firefusion_assets.study.generators import Generator, NoGenerator
+from firefusion_assets.study.engine import Engine
+from firefusion_assets.study.registry import default_engine, engines
 from firefusion_assets.study.strict import Slug, StrictModel
 
 Scheduler = Literal[
     "ddim", "ddpm", "pndm", "lms", "heun", "euler", "euler-a", "dpmsolver++", "dpmsolver++-karras", "unipc"
 ]
 """Samplers by the names that people know them by."""
-
-STABLE_DIFFUSION_SAMPLING = (
-    "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "mixed_precision", "compile",
-    "channels_last", "attention_slicing",
-)  # fmt: skip
-"""Settings of `sampling` that only engine `stable-diffusion` reads."""
 
 
 class Masks(StrictModel):
@@ -48,23 +44,23 @@ class Sampling(StrictModel):
     seed: int = 1
     """Seed of pairing, placing and painting."""
     scheduler: Scheduler = "ddim"
-    """Sampler of `stable-diffusion`."""
+    """Sampler of a pretrained diffusion model."""
     guidance_scale: float = Field(7.5, ge=0)
-    """Classifier-free guidance of `stable-diffusion`; 1 and less switch it off."""
+    """Classifier-free guidance; 1 and less switch it off."""
     strength: float = Field(1.0, gt=0, le=1)
-    """Denoising strength of `stable-diffusion`: 1 starts from noise alone, less keeps some of the background."""
+    """Denoising strength: 1 starts from noise alone, less keeps some of the background."""
     prompts: tuple[str, ...] = ()
-    """Prompts of `stable-diffusion`, drawn by each patch's seed; by default the generator's instance prompt."""
+    """Prompts, drawn by each patch's seed; by default the generator's instance prompt."""
     negative_prompts: tuple[str, ...] = ()
-    """Negative prompts of `stable-diffusion`, drawn likewise."""
+    """Negative prompts, drawn likewise."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Number format in which `stable-diffusion` paints."""
+    """Number format that a pretrained model paints in."""
     compile: bool = False
-    """Compile the network of `stable-diffusion` before painting (torch.compile)."""
+    """Compile the network before painting (torch.compile)."""
     channels_last: bool = False
-    """Memory layout of the networks of `stable-diffusion` that tensor cores read faster."""
+    """Memory layout of the networks that tensor cores read faster."""
     attention_slicing: bool = False
-    """Less memory, more time for `stable-diffusion`."""
+    """Less memory, more time."""
 
     @property
     def tries(self) -> int:
@@ -102,13 +98,13 @@ class Screening(StrictModel):
 
 
 class Augmentation(StrictModel):
-    """What one config adds to the real training data."""
+    """What one config adds to the real training data; `augmentation_model` gives the model to validate with."""
 
     description: str = ""
     """What the config tries."""
     extends: Slug | None = None
     """Key of another config of the study whose settings this one starts from."""
-    generator: Generator = NoGenerator()
+    generator: Engine
     """What paints."""
     masks: Masks = Masks()
     """Where it paints."""
@@ -119,25 +115,33 @@ class Augmentation(StrictModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        painting = self.generator.engine != "none"
-        if painting and self.sampling.images == 0:
+        engine, images = self.generator.engine, self.sampling.images
+        if self.generator.paints and not images:
             raise ValueError("sampling.images: 0, but the engine paints; say how many patches to add")
-        if not painting and self.sampling.images:
-            raise ValueError("sampling.images: engine `none` paints nothing; set 0 or choose another engine")
-        foreign = [name for name in STABLE_DIFFUSION_SAMPLING if name in self.sampling.model_fields_set]
-        if foreign and self.generator.engine != "stable-diffusion":
-            raise ValueError(
-                f"sampling.{', '.join(foreign)}: only engine stable-diffusion reads that, not {self.generator.engine}"
-            )
-        if self.generator.engine == "files" and not self.screening.min_changed:
-            raise ValueError("screening.min_changed: 0 would accept rows of the plan that have no image; raise it")
-        if self.masks.kind == "annotated" and self.generator.engine == "copy-paste":
-            raise ValueError(
-                "masks.kind: copy-paste would add a fire to the one that burns under an annotated mask; "
-                "use transplanted or box"
-            )
+        if images and not self.generator.paints:
+            raise ValueError(f"sampling.images: engine `{engine}` paints nothing; set 0 or choose another engine")
+        readers = {
+            name: [reader for reader, other in engines().items() if name in other.reads]
+            for name in Sampling.model_fields
+            if name in self.sampling.model_fields_set
+        }
+        foreign = [name for name, read_by in readers.items() if read_by and engine not in read_by]
+        if foreign:
+            only = dict.fromkeys(reader for name in foreign for reader in readers[name])
+            raise ValueError(f"sampling.{', '.join(foreign)}: only engine {', '.join(only)} reads that, not {engine}")
         if self.masks.kind == "annotated" and self.sampling.pairing == "complete":
             raise ValueError(
                 "sampling.pairing: an annotated mask stays on its own patch; use `pairs`, or masks.kind: transplanted"
             )
         return self
+
+
+def augmentation_model() -> type[Augmentation]:
+    """Return the model of a config, whose `generator` may be any engine that is known now."""
+    return _model_of(tuple(engines().values()))
+
+
+@cache
+def _model_of(known: tuple[type[Engine], ...]) -> type[Augmentation]:
+    generator = Annotated[Union[known], Field(discriminator="engine")]  # type: ignore[valid-type]  # noqa: UP007
+    return create_model("Augmentation", __base__=Augmentation, generator=(generator, default_engine()))

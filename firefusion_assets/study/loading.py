@@ -15,10 +15,9 @@ from pydantic_core import ErrorDetails
 
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
-from firefusion_assets.study.augmentation import Augmentation
-from firefusion_assets.study.base_models import folder_problems, local_folder
-from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator
+from firefusion_assets.study.augmentation import Augmentation, augmentation_model
 from firefusion_assets.study.models import Study
+from firefusion_assets.study.registry import engines
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -76,14 +75,16 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     """
     file = folder / "augmentations" / f"{key}.yaml"
     values = _resolve(folder, key, ())
-    base_model = [f"{file}: generator.base_model: {problem}" for problem in _base_model_problems(values, folder)]
+    broken = [f"{file}: {problem}" for problem in _broken_files(values, folder)]
     try:
-        config = _validate(Augmentation, values, file)
+        config = _validate(augmentation_model(), values, file)
     except StudyError as error:
-        raise StudyError([*error.problems, *base_model]) from None
-    if base_model:
-        raise StudyError(base_model)
-    problems = list(_misfits(config, study)) if study is not None else []
+        raise StudyError([*error.problems, *broken]) from None
+    if broken:
+        raise StudyError(broken)
+    if study is None:
+        return config
+    problems = [*config.generator.misfits(study, config), *_detector_misfits(config, study)]
     if problems:
         raise StudyError(f"{file}: {problem}" for problem in problems)
     return config
@@ -116,28 +117,18 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _base_model_problems(values: Mapping[str, Any], folder: Path) -> list[str]:
-    """Say what keeps a local base model from being used; read from raw values, so that it is told with the rest."""
-    generator = values.get("generator")
-    base_model = generator.get("base_model") if isinstance(generator, Mapping) else None
-    local = local_folder(base_model, folder) if isinstance(base_model, str) else None
-    return folder_problems(local) if local is not None else []
+def _broken_files(values: Mapping[str, Any], folder: Path) -> Iterable[str]:
+    """Say which files of an engine can't be used; read from raw values, so that all is told at once."""
+    settings = values.get("generator")
+    if not isinstance(settings, Mapping):
+        return ()
+    engine = engines().get(str(settings.get("engine")))
+    return engine.broken_files(settings, folder) if engine is not None else ()
 
 
-def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
-    """Say what of a config doesn't fit the study's data."""
-    generator, dataset = config.generator, study.dataset
-    if isinstance(generator, StableDiffusionGenerator | FilesGenerator):
-        missing = [band for band in generator.composite if band not in dataset.bands]
-        if missing:
-            yield f"generator.composite: {', '.join(missing)} not among dataset.bands ({', '.join(dataset.bands)})"
-    if isinstance(generator, FilesGenerator) and study.split.folds > 1:
-        yield "generator.engine: files are painted for the plan of one fold; set split.folds to 1"
-    if isinstance(generator, StableDiffusionGenerator) and generator.resolution % generator.window(dataset.patch_size):
-        yield (
-            f"generator.resolution: {generator.resolution} is not a multiple of the window "
-            f"({generator.window(dataset.patch_size)} px)"
-        )
+def _detector_misfits(config: Augmentation, study: Study) -> Iterable[str]:
+    """Say which detectors of a config can't be used on the study's data."""
+    dataset = study.dataset
     wanted = [("screening.detectors", detector, "detectors: []") for detector in config.screening.detectors]
     if config.masks.source != "label":
         wanted.append(("masks.source", config.masks.source, "source: label"))
@@ -151,9 +142,6 @@ def _misfits(config: Augmentation, study: Study) -> Iterable[str]:
                 f"{key}: {detector} needs {', '.join(missing)}, which dataset.bands leaves out; add them there, or use "
                 f"{without}"
             )
-    crop = getattr(config.generator, "crop", 0)
-    if crop > study.dataset.patch_size:
-        yield f"generator.crop: {crop} px is larger than a patch ({study.dataset.patch_size} px)"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -191,9 +179,19 @@ def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
         )
     if details["type"] == "missing":
         return f"{file}: {key}: missing; add it"
+    if details["type"] == "union_tag_not_found":
+        return f"{file}: {key}.{_discriminator(details)}: missing; add it"
+    if details["type"] == "union_tag_invalid":
+        chosen, known = details["ctx"]["tag"], details["ctx"]["expected_tags"]
+        return f"{file}: {key}.{_discriminator(details)}: {chosen!r} is unknown; known are {known}"
     message = details["msg"].removeprefix("Value error, ")
     given = "" if isinstance(details["input"], dict) else f" (given: {details['input']!r})"
     return f"{file}: {key + ': ' if key else ''}{message}{given}"
+
+
+def _discriminator(details: ErrorDetails) -> str:
+    """Return the key that says which of several models is meant."""
+    return str(details["ctx"]["discriminator"]).strip("'")
 
 
 def _locate(model: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:

@@ -13,12 +13,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.engines import NoFireError, Painter, compose, fit, load
 from firefusion_assets.engines.blending import feather
-from firefusion_assets.engines.copy_paste.transplant import donors
+from firefusion_assets.engines.contract import NoFireError, compose
+from firefusion_assets.engines.copy_paste.donors import donors
+from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
+from firefusion_assets.engines.native.settings import NativeGenerator
+from firefusion_assets.engines.none.settings import NoGenerator
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import CopyPasteGenerator, NativeGenerator, NoGenerator
+from firefusion_assets.study.engine import Painter
+from firefusion_assets_tests.engines.fitting import fit
 
 SIZE = 32
 COPY_PASTE = CopyPasteGenerator(engine="copy-paste")
@@ -72,8 +76,8 @@ def painters(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], 
         patches = [scene(seed, n_bands, fire=seed % 2 == 0, dn_max=dn_max) for seed in range(6)]
         part = train_part(folder / "store", patches, dn_max)
         for generator in (COPY_PASTE, NATIVE):
-            fit(generator, part, folder / generator.engine, lambda message: None)
-            fitted[generator.engine, n_bands] = load(generator, folder / generator.engine, SAMPLING)
+            fit(generator, part, folder / generator.engine)
+            fitted[generator.engine, n_bands] = generator.load(folder / generator.engine, SAMPLING)
     return fitted
 
 
@@ -145,27 +149,28 @@ def test_a_train_part_without_fire_is_an_error(tmp_path: Path, generator: CopyPa
     ignored = scene(0, 2)._replace(ignore=np.ones((SIZE, SIZE), bool))
     part = train_part(tmp_path / "store", [scene(1, 2, fire=False), ignored])
     with pytest.raises(NoFireError, match="none of the 2 patches"):
-        fit(generator, part, tmp_path / "model", lambda message: None)
+        fit(generator, part, tmp_path / "model")
 
 
 def test_a_fire_without_ground_around_it_is_no_donor(tmp_path: Path) -> None:
     everywhere = Patch(flat(9000), np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool))
     with pytest.raises(NoFireError, match="no ground is left"):
-        fit(COPY_PASTE, train_part(tmp_path / "store", [everywhere]), tmp_path / "model", lambda message: None)
+        fit(COPY_PASTE, train_part(tmp_path / "store", [everywhere]), tmp_path / "model")
 
 
 def test_engines_are_imported_only_when_used() -> None:
-    code = "import sys, firefusion_assets.engines; print(*sys.modules)"
+    code = "import sys; from firefusion_assets.study.registry import engines; print(*engines(), *sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "diffusers", "scipy", "safetensors"} & set(loaded)
+    assert "copy-paste" in loaded and "firefusion_assets.engines.copy_paste.settings" in loaded
+    assert not {"torch", "diffusers", "scipy", "safetensors", "lmdb", "pandas"} & set(loaded)
 
 
 def test_engine_none_writes_an_empty_object_and_paints_nothing(tmp_path: Path) -> None:
     part = train_part(tmp_path / "store", [scene(1, 2, fire=False)])
-    assert fit(NoGenerator(), part, tmp_path / "model", lambda message: None) == {"n": 0}
+    assert fit(NoGenerator(), part, tmp_path / "model") == {"n": 0}
     assert json.loads((tmp_path / "model" / "model.json").read_text()) == {"engine": "none", "n": 0}
     with pytest.raises(ValueError, match="paints nothing"):
-        load(NoGenerator(), tmp_path / "model", SAMPLING)
+        NoGenerator().load(tmp_path / "model", SAMPLING)
 
 
 @pytest.fixture
@@ -174,8 +179,8 @@ def transplant(tmp_path: Path) -> Callable[..., npt.NDArray[np.uint16]]:
 
     def paint(donor: Patch, background: int, label: Mask, edit: Mask, seed: int = 0) -> npt.NDArray[np.uint16]:
         part = train_part(tmp_path / "store", [donor])
-        fit(COPY_PASTE, part, tmp_path / "model", lambda message: None)
-        painter = load(COPY_PASTE, tmp_path / "model", SAMPLING)
+        fit(COPY_PASTE, part, tmp_path / "model")
+        painter = COPY_PASTE.load(tmp_path / "model", SAMPLING)
         return painter.paint(flat(background)[None], label[None], edit[None], np.array([seed]))[0]
 
     return paint
@@ -264,11 +269,11 @@ def test_many_donors_of_one_shape_take_turns(tmp_path: Path) -> None:
         label[10, 10] = True
         bands[:, 10, 10] = 2000 + number
         patches.append(Patch(bands, label, np.zeros_like(label)))
-    facts = fit(COPY_PASTE, train_part(tmp_path / "store", patches), tmp_path / "model", lambda message: None)
+    facts = fit(COPY_PASTE, train_part(tmp_path / "store", patches), tmp_path / "model")
     assert facts == {"n_fire_patches": 12, "n_donors": 12}
     label = np.zeros((40, SIZE, SIZE), bool)
     label[:, 3, 3] = True
-    painted = load(COPY_PASTE, tmp_path / "model", SAMPLING).paint(
+    painted = COPY_PASTE.load(tmp_path / "model", SAMPLING).paint(
         np.repeat(flat(1000)[None], 40, axis=0), label, label, np.arange(40)
     )
     used = set(painted[:, 0, 3, 3].tolist())

@@ -16,19 +16,20 @@ import pandas as pd
 import psutil
 import pytest
 
-from firefusion_assets import engines
 from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.engines import Painter
-from firefusion_assets.engines.copy_paste.transplant import CopyPastePainter
+from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
+from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.painting import paint
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen, Verdict
 from firefusion_assets.patchstore import Patch, Patches, PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling, Screening
-from firefusion_assets.study.generators import CopyPasteGenerator, StableDiffusionGenerator
+from firefusion_assets.study.engine import Painter
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.conftest import REPOSITORY, cli_environment
+from firefusion_assets_tests.engines.fitting import fit
 from firefusion_assets_tests.inpainting.conftest import make_part, table_of
 
 pytestmark = pytest.mark.slow
@@ -71,7 +72,7 @@ class PainterInCompany:
 def prepare(root: Path) -> None:
     """Lay down what all runs start from: patches, a model of engine `copy-paste`, a plan."""
     part = make_part(root / "store", SIZE)
-    engines.fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model", print)
+    fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model")
     write_plan(part, table_of(part), Backgrounds(), Masks(), SAMPLING, 0, root / "plan")
 
 
@@ -114,7 +115,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def load_copy_paste(root: Path) -> Callable[[], Painter]:
-    return partial(engines.load, CopyPasteGenerator(engine="copy-paste"), root / "model", SAMPLING)
+    return partial(CopyPasteGenerator(engine="copy-paste").load, root / "model", SAMPLING)
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +178,8 @@ def test_two_shards_paint_the_same_bytes_with_stable_diffusion(root: Path) -> No
         engine="stable-diffusion", base_model=str(base), method="none", crop=16, resolution=64
     )
     patches = Patches(root / "store")
-    engines.fit(generator, PatchPart(patches, patches.base_ids), root / "diffusion", print)
-    load_painter = partial(engines.load, generator, root / "diffusion", SAMPLING)
+    fit(generator, PatchPart(patches, patches.base_ids), root / "diffusion")
+    load_painter = partial(generator.load, root / "diffusion", SAMPLING)
     runs = {shards: root / f"diffusion-{shards}" for shards in (1, 2)}
     facts = [paint_below(root, run, shards, load_painter) for shards, run in runs.items()]
     assert facts[0] == facts[1] and facts[0]["n_passed"] >= SAMPLING.images

@@ -18,14 +18,14 @@ import rasterio
 from PIL import Image
 from safetensors.numpy import load_file
 
-from firefusion_assets import engines
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.study.engine import Painter
 from firefusion_assets_tests.conftest import (
     REPOSITORY,
     TINY_STUDY,
@@ -41,6 +41,7 @@ from firefusion_assets_tests.conftest import (
     run_cli,
     write_study,
 )
+from firefusion_assets_tests.engines.fitting import fit
 from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 from firefusion_assets_tests.orchestration.test_real_patches import REAL_DATA
 from firefusion_assets_tests.orchestration.test_real_patches import STUDY as REAL_STUDY
@@ -288,7 +289,7 @@ def test_the_lineage_runs_on_real_patches(tmp_path: Path, load_definitions: Load
 
 
 @pytest.fixture(scope="module")
-def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, engines.Painter]:
+def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, Painter]:
     """The real patch of ten bands with two fire fronts, and a tiny pretrained model that paints windows of it."""
     folder = tmp_path_factory.mktemp("real-fire")
     name = "LC08_L1TP_099069_20200827_20200827_01_RT"
@@ -303,8 +304,8 @@ def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, engi
         engine="stable-diffusion", base_model=str(save_tiny_pipeline(folder / "base")), method="none",
         area="crop", crop=16, resolution=128,
     )  # fmt: skip
-    engines.fit(generator, part, folder / "model", print)
-    return part, engines.load(generator, folder / "model", Sampling(images=1, steps=4))
+    fit(generator, part, folder / "model")
+    return part, generator.load(folder / "model", Sampling(images=1, steps=4))
 
 
 @needs_real_patches
@@ -314,7 +315,7 @@ def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, engi
     ids=["four single pixels", "a block of 2 x 2"],
 )
 def test_a_fire_of_four_pixels_changes_its_edit_mask_on_a_real_patch_and_nothing_else(
-    real_fire: tuple[PatchPart, engines.Painter], pixels: tuple[tuple[int, int], ...]
+    real_fire: tuple[PatchPart, Painter], pixels: tuple[tuple[int, int], ...]
 ) -> None:
     part, painter = real_fire
     background = part.read("p00819").bands

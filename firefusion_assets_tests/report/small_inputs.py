@@ -37,6 +37,7 @@ def history() -> pd.DataFrame:
 
 def config(key: str, engine: str, dice: Sequence[tuple[int, int, float]] = (), **changes: Any) -> ConfigResult:
     values: dict[str, Any] = {"description": f"what {key} tries", "status": "current"}
+    values |= {"paints": engine != "none", "copies": engine == "copy-paste"}
     if dice:
         values["metrics"] = metrics(dice)
     return ConfigResult(key=key, engine=engine, **(values | changes))

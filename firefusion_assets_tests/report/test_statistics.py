@@ -211,7 +211,7 @@ def test_a_weak_config_is_warned_of(extra: Any, words: str) -> None:
 def test_diffusion_without_the_copy_paste_control_is_warned_of() -> None:
     configs = [config("baseline", "none", runs(0.5, 0.5)), config("native", "native", runs(0.6, 0.6))]
     (warning,) = warnings(inputs(configs=configs))
-    assert "No copy-paste config is current" in warning
+    assert "No config that adds copies of real fires is current" in warning
 
 
 def test_figures_at_the_limits_are_enough() -> None:

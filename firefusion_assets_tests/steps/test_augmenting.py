@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from firefusion_assets import engines
+from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.conftest import (
     TINY_CONFIGS,
@@ -53,15 +53,15 @@ def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
 ) -> None:
     study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n")
     defs = load_definitions(study)
-    real_fit, fitted = engines.fit, []
+    real_fit, fitted = CopyPasteGenerator.fit, []
 
-    def fit(generator: Any, train: Any, work: Path, *how: Any) -> Any:
+    def fit(generator: Any, train: Any, work: Path, run: Any) -> Any:
         fitted.append(work.name)
         if fitted == ["fold-0", "fold-1"]:
             raise RuntimeError("power cut")
-        return real_fit(generator, train, work, *how)
+        return real_fit(generator, train, work, run)
 
-    monkeypatch.setattr(engines, "fit", fit)
+    monkeypatch.setattr(CopyPasteGenerator, "fit", fit)
     assert not materialize(defs, "copy-paste", raise_on_error=False).success
     assert materialize(defs, "copy-paste").success
     assert fitted == ["fold-0", "fold-1", "fold-1", "fold-2"]

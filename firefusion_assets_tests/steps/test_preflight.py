@@ -1,5 +1,6 @@
 """What the data or the installation can't do is told before the first expensive step of a config."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,16 @@ def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unp
     assert len(error.value.problems) == 2
     assert "training.architecture, training.encoder: " in error.value.problems[1]
     assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]
+
+
+def test_a_missing_package_of_an_architecture_is_told_with_the_command(
+    unplaced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet"))
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    with pytest.raises(StudyError) as error:
+        check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
+    assert error.value.problems == [
+        f"{unplaced / 'study.yaml'}: training.architecture: smp-unet needs segmentation_models_pytorch, which this "
+        "installation lacks; pip install 'firefusion-assets[smp]', or set unet"
+    ]

@@ -12,12 +12,12 @@ import torch
 import yaml
 
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.landsat.detectors import murphy
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches
 from firefusion_assets.segmentation.trained import load_network
 from firefusion_assets.study import augmentation_keys, load_augmentation, load_study
-from firefusion_assets.study.generators import StableDiffusionGenerator
 from firefusion_assets_tests.conftest import (
     REPOSITORY,
     TINY_CONFIGS,

@@ -26,8 +26,8 @@ from firefusion_assets.engines.native.pipeline import (
     new_pipeline,
 )
 from firefusion_assets.engines.native.scaling import fit_scaling
+from firefusion_assets.engines.native.settings import NativeGenerator
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.generators import NativeGenerator
 
 _WARM_UP: Final = 50
 """Steps over which the learning rate rises."""

@@ -31,7 +31,7 @@ class NativePainter:
         edits: npt.NDArray[np.bool_],
         seeds: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint16]:
-        """Paint a fire into each patch; see `engines.contract.Painter`."""
+        """Paint a fire into each patch; see `study.engine.Painter`."""
 
         def sample(
             known: npt.NDArray[np.uint16],

@@ -12,10 +12,10 @@ from diffusers import StableDiffusionInpaintPipeline
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
+from firefusion_assets.engines.stable_diffusion.settings import PriorPreservation
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.engines.stable_diffusion.views import GroundViews, View
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import PriorPreservation
 
 FOLDER: Final = "class-images"
 _STEPS: Final = 50

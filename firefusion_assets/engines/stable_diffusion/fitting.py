@@ -4,24 +4,21 @@ import csv
 import os
 import shutil
 import subprocess
-import sys
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from firefusion_assets.core.devices import device_count
 from firefusion_assets.engines.contract import TrainerError
+from firefusion_assets.engines.launching import trainer_command
 from firefusion_assets.engines.stable_diffusion.checkpoints import remove_checkpoints
 from firefusion_assets.engines.stable_diffusion.class_images import FOLDER
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
-from firefusion_assets.engines.stable_diffusion.trainer import HISTORY_FILE, LOCK_FILE
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
+from firefusion_assets.engines.stable_diffusion.trainer import HISTORY_FILE, LOCK_FILE, finetune
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.study.engine import Progress, Run
 
-TRAINER: Final = ("firefusion_assets.cli", "fine-tune-job")
-"""Module and command that run a trainer on a job file."""
 _TAIL: Final = 100
 """Lines: the report of a launcher of several processes is long, and the reason stands above it."""
 
@@ -30,8 +27,7 @@ def fit(
     generator: StableDiffusionGenerator,
     train: PatchPart,
     work: Path,
-    progress: Callable[[str], None],
-    launch: Callable[[Path], None] | None = None,
+    run: Run,
 ) -> dict[str, float]:
     """Fit constants, and fine-tune where the method does, into the folder ``work``.
 
@@ -39,8 +35,7 @@ def fit(
         generator: the config's; a local `base_model` as an absolute path.
         train: the patches to learn from.
         work: the folder to fill; an interrupted training in it goes on.
-        progress: told what the trainer prints.
-        launch: runs the trainer on a job file; by default as a child process.
+        run: its progress is told what the trainer prints.
 
     Raises:
         NoFireError: if the train part holds no fire.
@@ -50,10 +45,10 @@ def fit(
     if generator.method == "none":
         file.unlink()
         return {"n_views": 0}
-    if launch is None:
-        run_trainer(file, progress)
+    if run.launch is None:
+        run_trainer(generator.trainer, file, run.progress)
     else:
-        launch(file)
+        run.launch(generator.trainer, file)
     remove_checkpoints(work)
     shutil.rmtree(work / FOLDER, ignore_errors=True)
     for left in (file, work / LOCK_FILE):
@@ -77,8 +72,13 @@ def prepare(generator: StableDiffusionGenerator, train: PatchPart, work: Path) -
     return file
 
 
-def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
-    """Run the trainer as a child process, or several of them where there are several devices.
+def train(job: Path, progress: Progress) -> None:
+    """Fine-tune by a job file of `prepare`, in this process."""
+    finetune(FinetuningJob.model_validate_json(job.read_text()), progress)
+
+
+def run_trainer(trainer: str, job: Path, progress: Progress) -> None:
+    """Run a trainer as a child process, or several of them where there are several devices.
 
     Raises:
         TrainerError: if it failed.
@@ -87,7 +87,7 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
     # Else what it printed comes after the error that ended it.
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603 - our own module
-        trainer_command(job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=unbuffered
+        trainer_command(trainer, job), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=unbuffered
     ) as process:
         if process.stdout is None:
             raise TrainerError("the trainer has no output")
@@ -96,14 +96,3 @@ def run_trainer(job: Path, progress: Callable[[str], None]) -> None:
             progress(line.rstrip())
     if process.returncode:
         raise TrainerError(f"the fine-tuning ended with exit code {process.returncode}:\n" + "\n".join(tail))
-
-
-def trainer_command(job: Path, *options: str) -> list[str]:
-    """Return the command that runs the trainer on every visible GPU, or on the CPU."""
-    own = [*TRAINER, str(job), "--parent", str(os.getpid()), *options]
-    devices = device_count()
-    if devices < 2:
-        return [sys.executable, "-m", *own]
-    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", str(devices))
-    # Any free port: two fine-tunings may run on one machine.
-    return [sys.executable, "-m", *launcher, "--main_process_port", "0", "-m", *own]

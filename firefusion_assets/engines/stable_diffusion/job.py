@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.patchstore import Patches, PatchPart
-from firefusion_assets.study.generators import StableDiffusionGenerator
 
 
 class FinetuningJob(BaseModel):

@@ -1,7 +1,5 @@
 """What is trained of a pipeline: the U-Net, adapters in it, or the U-Net with the text encoder; and its loss."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,10 +7,9 @@ from diffusers import StableDiffusionInpaintPipeline
 from diffusers.training_utils import cast_training_params, compute_snr
 from torch import Tensor, nn
 
-from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
 from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised
-from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 
 
 class Denoiser(nn.Module):
@@ -97,43 +94,3 @@ def denoising_loss(
         snr = compute_snr(scheduler, drawn.timesteps)
         loss = loss * snr.clamp(max=generator.snr_gamma) / (snr + 1 if predicts_v else snr)
     return loss
-
-
-def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator, folder: Path) -> None:
-    """Write the trained pipeline as `from_pretrained` reads it, or the adapters alone.
-
-    What was not trained is taken from the base model anew: in training it may have been in half precision.
-    """
-    base = load_base(generator.base_model, generator.revision)
-    if generator.method == "lora":
-        _save_adapters(pipeline, folder)
-        if not generator.lora.merge:
-            return
-        merge_adapters(base, folder)
-        (folder / LORA_FILE).unlink()
-    else:
-        base.register_modules(unet=pipeline.unet.to("cpu").eval())
-        if generator.train_text_encoder:
-            base.register_modules(text_encoder=pipeline.text_encoder.to("cpu").eval())
-    base.save_pretrained(folder)
-
-
-def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
-    """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting."""
-    pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
-    pipeline.fuse_lora()
-    pipeline.unload_lora_weights()
-
-
-def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
-    """Write adapters as diffusers reads them; its own writer doesn't write the same bytes each time."""
-    from diffusers.utils import convert_state_dict_to_diffusers
-    from peft.utils import get_peft_model_state_dict
-    from safetensors.torch import save_file
-
-    adapters = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
-    settings = next(iter(pipeline.unet.peft_config.values())).to_dict()
-    described = json.dumps({f"unet.{name}": value for name, value in settings.items()}, sort_keys=True, default=sorted)
-    # One entry: safetensors writes several in any order.
-    metadata = {"lora_adapter_metadata": described}
-    save_file({f"unet.{name}": value.contiguous() for name, value in adapters.items()}, folder / LORA_FILE, metadata)

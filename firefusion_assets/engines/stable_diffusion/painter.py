@@ -12,12 +12,12 @@ from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import compose
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
-from firefusion_assets.engines.stable_diffusion.network import merge_adapters
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE, Pixels
+from firefusion_assets.engines.stable_diffusion.publishing import merge_adapters
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.windows import Place, paint_by_windows
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets.study.generators import StableDiffusionGenerator
 
 
 class StableDiffusionPainter:
@@ -42,7 +42,7 @@ class StableDiffusionPainter:
         edits: npt.NDArray[np.bool_],
         seeds: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.uint16]:
-        """Paint a fire into each patch; see `engines.contract.Painter`."""
+        """Paint a fire into each patch; see `study.engine.Painter`."""
         pixels, size = self._pixels, self._generator.window(backgrounds.shape[-1])
         sampler = WindowSampler(
             self._pipeline, self._sampling, self._generator.resolution // size, self._generator.instance_prompt

@@ -7,9 +7,9 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict
 
 from firefusion_assets.engines.companions import Companions, fit_companions
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch, fit_stretch
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.generators import StableDiffusionGenerator
 
 LORA_FILE: Final = "pytorch_lora_weights.safetensors"
 """Adapters, where they are published without the base model; the name that diffusers looks for."""

@@ -24,11 +24,12 @@ from firefusion_assets.engines.stable_diffusion.checkpoints import TrainingState
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
-from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss, publish
+from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
+from firefusion_assets.engines.stable_diffusion.publishing import publish
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.validation import validation_picture
 from firefusion_assets.engines.stable_diffusion.views import FireViews, GroundViews, View
-from firefusion_assets.study.generators import StableDiffusionGenerator
 
 HISTORY_FILE: Final = "history.csv"
 LOCK_FILE: Final = "trainer.lock"

@@ -12,9 +12,9 @@ from firefusion_assets.core import seeding
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.windows import window_on_fire
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.generators import StableDiffusionGenerator
 
 _MASK_SIDE: Final = (0.2, 0.7)
 """Height and width of a random mask, as shares of the window's."""

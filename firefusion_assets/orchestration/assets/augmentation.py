@@ -1,4 +1,4 @@
-"""What one config adds: model, masks, painted patches, screening, overlay. Empty for engine `none`, never skipped."""
+"""What one config adds: model, masks, painted patches, screening, overlay. Empty or not, none is skipped."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from firefusion_assets.orchestration.step import Step, picture, published
 def augmentation_config(step: Step) -> dg.MaterializeResult:
     """The augmentation config with everything it extends; its data version is its fingerprint.
 
-    Publishes `config.yaml`. A base model that the hub doesn't give fails here, before anything is made with it.
+    Publishes `config.yaml`. A base model or package that can't be had fails here, before anything is made with it.
     """
     from firefusion_assets.steps.augmenting import write_config
 
@@ -27,8 +27,8 @@ def augmentation_config(step: Step) -> dg.MaterializeResult:
 def finetuned_model(step: Step) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
-    Publishes `fold-N/`: for `native` and `stable-diffusion` a diffusers pipeline (or adapters) with its history, for
-    `copy-paste` the library of real fires, for `files` the images at 30 m.
+    Publishes `fold-N/`, whatever the engine paints from: a diffusers pipeline (or adapters) with its history, a library
+    of real fires, images at 30 m.
     """
     from firefusion_assets.orchestration.trainer import launched_by
     from firefusion_assets.steps.augmenting import fit_model
@@ -84,8 +84,7 @@ def screened_images(step: Step) -> dg.MaterializeResult:
 
     screened = step.build(screen_config)
     facts = screened.facts
-    # Copies are what engine `copy-paste` is for.
-    copied = 0 if step.lineage.config(step.key).generator.engine == "copy-paste" else facts["n_copies"]
+    copied = 0 if step.lineage.config(step.key).generator.copies else facts["n_copies"]
     enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
     return published(
         screened,

@@ -16,13 +16,15 @@ from PIL import Image
 from pydantic import ValidationError
 
 from firefusion_assets.engines.companions import fit_companions
-from firefusion_assets.engines.files.images import FilesPainter, fit, listing
+from firefusion_assets.engines.files.fitting import fit
+from firefusion_assets.engines.files.images import listing
+from firefusion_assets.engines.files.painter import FilesPainter
+from firefusion_assets.engines.files.settings import FilesGenerator
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.inpainting.handout import hand_out
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Masks, Sampling
-from firefusion_assets.study.generators import FilesGenerator
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.conftest import firefusion, firefusion_refuses, lineage_of, write_study
 from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of

@@ -21,9 +21,9 @@ from firefusion_assets.engines.native.fitting import fit
 from firefusion_assets.engines.native.painter import NativePainter
 from firefusion_assets.engines.native.pipeline import NativeInpaintPipeline
 from firefusion_assets.engines.native.scaling import Scaling, fit_scaling
+from firefusion_assets.engines.native.settings import NativeGenerator
 from firefusion_assets.engines.windows import next_window
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets.study.generators import NativeGenerator
 
 SIZE = 24
 BANDS = ("B2", "B6", "B7")
@@ -296,7 +296,7 @@ from pathlib import Path
 import torch
 from firefusion_assets.engines.native.fitting import fit
 from firefusion_assets.patchstore import Patches, PatchPart
-from firefusion_assets.study.generators import NativeGenerator
+from firefusion_assets.engines.native.settings import NativeGenerator
 
 def progress(message):
     print(message, flush=True)

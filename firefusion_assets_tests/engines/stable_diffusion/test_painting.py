@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from firefusion_assets.artifacts.hashes import folder_hash
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core import seeding
-from firefusion_assets.engines import Painter, fit, load
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised, ViewStream, enlarged
 from firefusion_assets.engines.stable_diffusion.network import denoising_loss
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.stretch import fit_stretch
 from firefusion_assets.engines.stable_diffusion.views import FireViews, GroundViews, random_mask
 from firefusion_assets.lineage.fingerprints import Lineage
@@ -31,8 +31,9 @@ from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter,
 from firefusion_assets.steps.preflight import check_before_work
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Sampling, Scheduler
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.study.engine import Painter
 from firefusion_assets_tests.conftest import TINY_STUDY, asset_key, loaded, write_study
+from firefusion_assets_tests.engines.fitting import fit
 from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 from firefusion_assets_tests.inpainting.conftest import BANDS
 
@@ -280,7 +281,7 @@ def paint_fires(
     """Paint `fires` into two patches; return them, the backgrounds and the edit masks."""
     backgrounds = np.stack([part.read(name).bands for name in ("free-1", "free-2")])
     labels, edits = fires()
-    painter = load(settings, folder, Sampling.model_validate({"images": 1, "steps": 2} | sampling))
+    painter = settings.load(folder, Sampling.model_validate({"images": 1, "steps": 2} | sampling))
     return painter.paint(backgrounds, labels, edits, np.array([11, 12])), backgrounds, edits
 
 
@@ -292,7 +293,7 @@ def models(base: Path, part: PatchPart, tmp_path_factory: pytest.TempPathFactory
         for companions in ("regressed", "background"):
             folder = tmp_path_factory.mktemp("model")
             chosen = generator(base_model=str(base), area=area, companion_bands=companions)
-            assert fit(chosen, part, folder, lambda message: None) == {"n_views": 0}
+            assert fit(chosen, part, folder) == {"n_views": 0}
             fitted[f"{area} {companions}"] = chosen, folder
     return fitted
 
@@ -349,11 +350,11 @@ def test_bytes_follow_from_the_chunk_alone(models: dict[str, tuple[Any, Path]], 
     def paint(painter: Painter, seeds: list[int]) -> npt.NDArray[np.uint16]:
         return painter.paint(backgrounds, labels, edits, np.array(seeds))
 
-    painter = load(settings, folder, sampling)
+    painter = settings.load(folder, sampling)
     first, other, again = (paint(painter, seeds) for seeds in ([1, 2], [3, 4], [1, 2]))
     torch.manual_seed(99)
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first, paint(load(settings, folder, sampling), [1, 2]))
+    np.testing.assert_array_equal(first, paint(settings.load(folder, sampling), [1, 2]))
     for patch, seeded, edit in zip(first, other, edits, strict=True):
         assert (patch != seeded)[3][edit].mean() > 0.9
 
@@ -364,7 +365,8 @@ def test_what_lies_below_a_mask_is_not_seen(models: dict[str, tuple[Any, Path]],
     labels, edits = fires()
     backgrounds = np.stack([part.read(name).bands for name in ("free-1", "free-2")])
     hot = np.where(edits[:, None], np.uint16(50000), backgrounds)
-    painter = load(*models[f"{area} regressed"], Sampling(images=1, steps=2))
+    chosen, folder = models[f"{area} regressed"]
+    painter = chosen.load(folder, Sampling(images=1, steps=2))
     painted, on_hot = (painter.paint(ground, labels, edits, np.array([1, 2])) for ground in (backgrounds, hot))
     for band in ("B7", "B6", "B2"):
         np.testing.assert_array_equal(painted[:, BANDS.index(band)][labels], on_hot[:, BANDS.index(band)][labels])
@@ -391,7 +393,8 @@ def test_any_mask_is_painted_and_nothing_else(
     backgrounds = rng.integers(0, 65535, (len(pairs), 4, SIZE, SIZE), np.uint16, endpoint=True)
     before = backgrounds.copy()
     labels, edits = (np.stack(planes) for planes in zip(*pairs, strict=True))
-    painter = load(*models[f"{name} regressed"], Sampling(images=1, steps=1, guidance_scale=1))
+    chosen, folder = models[f"{name} regressed"]
+    painter = chosen.load(folder, Sampling(images=1, steps=1, guidance_scale=1))
     painted = painter.paint(backgrounds, labels, edits, np.arange(len(pairs)) + seed)
     np.testing.assert_array_equal(backgrounds, before)
     inside = np.broadcast_to(edits[:, None], painted.shape)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from firefusion_assets.engines import NoFireError
 from firefusion_assets.engines.companions import Companions, fit_companions
+from firefusion_assets.engines.contract import NoFireError
 from firefusion_assets.engines.stable_diffusion.enlarging import area_mean, enlarge, latent_mask
 from firefusion_assets.engines.stable_diffusion.stretch import Kind, Stretch, fit_stretch
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,17 @@ from accelerate.state import AcceleratorState
 from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 from safetensors.torch import load_file
 
+from firefusion_assets.engines import launching
 from firefusion_assets.engines.stable_diffusion import fitting as finetuning
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
-from firefusion_assets.engines.stable_diffusion.trainer import finetune
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import LeakError, Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets.study.generators import StableDiffusionGenerator
+from firefusion_assets.study.engine import Run
 from firefusion_assets_tests.engines.stable_diffusion.test_painting import paint_fires
 from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
 from firefusion_assets_tests.inpainting.conftest import BANDS
@@ -77,12 +79,12 @@ def fit(
 ) -> dict[str, float]:
     """Fit with the trainer in this process."""
 
-    def launch(job: Path) -> None:
+    def launch(trainer: str, job: Path) -> None:
         AcceleratorState._reset_state(reset_partial_state=True)  # one process, several number formats
-        finetune(FinetuningJob.model_validate_json(job.read_text()), progress)
+        resolve_name(trainer)(job, progress)
 
     work.mkdir(exist_ok=True)
-    return finetuning.fit(settings, part, work, progress, launch)
+    return settings.fit(part, work, Run(progress, launch))
 
 
 @pytest.fixture(scope="module")
@@ -383,9 +385,9 @@ def test_a_trainer_that_fails_shows_the_end_of_its_output(
     base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = "import sys; print('\\n'.join(map(str, range(99)))); sys.exit('out of memory')"
-    monkeypatch.setattr(finetuning, "trainer_command", lambda job: [sys.executable, "-c", lines])
+    monkeypatch.setattr(finetuning, "trainer_command", lambda trainer, job: [sys.executable, "-c", lines])
     with pytest.raises(finetuning.TrainerError, match=r"(?s)exit code 1:\n.*\n97\n98\nout of memory$"):
-        finetuning.fit(generator(base), part, tmp_path, lambda message: None)
+        generator(base).fit(part, tmp_path, Run(lambda message: None))
 
 
 @pytest.mark.slow
@@ -393,7 +395,7 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPa
     settings = generator(base, max_train_steps=80, checkpointing_steps=5)
     fit(settings, part, tmp_path / "undisturbed")
     job = job_of(settings, part, tmp_path / "killed")
-    command = finetuning.trainer_command(job)
+    command = launching.trainer_command(settings.trainer, job)
     with subprocess.Popen(command, env=one_thread()) as process:
         while not [*job.parent.glob("checkpoint-*.pt")] and process.poll() is None:
             time.sleep(0.01)
@@ -408,7 +410,7 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPa
 @pytest.fixture
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are two devices `fit` starts a process for each; here both are the CPU."""
-    monkeypatch.setattr(finetuning, "device_count", lambda: 2)
+    monkeypatch.setattr(launching, "device_count", lambda: 2)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -419,7 +421,7 @@ def test_two_processes_learn_what_one_does(trained: Trained, base: Path, part: P
     changes: Settings = {"gradient_accumulation_steps": 2, "prior_preservation": PRIOR}
     alone, work = trained(**changes), tmp_path / "work"
     work.mkdir()
-    finetuning.fit(generator(base, **changes), part, work, lambda message: None)
+    generator(base, **changes).fit(part, work, Run(lambda message: None))
     assert set(files(work)) == set(files(alone))
     assert update_difference(work, alone, base) < 1e-2
     np.testing.assert_allclose(losses(work), losses(alone), rtol=1e-4)
@@ -430,16 +432,13 @@ def test_two_processes_learn_what_one_does(trained: Trained, base: Path, part: P
 def test_batches_that_two_processes_cannot_share_are_refused(base: Path, part: PatchPart, tmp_path: Path) -> None:
     expected = "generator.gradient_accumulation_steps: 1 batches a step can't be shared out over 2 processes"
     with pytest.raises(finetuning.TrainerError, match=expected):
-        finetuning.fit(generator(base), part, tmp_path, lambda message: None)
+        generator(base).fit(part, tmp_path, Run(lambda message: None))
 
 
 def job_of(settings: StableDiffusionGenerator, part: PatchPart, work: Path) -> Path:
-    """Write what `finetuning.fit` hands to the trainer."""
+    """Write what a fitting hands to the trainer."""
     work.mkdir()
-    Pixels.fit(settings, part).write(work)
-    job = FinetuningJob(generator=settings, base=part.store, train_ids=tuple(part.ids), work=work)
-    (work / "job.json").write_text(job.model_dump_json())
-    return work / "job.json"
+    return settings.prepare(part, work)
 
 
 def one_thread() -> dict[str, str]:

@@ -1,70 +1,27 @@
-"""The models behind a config's `generator`: what paints, and how it is fitted. Each field says what it is."""
+"""Settings of engine `stable-diffusion`, and what the lineage asks of it."""
 
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from firefusion_assets.study.base_models import local_folder
+from firefusion_assets.engines.shared_settings import Composite, missing_bands, oversized_crop
+from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems, local_folder
+from firefusion_assets.study.augmentation import Augmentation, Sampling
+from firefusion_assets.study.engine import FALSE_COLOUR, Engine, Painter, Run
+from firefusion_assets.study.models import Study
 from firefusion_assets.study.strict import StrictModel
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class NoGenerator(StrictModel):
-    """Nothing is added: the control."""
-
-    engine: Literal["none"] = "none"
-    """Which generator paints."""
+    from firefusion_assets.patchstore import PatchPart
 
 
-class CopyPasteGenerator(StrictModel):
-    """A real fire of the train part is transplanted: the control to beat."""
-
-    engine: Literal["copy-paste"]
-    """Which generator paints."""
-
-
-class NativeGenerator(StrictModel):
-    """A small pixel-space diffusion model over all bands of the store, trained from scratch on the train part."""
-
-    engine: Literal["native"]
-    """Which generator paints."""
-    crop: int = Field(32, ge=16, le=256, multiple_of=4)
-    """Height and width in px of what the model sees."""
-    steps: int = Field(600, ge=1)
-    """Optimiser steps."""
-    batch_size: int = Field(8, ge=1)
-    """Crops a step."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """Adam's, after a short warm-up."""
-    channels: tuple[int, ...] = Field((24, 48, 64), min_length=2)
-    """Channels of the U-Net's levels, each a multiple of 8."""
-    checkpoint_every: int = Field(100, ge=1)
-    """Steps between checkpoints that an interrupted training resumes from."""
-    seed: int = 1
-    """Seed of weights, crops and noise."""
-
-    @field_validator("channels")
-    @classmethod
-    def _channels_fit_the_norm(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if any(width % 8 for width in channels):
-            raise ValueError("each must be a multiple of 8 (group normalisation)")
-        return channels
-
-    @model_validator(mode="after")
-    def _crop_fits_the_levels(self) -> Self:
-        if self.crop % 2 ** (len(self.channels) - 1):
-            raise ValueError(f"crop: must be a multiple of {2 ** (len(self.channels) - 1)} for these channels")
-        return self
-
-
-def _bands_differ(composite: tuple[str, str, str]) -> tuple[str, str, str]:
-    if len(set(composite)) < 3:
-        raise ValueError("each band may stand in one place only")
-    return composite
-
-
-Composite = Annotated[tuple[str, str, str], AfterValidator(_bands_differ)]
-"""Three bands of the store as red, green and blue."""
+_NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
+"""Settings that change how safe a training is and not what comes of it."""
 
 
 class PriorPreservation(StrictModel):
@@ -91,8 +48,16 @@ class Lora(StrictModel):
     """Publish the whole pipeline with the adapters merged in; otherwise the adapters alone, beside the base model."""
 
 
-class StableDiffusionGenerator(StrictModel):
+class StableDiffusionGenerator(Engine):
     """Stable Diffusion inpainting (1.5 and 2 families) on the 7-6-2 composite, pretrained or fine-tuned."""
+
+    reads: ClassVar[tuple[str, ...]] = (
+        "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "mixed_precision", "compile",
+        "channels_last", "attention_slicing",
+    )  # fmt: skip
+    modules: ClassVar[tuple[str, ...]] = ("transformers", "peft")
+    requirement: ClassVar[str] = "firefusion-assets[stable-diffusion]"
+    trainer: ClassVar[str] = "firefusion_assets.engines.stable_diffusion.fitting:train"
 
     engine: Literal["stable-diffusion"]
     """Which generator paints."""
@@ -110,7 +75,7 @@ class StableDiffusionGenerator(StrictModel):
     """Settings of `lora`."""
     instance_prompt: str = Field("satellite imagery, wildfire, landsat-8", min_length=1)
     """Prompt that the fires of the train part are learned with."""
-    composite: Composite = ("B7", "B6", "B2")
+    composite: Composite = FALSE_COLOUR
     """Bands that the model sees as red, green and blue."""
     stretch: Literal["linear", "percentile", "asinh"] = "asinh"
     """How DN become the model's range; `stretch.py` has the equations."""
@@ -183,40 +148,80 @@ class StableDiffusionGenerator(StrictModel):
             raise ValueError("; ".join(problems))
         return self
 
+    @classmethod
+    def broken_files(cls, settings: Mapping[str, Any], folder: Path) -> Iterator[str]:
+        """Say what keeps a local base model from being used."""
+        base_model = settings.get("base_model")
+        local = local_folder(base_model, folder) if isinstance(base_model, str) else None
+        if local is not None:
+            yield from (f"generator.base_model: {problem}" for problem in folder_problems(local))
 
-class FilesGenerator(StrictModel):
-    """Images painted elsewhere, for example in a web UI, are taken in."""
+    def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
+        """Say which bands are missing, and which sizes don't go into each other."""
+        yield from missing_bands(self.composite, study)
+        window = self.window(study.dataset.patch_size)
+        if self.resolution % window:
+            yield f"generator.resolution: {self.resolution} is not a multiple of the window ({window} px)"
+        yield from oversized_crop(self.crop, study)
 
-    engine: Literal["files"]
-    """Which generator paints."""
-    images: str
-    """Folder of the painted images, relative to the study folder: RGB as PNG of 8 bit or TIFF of 8 or 16 bit, square,
-    a patch high or a whole multiple of that. A row is found by how a name starts: as handed out (`row-000012`) or
-    `<background>-<mask>`."""
-    table: str | None = None
-    """CSV with columns row (number in the plan) and image (name in `images`), which then decides instead of names;
-    images that it leaves out are not used."""
-    composite: Composite = ("B7", "B6", "B2")
-    """Bands that red, green and blue of an image stand for."""
-    companion_bands: Literal["background", "regressed"] = "regressed"
-    """The other bands inside a painted label: the background's, or predicted from the composite."""
+    def resolved(self, folder: Path) -> Self:
+        """Return the settings with the path of a local base model absolute."""
+        local = local_folder(self.base_model, folder)
+        return self.model_copy(update={"base_model": str(local)} if local else {})
 
+    def unreachable(self) -> Iterator[str]:
+        """Say why a base model can't be had from the hub; local folders are looked at with the config."""
+        if not Path(self.base_model).is_dir():
+            for problem in hub_problems(self.base_model, self.revision):
+                yield f"generator.base_model: {problem}"
 
-Generator = Annotated[
-    NoGenerator | CopyPasteGenerator | NativeGenerator | StableDiffusionGenerator | FilesGenerator,
-    Field(discriminator="engine"),
-]
+    def problems(self, sampling: Sampling, fitting: bool) -> Iterator[str]:
+        """Say what needs a GPU, or another number of them."""
+        import torch
 
-
-def resolved(generator: Generator, study_folder: Path) -> Generator:
-    """Return the settings with paths of the study's files absolute, as engines need them."""
-    match generator:
-        case StableDiffusionGenerator():
-            folder = local_folder(generator.base_model, study_folder)
-            return generator.model_copy(update={"base_model": str(folder)} if folder else {})
-        case FilesGenerator():
-            paths = {"images": generator.images, "table": generator.table}
-            return generator.model_copy(
-                update={name: path and str((study_folder / path).resolve()) for name, path in paths.items()}
+        gpus = torch.cuda.device_count()
+        if sampling.mixed_precision == "fp16" and not gpus:
+            yield "sampling.mixed_precision: fp16 needs a GPU; use bf16 or no"
+        if not fitting or self.method == "none":
+            return
+        if self.mixed_precision == "fp16" and not gpus:
+            yield "generator.mixed_precision: fp16 needs a GPU; use bf16 or no"
+        if self.use_8bit_adam and (not gpus or find_spec("bitsandbytes") is None):
+            yield "generator.use_8bit_adam: needs a GPU and bitsandbytes; pip install 'firefusion-assets[adam8bit]'"
+        if self.gradient_accumulation_steps % max(1, gpus):
+            yield (
+                f"generator.gradient_accumulation_steps: {self.gradient_accumulation_steps} can't be shared out over "
+                f"{gpus} GPUs; make it a multiple, or lower FIREFUSION_GPUS_PER_STEP"
             )
-    return generator
+
+    def fingerprint_part(self, folder: Path, hash_folder: Callable[[Path], str]) -> Any:
+        """Return the settings that make a model; the contents of a local base model stand for its name."""
+        settings = self.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
+        local = local_folder(self.base_model, folder)
+        return settings if local is None else settings | {"base_model": hash_folder(local), "revision": None}
+
+    def prepare(self, train: "PatchPart", work: Path) -> Path:
+        """Write constants and the trainer's job file; see `fitting.prepare`."""
+        from firefusion_assets.engines.stable_diffusion.fitting import prepare
+
+        return prepare(self, train, work)
+
+    def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
+        """Fit constants, and fine-tune where the method does; see `fitting.fit`."""
+        from firefusion_assets.engines.stable_diffusion.fitting import fit
+
+        return fit(self, train, work, run)
+
+    def load(self, folder: Path, sampling: Sampling, rows: "pd.DataFrame | None" = None) -> Painter:
+        """Return the painter of a pretrained or fine-tuned model."""
+        from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
+
+        return StableDiffusionPainter(self, folder, sampling)
+
+    def sheet_sampling(self) -> Mapping[str, Any]:
+        """Return the number format of the fitting: a picture must not need more memory than that did."""
+        return {"mixed_precision": self.mixed_precision}
+
+    def shown_bands(self) -> tuple[str, ...]:
+        """Return the composite."""
+        return self.composite

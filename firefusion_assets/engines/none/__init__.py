@@ -1,0 +1,1 @@
+"""Engine `none`: nothing is added."""
