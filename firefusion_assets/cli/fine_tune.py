@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import Fold, Key, StudyOption
+from firefusion_assets.cli.options import Fold, Key, StudyOption, open_study
 
 
 def fine_tune(
@@ -17,10 +17,9 @@ def fine_tune(
 ) -> None:
     """Prepare a fine-tuning that is to run without Dagster, and tell the command that runs it."""
     from firefusion_assets.engines.stable_diffusion.fitting import TRAINER
-    from firefusion_assets.lineage.fingerprints import open_lineage
     from firefusion_assets.steps.finetuning import prepare_job
 
-    job = prepare_job(open_lineage(study), key, folder, fold)
+    job = prepare_job(open_study(study, key), key, folder, fold)
     typer.echo(f"accelerate launch -m {' '.join(TRAINER)} {job}")
 
 

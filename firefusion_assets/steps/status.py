@@ -45,9 +45,8 @@ def study_status(lineage: Lineage) -> list[AssetState]:
     """Return the state of each asset: what exists once a study first, then config by config.
 
     Raises:
-        StudyError: if the study itself can't be read. A wrong config has the state `invalid`.
+        StudyError: if the study has no configs. A wrong config has the state `invalid`.
     """
-    _ = lineage.study  # an unreadable study is an error, not a state
     own = [asset for asset in UPSTREAM if asset not in SHARED_ASSETS]
     return [asset_state(lineage, asset, "") for asset in SHARED_ASSETS] + [
         asset_state(lineage, asset, key) for key in augmentation_keys(lineage.folder) for asset in own
