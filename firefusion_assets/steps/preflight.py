@@ -1,6 +1,7 @@
 """What can be known to fail is told before the first expensive step of a config."""
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,8 +72,14 @@ def require_sun(lineage: Lineage, key: str) -> None:
 
 def _missing_from_hub(generator: Generator) -> Iterator[str]:
     if isinstance(generator, StableDiffusionGenerator) and not Path(generator.base_model).is_dir():
-        for problem in hub_problems(generator.base_model, generator.revision):
+        for problem in _hub_problems(generator.base_model, generator.revision):
             yield f"generator.base_model: {problem}"
+
+
+@cache
+def _hub_problems(base_model: str, revision: str) -> list[str]:
+    """Look once a process: without a network each look takes half a minute, and many configs share a base model."""
+    return hub_problems(base_model, revision)
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
