@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from firefusion_assets.cli.progress import StepLines, duration
 from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.orchestration.running import News
-from firefusion_assets_tests.conftest import REPOSITORY, cli_environment, lineage_of, write_study
+from firefusion_assets_tests.conftest import REPOSITORY, TINY_STUDY, cli_environment, lineage_of, write_study
 from firefusion_assets_tests.orchestration.slow_study import SLOWER, SLOWER_STUDY
 
 RUN = (sys.executable, "-m", "firefusion_assets.cli", "run")
@@ -30,53 +31,71 @@ def run(study: Path, home: Path, *arguments: str, executor: str = "in_process") 
     )  # fmt: skip
 
 
-def steps(output: str) -> list[tuple[str, ...]]:
+def steps(lines: list[str]) -> list[tuple[str, ...]]:
     """Return key, number, total, asset and outcome of steps; on a slow machine others say how far they are."""
-    lines = [line for line in output.splitlines() if not PROGRESS.fullmatch(line)]
-    matches = [STEP.fullmatch(line) for line in lines]
-    assert all(matches), output
+    matches = [STEP.fullmatch(line) for line in lines if not PROGRESS.fullmatch(line)]
+    assert all(matches), lines
     return [match.groups()[:5] for match in matches if match]
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A study that two commands have run, and what they printed."""
+
+    study: Path
+    home: Path
+    data: subprocess.CompletedProcess[str]
+    configs: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("run")
+    study, home = write_study(folder / "study", TINY_STUDY.replace("seeds: [1, 2]", "seeds: [1]")), folder / "home"
+    return Ran(study, home, run(study, home, "--to", "scene_split"), run(study, home, "baseline", "copy-paste"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
-def test_a_run_prints_a_line_a_step_and_the_figure(executor: str, tmp_path: Path) -> None:
-    study, home = write_study(tmp_path / "study"), tmp_path / "home"
-    done = run(study, home, "baseline", executor=executor)
-    assert (done.returncode, done.stderr) == (0, "")
-    *lines, figure, where = done.stdout.splitlines()
-    made = steps("\n".join(lines))
-    assert [(key, int(number), total) for key, number, total, *_ in made] == [
-        ("baseline", number, "11") for number in sorted(range(1, 12))
-    ] or executor == "multiprocess"
-    assert {asset for *_, asset, _ in made} == set(UPSTREAM) and len(made) == 11
-    assert all(outcome.startswith("made in") for *_, outcome in made)
-    assert re.fullmatch(r"baseline: Dice [\d.]+ ± [\d.]+", figure)
+def test_what_all_configs_share_needs_no_key(ran: Ran) -> None:
+    assert (ran.data.returncode, ran.data.stderr) == (0, "")
+    *lines, path = ran.data.stdout.splitlines()
+    made = [(key, asset) for key, _, _, asset, _ in steps(lines)]
+    assert made == [("tiny", "landsat_patches"), ("tiny", "scene_split")]
+    assert path == str(lineage_of(ran.study).find("scene_split", "_").path)
+
+
+@pytest.mark.slow
+def test_a_run_prints_a_line_a_step_and_ends_with_the_figures(ran: Ran) -> None:
+    assert (ran.configs.returncode, ran.configs.stderr) == (0, "")
+    *lines, baseline, copy_paste, where = ran.configs.stdout.splitlines()
+    told = steps(lines)
+    assert [(key, number, total) for key, number, total, *_ in told] == [
+        (key, str(number), "11") for key in ("baseline", "copy-paste") for number in range(1, 12)
+    ]
+    assert {asset for *_, asset, _ in told} == set(UPSTREAM)
+    found = [(key, asset) for key, _, _, asset, outcome in told if outcome == "found"]
+    assert found == [(key, asset) for key in ("baseline", "copy-paste") for asset in ("landsat_patches", "scene_split")]
+    assert re.fullmatch(r"baseline: Dice [\d.]+", baseline)
+    assert re.fullmatch(r"copy-paste: Dice [\d.]+, difference to the baseline [+-][\d.]+", copy_paste)
     assert Path(where.removeprefix("Report: ")).is_file()
-    assert "DEBUG" not in done.stdout
-    (log,) = (home / "logs").glob("2*.log")
-    assert "DEBUG" in log.read_text() and "RUN_SUCCESS" in log.read_text()
 
 
 @pytest.mark.slow
-def test_a_second_config_shares_the_data_and_is_compared(tmp_path: Path) -> None:
-    study, home = write_study(tmp_path / "study"), tmp_path / "home"
-    alone = run(study, home, "--to", "scene_split")
-    *lines, path = alone.stdout.splitlines()
-    assert [line[3:] for line in steps("\n".join(lines))] and path == str(
-        lineage_of(study).find("scene_split", "_").path
-    )
-    assert {line[0] for line in steps("\n".join(lines))} == {"tiny"}
-    both = run(study, home, "baseline", "copy-paste")
-    assert both.returncode == 0, both.stderr
-    *lines, baseline, copy_paste, _ = both.stdout.splitlines()
-    outcomes = {(key, asset): outcome for key, _, _, asset, outcome in steps("\n".join(lines))}
-    assert len(outcomes) == 22
-    assert {asset for (_, asset), outcome in outcomes.items() if outcome == "found"} == {
-        "landsat_patches", "scene_split",
+def test_dagsters_own_words_lie_in_a_file(ran: Ran) -> None:
+    assert "DEBUG" not in ran.data.stdout + ran.configs.stdout
+    logs = [log.read_text() for log in sorted((ran.home / "logs").glob("2*.log"))]
+    assert [log.count("RUN_SUCCESS") for log in logs] == [1, 2] and all("DEBUG" in log for log in logs)
+
+
+@pytest.mark.slow
+def test_steps_in_processes_of_their_own_are_heard_too(ran: Ran) -> None:
+    done = run(ran.study, ran.home, "native", "--to", "inpainting_masks", executor="multiprocess")
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, path = done.stdout.splitlines()
+    assert {(asset, outcome == "found") for _, _, _, asset, outcome in steps(lines)} == {
+        ("augmentation_config", False), ("landsat_patches", True), ("scene_split", True), ("inpainting_masks", True),
     }  # fmt: skip
-    assert baseline.startswith("baseline: Dice")
-    assert re.fullmatch(r"copy-paste: Dice \S+ ± \S+, difference to the baseline [+-]\S+ ± \S+", copy_paste)
+    assert path == str(lineage_of(ran.study).find("inpainting_masks", "native").path)
 
 
 @pytest.mark.slow
