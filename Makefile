@@ -22,11 +22,8 @@ $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 demo: export FIREFUSION_STUDY := data/demo
 demo: export FIREFUSION_EXECUTOR := in_process
 demo: $(DAGSTER_HOME)/dagster.yaml  ## the whole lineage for each augmentation config of data/demo
-	for config in data/demo/augmentations/*.yaml; do \
-	  $(BIN)/dagster asset materialize -m firefusion_assets.definitions --select '*' \
-	    --partition $$(basename $$config .yaml) || exit 1; \
-	done
-	$(BIN)/python -m firefusion_assets.report
+	$(BIN)/firefusion run $(basename $(notdir $(wildcard data/demo/augmentations/*.yaml)))
+	$(BIN)/firefusion report
 
 test:  ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -44,10 +41,10 @@ ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000
 
 data:  ## the active fire data set into data/activefire/input; REGIONS="Oceania Europe" for parts of the big set
 	-$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data]'
-	$(BIN)/python -m firefusion_assets.ingest.download $(if $(REGIONS),--regions $(REGIONS))
+	$(BIN)/firefusion data $(REGIONS)
 
 prune:  ## lists, and after asking removes, the objects that no config of FIREFUSION_STUDY (default: the demo) uses
-	$(BIN)/python -m firefusion_assets.steps.prune
+	$(BIN)/firefusion prune
 
 clean:  ## removes what the demo made, and the virtual environment
 	rm -rf $(VENV) .dagster_home data/demo/artifacts

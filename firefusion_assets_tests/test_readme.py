@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from firefusion_assets.cli.main import app
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.study import load_augmentation, load_study
 from firefusion_assets.study.augmentation import augmentation_model
@@ -54,6 +55,17 @@ def test_the_stable_diffusion_example_is_valid() -> None:
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert {"demo", "test"} <= set(re.findall(r"make (\w+)", README)) <= targets
+
+
+def test_the_commands_that_are_named_exist_and_all_are_named() -> None:
+    named = set(re.findall(r"(?:bin/|`)firefusion ([a-z-]+)", README))
+    table = README.partition("## The command")[2].partition("\n## ")[0]
+    listed = {
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([a-z-]+)", row)
+    }
+    commands = {command.name: command.hidden for command in app.registered_commands}
+    assert named <= set(commands)
+    assert listed == {name for name, hidden in commands.items() if not hidden}
 
 
 def test_every_file_that_is_linked_exists() -> None:

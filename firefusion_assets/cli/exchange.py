@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import Fold, Key, StudyOption
+from firefusion_assets.cli.options import Fold, Key, StudyOption, open_study
 from firefusion_assets.core.errors import RequestError
 
 
@@ -15,10 +15,9 @@ def export(
     study: StudyOption = None,
 ) -> None:
     """Write a config's training data in the thesis' layout."""
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.exporting import export_config
 
-    export_config(open_lineage(study), key, folder, typer.echo)
+    export_config(open_study(study, key), key, folder, typer.echo)
 
 
 def handout(
@@ -31,10 +30,9 @@ def handout(
     study: StudyOption = None,
 ) -> None:
     """Write a plan's backgrounds and masks as PNG, to be painted on."""
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.handout import hand_out_plan
 
-    count = hand_out_plan(open_lineage(study), key, folder, fold, size)
+    count = hand_out_plan(open_study(study, key), key, folder, fold, size)
     typer.echo(f"{count} backgrounds and masks: {folder / 'pairs.csv'}")
 
 
@@ -45,13 +43,10 @@ def similarity(
     study: StudyOption = None,
 ) -> None:
     """Compare a config's accepted synthetic fires with the real fires of the train part by CLIP."""
-    from firefusion_assets.lineage.opening import open_lineage
-
     if not output.parent.is_dir():
         raise RequestError(f"--output {output}: there is no such folder; make it first")
-    lineage = open_lineage(study)
+    lineage = open_study(study, key)
     # What is missing in the study is told before a model is loaded.
-    lineage.config(key)
     lineage.find("screened_images", key)
     from firefusion_assets.inpainting.similarity import ClipEncoder
     from firefusion_assets.steps.similarity import similarity_summary, study_similarity

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import Fold, Key, StudyOption
+from firefusion_assets.cli.options import Fold, Key, StudyOption, open_study
 
 
 def fine_tune(
@@ -18,10 +18,9 @@ def fine_tune(
 ) -> None:
     """Prepare a fine-tuning that is to run without Dagster, and tell the command that runs it."""
     from firefusion_assets.engines.launching import COMMAND
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.finetuning import prepare_job
 
-    trainer, job = prepare_job(open_lineage(study), key, folder, fold)
+    trainer, job = prepare_job(open_study(study, key), key, folder, fold)
     typer.echo(f"accelerate launch -m {' '.join(COMMAND)} {trainer} {job}")
 
 

@@ -3,11 +3,14 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firefusion_assets.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from firefusion_assets.lineage.fingerprints import Lineage
 
 StudyOption = Annotated[
     Path | None,
@@ -15,6 +18,27 @@ StudyOption = Annotated[
 ]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A config of the study.")]
 Fold = Annotated[int, typer.Option(help="Number of the fold.")]
+
+
+def open_study(study: Path | None, *keys: str) -> "Lineage":
+    """Return the lineage of the study that a command is about; its configs are read.
+
+    Raises:
+        StudyError: with all that is wrong with the study or these configs.
+    """
+    from firefusion_assets.lineage.opening import open_lineage
+    from firefusion_assets.study import StudyError
+
+    lineage, problems = open_lineage(study), list[str]()
+    _ = lineage.study
+    for key in keys:
+        try:
+            lineage.config(key)
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(dict.fromkeys(problems))
+    return lineage
 
 
 def require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:

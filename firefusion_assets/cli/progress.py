@@ -17,7 +17,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from firefusion_assets.orchestration.running import News
 
-_PLAIN_EVERY_S: Final = 30
+_PLAIN_EVERY_S: Final = 60
 """How often a long step says how far it is where lines can't be written over."""
 _COUNT: Final = re.compile(r"(\d+) ?(?:of|/) ?(\d+)")
 
@@ -102,7 +102,7 @@ class StepLines:
             return ""
         done, total, now = int(count[1]), int(count[2]), time.monotonic()
         began, first = self._first.setdefault((asset, words[: count.start()]), (now, done))
-        if done <= first:
+        if not first < done < total:
             return ""
         return f", about {duration((now - began) * (total - done) / (done - first))} left"
 

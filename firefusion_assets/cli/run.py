@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import StudyOption, require_known
+from firefusion_assets.cli.options import StudyOption, open_study, require_known
 from firefusion_assets.core.errors import RequestError
 
 LAST = "augmentation_report"
@@ -23,33 +23,27 @@ def run(
     What is finished is found and not made again. Steps run by Dagster: its UI shows the same runs.
     """
     from firefusion_assets.lineage.assets import ASSETS
-    from firefusion_assets.lineage.opening import open_lineage
-    from firefusion_assets.study import StudyError, augmentation_keys
+    from firefusion_assets.study import augmentation_keys
 
-    lineage = open_lineage(study)
-    # The code location and every process of a step read it there.
-    os.environ["FIREFUSION_STUDY"] = str(lineage.folder)
+    lineage = open_study(study)
     known = augmentation_keys(lineage.folder)
     require_known([to], ASSETS, "asset")
+    # What all configs share needs no key.
+    shared = not ASSETS[to].per_config and to != LAST
+    chosen = [""] if shared else list(dict.fromkeys(keys or []))
     require_known(keys or [], known, "config")
-    for_all = not ASSETS[to].per_config and to != LAST
-    if not keys and not for_all:
+    if not chosen:
         raise RequestError(f"Name a config, or several. There are: {', '.join(known)}")
-    problems: list[str] = []
-    for key in keys or []:
-        try:
-            lineage.config(key)
-        except StudyError as error:
-            problems += error.problems
-    if problems:
-        raise StudyError(dict.fromkeys(problems))
-    _materialize([""] if for_all else list(dict.fromkeys(keys or [])), to, lineage.study.name)
+    open_study(study, *(keys or []))
+    # The code location and every process of a step read it there.
+    os.environ["FIREFUSION_STUDY"] = str(lineage.folder)
+    _materialize(chosen, to, lineage.study.name)
     if to == LAST:
         from firefusion_assets.steps.reporting import report_figures
 
-        typer.echo(report_figures(lineage, dict.fromkeys(keys or [])))
+        typer.echo(report_figures(lineage, chosen))
     else:
-        for key in keys or [""]:
+        for key in chosen:
             typer.echo(lineage.find(to, key).path)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firefusion_assets.cli.options import StudyOption
+from firefusion_assets.cli.options import StudyOption, open_study
 from firefusion_assets.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,11 +17,10 @@ _COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "invalid
 def status(study: StudyOption = None) -> None:
     """Tell which objects are those of today's settings and data, and what makes the others."""
     from firefusion_assets.cli.terminal import print_table
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.lineage.remedies import run_command
     from firefusion_assets.steps.status import study_status
 
-    lineage = open_lineage(study)
+    lineage = open_study(study)
     states = study_status(lineage)
     groups = [list(group) for _, group in groupby(states, lambda one: (one.key, one.state, one.why))]
     typer.echo(f"{lineage.folder}, objects in {lineage.store.root}\n")
@@ -51,10 +50,9 @@ def check(study: StudyOption = None) -> None:
 
 def report(study: StudyOption = None) -> None:
     """Show the last comparison of all configs, and where the report lies."""
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.reporting import report_table
 
-    typer.echo(report_table(open_lineage(study)))
+    typer.echo(report_table(open_study(study)))
 
 
 def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import StudyOption
+from firefusion_assets.cli.options import StudyOption, open_study
 from firefusion_assets.core.errors import RequestError
 
 
@@ -29,10 +29,9 @@ def verify(
 
 def prune(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, study: StudyOption = None) -> None:
     """List what no config of the study uses, and remove it after asking."""
-    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps import prune as pruning
 
-    lineage = open_lineage(study)
+    lineage = open_study(study)
     unused = pruning.find_unused(lineage)
     if not unused.folders and not unused.pointers:
         typer.echo(f"Every object in {lineage.store.root} is in use.")
@@ -40,7 +39,7 @@ def prune(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
     typer.echo(pruning.listing(lineage, unused))
     if not yes and not _confirmed():
         raise RequestError("Nothing was removed.")
-    typer.echo(pruning.remove_unused(open_lineage(study), unused))
+    typer.echo(pruning.remove_unused(open_study(study), unused))
 
 
 def _confirmed() -> bool:

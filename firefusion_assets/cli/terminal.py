@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-_NO_TERMINAL_PX = 400
+_PIPE_COLUMNS = 400
 
 
 def print_table(*titles: str, rows: list[tuple[str, ...]]) -> None:
@@ -13,5 +13,5 @@ def print_table(*titles: str, rows: list[tuple[str, ...]]) -> None:
         table.add_row(*row)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_NO_TERMINAL_PX)
+        console = Console(highlight=False, width=_PIPE_COLUMNS)
     console.print(table)

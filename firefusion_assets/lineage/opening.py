@@ -29,7 +29,7 @@ def open_lineage(folder: Path | None = None) -> Lineage:
     Raises:
         StudyError: if study.yaml is missing or wrong.
     """
-    folder = folder or study_folder()
+    folder = (folder or study_folder()).resolve()
     root = os.environ.get("FIREFUSION_ARTIFACTS")
     if not root:
         return Lineage(folder, ArtifactStore(folder / "artifacts"))

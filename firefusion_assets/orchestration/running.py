@@ -10,6 +10,7 @@ import importlib
 import shutil
 import threading
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ class _Ear:
         self._run: str | None = None
         self._cursor: str | None = None
         self._began: dict[str, float] = {}
-        self._outcomes: dict[str, tuple[Literal["made", "found"], list[str]]] = {}
+        self._outcomes: dict[str, Literal["made", "found"]] = {}
+        self._warnings: defaultdict[str, list[str]] = defaultdict(list)
         self.reasons: list[str] = []
         self.interrupted = False
 
@@ -154,14 +156,14 @@ class _Ear:
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             folder = Path(str(event.materialization.metadata["path"].value))
             new = (folder / MANIFEST).stat().st_mtime >= self._began[asset]
-            self._outcomes[asset] = ("made" if new else "found", [])
+            self._outcomes[asset] = "made" if new else "found"
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:
-                self._outcomes[asset][1].append(check.check_name)
+                self._warnings[asset].append(check.check_name)
         elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
-            kind, warnings = self._outcomes[asset]
-            self._tell(News(asset, kind, ", ".join(warnings), entry.timestamp - self._began[asset]))
+            seconds = entry.timestamp - self._began[asset]
+            self._tell(News(asset, self._outcomes[asset], ", ".join(self._warnings[asset]), seconds))
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failure = event.step_failure_data
             first = _first_cause(failure.error)

@@ -54,7 +54,7 @@ def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
     try:
         listing = list_files(dataset, lineage.folder)
     except (OSError, ValueError) as error:
-        checked.problems.append(f"{lineage.folder / 'study.yaml'}: dataset: {error}")
+        checked.problems += [f"{lineage.folder / 'study.yaml'}: dataset: {line}" for line in str(error).splitlines()]
         return
     if isinstance(listing, ProductListing):
         count = f"{len(listing.products)} products"

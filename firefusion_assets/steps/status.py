@@ -40,9 +40,8 @@ def study_status(lineage: Lineage) -> list[AssetState]:
     """Return the state of each asset: what exists once a study first, then config by config.
 
     Raises:
-        StudyError: if the study itself can't be read. A wrong config has the state `invalid`.
+        StudyError: if the study has no configs. A wrong config has the state `invalid`.
     """
-    _ = lineage.study  # an unreadable study is an error, not a state
     own = [name for name, asset in ASSETS.items() if asset.per_config]
     shared = [name for name, asset in ASSETS.items() if not asset.per_config]
     return [asset_state(lineage, asset, "") for asset in shared] + [

@@ -20,6 +20,7 @@ from firefusion_assets_tests.conftest import (
     run_cli_at_once,
     write_study,
 )
+from firefusion_assets_tests.orchestration.slow_study import SLOWER, SLOWER_STUDY
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def test_dg_launch_runs_the_lineage_for_one_key(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     done = run_cli("dg", "launch", "--assets", "*", "--partition", "copy-paste", study=study, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr[-3000:]
-    table = run_cli("python", "-m", "firefusion_assets.report", study=study, home=tmp_path / "home")
+    table = run_cli("python", "-m", "firefusion_assets.cli", "report", study=study, home=tmp_path / "home")
     assert "copy-paste" in table.stdout and "report.html" in table.stdout
 
 
@@ -51,8 +52,8 @@ def test_mistakes_have_one_clear_outcome(tmp_path: Path) -> None:
         (empty / folder).mkdir()
     failed = run_cli(*MATERIALIZE, "--select", "e/landsat_patches", study=empty, home=home)
     assert failed.returncode != 0 and "holds no .tif" in failed.stdout + failed.stderr
-    no_report = run_cli("python", "-m", "firefusion_assets.report", study=study, home=home)
-    assert no_report.returncode != 0 and "has no report yet" in no_report.stderr
+    no_report = run_cli("python", "-m", "firefusion_assets.cli", "report", study=study, home=home)
+    assert no_report.returncode == 1 and "has no report yet" in no_report.stderr
 
 
 def test_two_runs_that_start_the_same_assets_at_once_both_succeed(tmp_path: Path) -> None:
@@ -63,21 +64,6 @@ def test_two_runs_that_start_the_same_assets_at_once_both_succeed(tmp_path: Path
     outputs = run_cli_at_once(command, environment, environment)
     assert sum("simulating 6 scenes" in output for output in outputs) == 1
     assert len(list((study / "artifacts" / "landsat_patches").glob("*/manifest.json"))) == 1
-
-
-SLOWER = {
-    "baseline": "generator: {engine: none}",
-    "native": """
-generator: {engine: native, crop: 16, steps: 120, batch_size: 2, channels: [8, 16], checkpoint_every: 10}
-sampling: {images: 24, max_tries: 48, batch_size: 2, steps: 30}
-screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
-""",
-}
-SLOWER_STUDY = """
-name: tiny
-dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
-training: {bands: [B7, B6, B2], filters: 4, steps: 200, batch_size: 4, validate_every: 10, seeds: [1, 2]}
-"""
 
 
 def equal_content(folder: Path) -> dict[str, str]:

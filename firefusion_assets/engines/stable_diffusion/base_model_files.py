@@ -4,6 +4,7 @@ What can be read from small JSON files belongs here; loading weights does not.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ def inpainting_problems(unet_config: dict[str, Any], name: str) -> list[str]:
     ]
 
 
+@cache
 def hub_problems(base_model: str, revision: str) -> list[str]:
-    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline."""
+    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline.
+
+    Once a process: without a network each look takes half a minute, and many configs share a base model.
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

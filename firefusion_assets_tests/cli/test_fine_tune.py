@@ -1,0 +1,55 @@
+"""A fine-tuning without Dagster: prepared by the command, and run by what the command prints."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from firefusion_assets_tests.conftest import (
+    REPOSITORY,
+    LoadDefinitions,
+    cli_command,
+    firefusion,
+    firefusion_refuses,
+    materialize,
+    write_study,
+)
+from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+
+CONFIGS = {
+    "wildfire": """
+generator: {engine: stable-diffusion, base_model: ./base, crop: 16, resolution: 64, max_train_steps: 2}
+sampling: {images: 1}
+""",
+    "native": "generator: {engine: native, crop: 16}\nsampling: {images: 1}",
+}
+
+
+@pytest.mark.slow
+def test_a_prepared_job_is_run_by_the_printed_command(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
+    study, work = write_study(tmp_path / "study", configs=CONFIGS), tmp_path / "fine-tuning"
+    save_tiny_pipeline(study / "base")
+    refusal = firefusion_refuses("fine-tune", "wildfire", work, study=study)
+    assert refusal.endswith("firefusion run --to scene_split\n")
+    data = [dg.AssetKey(asset) for asset in ("landsat_patches", "scene_split")]
+    assert materialize(load_definitions(study), "wildfire", asset_selection=data).success
+    for arguments, reason in (
+        (("native", work), "'native' has engine native; only stable-diffusion is fine-tuned"),
+        (("wildfire", work, "--fold", "1"), "--fold: there is no fold 1; the study has 0"),
+        (("wildfire", study), "is there already; name a new folder"),
+    ):
+        assert reason in firefusion_refuses("fine-tune", *arguments, study=study)
+    assert not work.exists()
+
+    command = firefusion("fine-tune", "wildfire", work, study=study).split()
+    assert command[:2] == ["accelerate", "launch"] and command[-1] == str(work / "job.json")
+    trained = subprocess.run(
+        cli_command("accelerate", "launch", "--cpu", "--num_processes", "1", *command[2:]),
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, cwd=tmp_path, timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr[-3000:]
+    assert "step 2 of 2" in trained.stdout
+    assert (work / "model_index.json").is_file() and len((work / "history.csv").read_text().splitlines()) == 3

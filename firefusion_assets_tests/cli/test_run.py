@@ -1,0 +1,189 @@
+"""`firefusion run` as a user sees it: a line a step, the figure at the end, and a reason where something fails."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from firefusion_assets.cli.progress import StepLines, duration
+from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.orchestration.running import News
+from firefusion_assets_tests.conftest import REPOSITORY, TINY_STUDY, cli_environment, lineage_of, write_study
+from firefusion_assets_tests.orchestration.slow_study import SLOWER, SLOWER_STUDY
+
+RUN = (sys.executable, "-m", "firefusion_assets.cli", "run")
+STEP = re.compile(r"(\S+) +(\d+)/(\d+)  (\w+) +(made in [\d.]+ s|found)(; check \w+(, \w+)* warns)?")
+
+PROGRESS = re.compile(r"\S+ +\d+/\d+  trained_unet +fold \d+ seed \d+: step .*")
+
+
+def run(study: Path, home: Path, *arguments: str, executor: str = "in_process") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*RUN, *arguments], env=cli_environment(study, home, executor), capture_output=True, text=True,
+        cwd=REPOSITORY, timeout=280, check=False,
+    )  # fmt: skip
+
+
+def steps(lines: list[str]) -> list[tuple[str, ...]]:
+    """Return key, number, total, asset and outcome of steps; on a slow machine others say how far they are."""
+    matches = [STEP.fullmatch(line) for line in lines if not PROGRESS.fullmatch(line)]
+    assert all(matches), lines
+    return [match.groups()[:5] for match in matches if match]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study that two commands have run, and what they printed."""
+
+    study: Path
+    home: Path
+    data: subprocess.CompletedProcess[str]
+    configs: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("run")
+    study, home = write_study(folder / "study", TINY_STUDY.replace("seeds: [1, 2]", "seeds: [1]")), folder / "home"
+    return Ran(study, home, run(study, home, "--to", "scene_split"), run(study, home, "baseline", "copy-paste"))
+
+
+@pytest.mark.slow
+def test_what_all_configs_share_needs_no_key(ran: Ran) -> None:
+    assert (ran.data.returncode, ran.data.stderr) == (0, "")
+    *lines, path = ran.data.stdout.splitlines()
+    made = [(key, asset) for key, _, _, asset, _ in steps(lines)]
+    assert made == [("tiny", "landsat_patches"), ("tiny", "scene_split")]
+    assert path == str(lineage_of(ran.study).find("scene_split", "_").path)
+
+
+@pytest.mark.slow
+def test_a_run_prints_a_line_a_step_and_ends_with_the_figures(ran: Ran) -> None:
+    assert (ran.configs.returncode, ran.configs.stderr) == (0, "")
+    *lines, baseline, copy_paste, where = ran.configs.stdout.splitlines()
+    told = steps(lines)
+    assert [(key, number, total) for key, number, total, *_ in told] == [
+        (key, str(number), "11") for key in ("baseline", "copy-paste") for number in range(1, 12)
+    ]
+    assert {asset for *_, asset, _ in told} == set(UPSTREAM)
+    found = [(key, asset) for key, _, _, asset, outcome in told if outcome == "found"]
+    assert found == [(key, asset) for key in ("baseline", "copy-paste") for asset in ("landsat_patches", "scene_split")]
+    assert re.fullmatch(r"baseline: Dice [\d.]+", baseline)
+    assert re.fullmatch(r"copy-paste: Dice [\d.]+, difference to the baseline [+-][\d.]+", copy_paste)
+    assert Path(where.removeprefix("Report: ")).is_file()
+
+
+@pytest.mark.slow
+def test_dagsters_own_words_lie_in_a_file(ran: Ran) -> None:
+    assert "DEBUG" not in ran.data.stdout + ran.configs.stdout
+    logs = [log.read_text() for log in sorted((ran.home / "logs").glob("2*.log"))]
+    assert [log.count("RUN_SUCCESS") for log in logs] == [1, 2] and all("DEBUG" in log for log in logs)
+
+
+@pytest.mark.slow
+def test_steps_in_processes_of_their_own_are_heard_too(ran: Ran) -> None:
+    done = run(ran.study, ran.home, "native", "--to", "inpainting_masks", executor="multiprocess")
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, path = done.stdout.splitlines()
+    assert {(asset, outcome == "found") for _, _, _, asset, outcome in steps(lines)} == {
+        ("augmentation_config", False), ("landsat_patches", True), ("scene_split", True), ("inpainting_masks", True),
+    }  # fmt: skip
+    assert path == str(lineage_of(ran.study).find("inpainting_masks", "native").path)
+
+
+@pytest.mark.slow
+def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
+    config = "generator: {engine: files, images: painted}\nsampling: {images: 2}\nscreening: {detectors: []}"
+    study, home = write_study(tmp_path / "study", configs={"webui": config}), tmp_path / "home"
+    failed = run(study, home, "webui")
+    assert failed.returncode == 1
+    assert re.search(r"finetuned_model +failed$", failed.stdout, re.MULTILINE)
+    where, reason = failed.stderr.splitlines()
+    log = Path(where.removeprefix("Full log: "))
+    assert "STEP_FAILURE" in log.read_text()
+    problem = f"generator.images: {study / 'painted'}: there is no such folder; mend its path"
+    assert reason == f"finetuned_model: {study / 'augmentations' / 'webui.yaml'}: {problem}"
+    assert "Traceback" not in failed.stdout + failed.stderr
+
+
+@pytest.mark.slow
+def test_without_a_home_it_is_that_of_make_ui(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("nux: {enabled: false}\n")
+    script = (
+        "import sys; from pathlib import Path; from firefusion_assets.orchestration import running\n"
+        "running._PROJECT = Path(sys.argv[1]); print(running.dagster_home())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    output = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert output.strip() == str(tmp_path / ".dagster_home")
+    assert (tmp_path / ".dagster_home" / "dagster.yaml").read_text() == (tmp_path / "dagster.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_line_tells_progress_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", SLOWER_STUDY, SLOWER)
+    ours, theirs = pty.openpty()
+    environment = cli_environment(study, tmp_path / "home") | {"TERM": "xterm", "COLUMNS": "140"}
+    with subprocess.Popen(
+        [*RUN, "native"],
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        cwd=REPOSITORY,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        seen, deadline = "", time.monotonic() + 120
+        while not re.search(r"finetuned_model .*step \d+ of 120, .*about [\d.]+ s left", seen):
+            assert time.monotonic() < deadline, seen
+            seen += os.read(ours, 10_000).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                seen += os.read(ours, 10_000).decode(errors="replace")
+            except OSError:  # closed at its end
+                break
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert told == "Interrupted. The same command goes on from here.\n"
+    assert "DEBUG" not in seen and re.search(r"landsat_patches +made in", seen)
+
+
+def test_progress_is_shown_now_and_then_where_lines_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lines = StepLines(sys.stdout, "native", ["trained_unet", "dice_metrics"])
+    lines.tell(News("trained_unet", "started"))
+    for step in range(151):
+        now[0] = float(step)
+        lines.tell(News("trained_unet", "told", f"seed 1: step {step} of 150"))
+    lines.tell(News("trained_unet", "told", "a table\nof lines"))
+    lines.tell(News("trained_unet", "made", "finds_fire", 99.6))
+    lines.tell(News("dice_metrics", "started"))
+    lines.tell(News("dice_metrics", "failed"))
+    assert capsys.readouterr().out.splitlines() == [
+        "native   1/2  trained_unet  seed 1: step 61 of 150, about 1 min 29 s left",
+        "native   1/2  trained_unet  seed 1: step 122 of 150, about 28 s left",
+        "native   1/2  trained_unet  made in 1 min 40 s; check finds_fire warns",
+        "native   2/2  dice_metrics  failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.6, "10 s"), (59.6, "1 min 0 s"), (7500, "2 h 5 min")]
+)
+def test_times_are_told_as_people_do(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

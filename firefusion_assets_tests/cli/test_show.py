@@ -1,0 +1,149 @@
+"""What there is of a study, as `status`, `check` and `report` tell it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firefusion_assets.lineage.fingerprints import SHARED_ASSETS, UPSTREAM
+from firefusion_assets.steps.status import asset_state, study_status
+from firefusion_assets_tests.conftest import (
+    TINY_CONFIGS,
+    TINY_STUDY,
+    firefusion,
+    firefusion_refuses,
+    lineage_of,
+    loaded,
+    materialize,
+    write_study,
+)
+
+CONFIGS = {"baseline": TINY_CONFIGS["baseline"], "copy-paste": TINY_CONFIGS["copy-paste"]}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A study of two configs, of which one was run."""
+    study = write_study(tmp_path_factory.mktemp("show") / "tiny", TINY_STUDY, CONFIGS)
+    with pytest.MonkeyPatch.context() as patch:
+        assert materialize(loaded(study, patch), "baseline").success
+        yield study
+
+
+def rows(printed: str) -> list[list[str]]:
+    """Return the words of the table's rows."""
+    return [
+        line.split() for line in printed.splitlines() if " current " in f"{line} " or "ing " in line or "stale" in line
+    ]
+
+
+def states(study: Path) -> dict[tuple[str, str], str]:
+    return {(state.key, state.asset): state.state for state in study_status(lineage_of(study))}
+
+
+def test_a_new_study_misses_everything(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", configs=CONFIGS)
+    assert set(states(study).values()) == {"missing"}
+    assert len(states(study)) == len(SHARED_ASSETS) + 2 * (len(UPSTREAM) - len(SHARED_ASSETS))
+    printed = firefusion("status", study=study)
+    assert printed.endswith("\nTo make all current: firefusion run baseline copy-paste\n")
+    assert "firefusion run KEY" in firefusion_refuses("report", study=study)
+
+
+@pytest.mark.slow
+def test_what_was_made_is_current_until_settings_change(measured: Path) -> None:
+    before = states(measured)
+    assert {key for (key, _), state in before.items() if state == "current"} == {"", "baseline"}
+    assert {state for (key, _), state in before.items() if key == "copy-paste"} == {"missing"}
+    printed = firefusion("status", study=measured)
+    dice = lineage_of(measured).find("dice_metrics", "baseline").facts["dice_micro"]
+    assert ["baseline", "all", "current", f"{100 * dice:.1f}"] in rows(printed)
+    assert printed.endswith("To make all current: firefusion run copy-paste\n")
+    table = firefusion("report", study=measured)
+    assert "copy-paste (missing)" in table and table.splitlines()[-1].startswith("Report: ")
+
+    settings = (measured / "study.yaml").read_text()
+    (measured / "study.yaml").write_text(settings.replace("steps: 6", "steps: 7"))
+    try:
+        after = states(measured)
+        changed = {asset for (key, asset), state in after.items() if key != "copy-paste" and state == "stale"}
+        assert changed == {"trained_unet", "dice_metrics", "augmentation_report"}
+        state = asset_state(lineage_of(measured), "dice_metrics", "baseline")
+        assert state.why == "was made from other settings or data than today's"
+        assert state.command == "firefusion run baseline"
+        (measured / "study.yaml").write_text(settings.replace("seed: 3", "seed: 4"))
+        assert states(measured)["", "landsat_patches"] == "stale"
+    finally:
+        (measured / "study.yaml").write_text(settings)
+    assert states(measured) == before
+
+
+@pytest.mark.slow
+def test_a_config_that_cant_be_read_is_a_state_and_not_the_end(measured: Path) -> None:
+    config = measured / "augmentations" / "copy-paste.yaml"
+    config.write_text("generator: {engine: copy-past}")
+    try:
+        printed = firefusion("status", study=measured)
+        assert "invalid" in printed and str(config) in printed
+        assert printed.endswith("To make all current: firefusion run baseline\n")  # the report, which leaves it out
+    finally:
+        config.write_text(CONFIGS["copy-paste"])
+
+
+def test_raw_input_that_changed_is_told(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "study", "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}"
+    )
+    lineage = lineage_of(study)
+    lineage.store.point(
+        "landsat_patches",
+        "_",
+        lineage.store.build(
+            "landsat_patches", lineage.raw_fingerprint("earlier"), lambda work: {"raw_input": "earlier"}
+        ),
+    )
+    state = asset_state(lineage_of(study), "landsat_patches", "")
+    assert state.state == "stale" and "can't be listed" in state.why and str(study / "i") in state.why
+
+
+def test_check_tells_all_problems_at_once_and_counts_the_input(tmp_path: Path) -> None:
+    printed = firefusion("check", study=write_study(tmp_path / "fine"))
+    assert "3 configs: baseline, copy-paste, native" in printed
+    assert "raw input: 6 simulated scenes of 4 patches" in printed
+
+    configs = {
+        "a": "generator: {engine: native, crop: 48}\nsampling: {images: 1}",
+        "b": "generator: {engine: files, images: painted}\nsampling: {images: 1}\nscreening: {detectors: []}",
+        "c": "generator: {engine: nothing}",
+        "d": "generator: {engine: stable-diffusion, base_model: ./nowhere}\nsampling: {images: 1}",
+    }
+    broken = write_study(tmp_path / "broken", TINY_STUDY.replace("steps: 6", "steps: 0"), configs)
+    told = firefusion_refuses("check", study=broken)
+    assert "study.yaml: training.steps" in told
+    assert "c.yaml: generator" in told and "d.yaml: generator.base_model" in told
+
+    misfits = write_study(tmp_path / "misfits", configs=configs)
+    told = firefusion_refuses("check", study=misfits)
+    assert "a.yaml: generator.crop: 48 px is larger than a patch" in told
+    assert f"b.yaml: generator.images: {misfits / 'painted'}: there is no such folder" in told
+    assert "c.yaml: generator" in told and "d.yaml: generator.base_model" in told
+    assert "Traceback" not in told and not (misfits / "artifacts").exists()
+
+
+def test_check_lists_the_raw_input(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "study",
+        "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}",
+        {"baseline": CONFIGS["baseline"]},
+    )
+    assert f"study.yaml: dataset: {study / 'i'}: there is no such folder" in firefusion_refuses("check", study=study)
+    name = "LC08_L1TP_193029_20200914_20200914_01_RT"
+    for folder, file in (("i", f"{name}_p00910.tif"), ("i", "wrong.tif"), ("m", f"{name}_v1_p00910.tif")):
+        (study / folder).mkdir(exist_ok=True)
+        (study / folder / file).write_bytes(b"II")
+    told = firefusion_refuses("check", study=study)
+    assert "raw input: 1 patches, 0 of them without a mask; 1 files can't be used" in told
+    assert "1 problem:\n" in told and "wrong.tif" in told
+    settings = study / "study.yaml"
+    settings.write_text(settings.read_text().replace("masks: m", "masks: m, on_bad_input: skip"))
+    assert "1 files can't be used\nNo problem found.\n" in firefusion("check", study=study)
