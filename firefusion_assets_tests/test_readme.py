@@ -9,7 +9,7 @@ from firefusion_assets.study import load_augmentation, load_study
 from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.generators import StableDiffusionGenerator
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.conftest import REPOSITORY
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 YAML_BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)

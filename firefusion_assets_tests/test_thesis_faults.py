@@ -26,9 +26,9 @@ from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Screening
 from firefusion_assets.study.generators import PriorPreservation, StableDiffusionGenerator
 from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
-from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, write_study
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
-from firefusion_assets_tests.inpainting.conftest import make_part, table_of
+from firefusion_assets_tests.builders.parts import make_part, table_of
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, write_study
 
 SIZE = 32
 MODULES = [module.name for module in pkgutil.walk_packages(firefusion_assets.__path__, "firefusion_assets.")]

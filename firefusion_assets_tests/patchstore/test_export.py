@@ -14,7 +14,7 @@ import pytest
 from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export, main
-from firefusion_assets_tests.conftest import LoadDefinitions, lineage_of, materialize, write_study
+from firefusion_assets_tests.builders.studies import LoadDefinitions, lineage_of, materialize, write_study
 
 BANDS = ("B2", "B5", "B6", "B7")
 

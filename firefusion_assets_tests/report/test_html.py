@@ -11,7 +11,7 @@ import pytest
 from firefusion_assets.report.html import build_report, text_table
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics import comparison, warnings
-from firefusion_assets_tests.report.small_inputs import (
+from firefusion_assets_tests.builders.reports import (
     config,
     history,
     inputs,

@@ -12,7 +12,7 @@ from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import PATCH_COLUMNS, summarise
 from firefusion_assets.segmentation.trained import load_network, predict
 from firefusion_assets.segmentation.training import train_unet
-from firefusion_assets_tests.segmentation.stores import SIZE, square_job
+from firefusion_assets_tests.builders.squares import SIZE, square_job
 
 TEST_IDS = ["p23", "p16", "p19", "p18", "p17", "p20", "p21", "p22"]
 

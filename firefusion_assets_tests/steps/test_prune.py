@@ -15,7 +15,14 @@ from firefusion_assets.artifacts.store import ArtifactStore, link
 from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.steps import prune
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, loaded, materialize, write_study
+from firefusion_assets_tests.builders.studies import (
+    TINY_CONFIGS,
+    TINY_STUDY,
+    lineage_of,
+    loaded,
+    materialize,
+    write_study,
+)
 
 
 def unused(study: Path) -> set[str]:

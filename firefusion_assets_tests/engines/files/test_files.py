@@ -23,8 +23,8 @@ from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter,
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.generators import FilesGenerator
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.conftest import lineage_of, write_study
-from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of
+from firefusion_assets_tests.builders.parts import BANDS, make_part, table_of
+from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 SIZE = 32
 COMPOSITE = ("B7", "B6", "B2")
