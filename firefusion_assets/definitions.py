@@ -1,28 +1,10 @@
-"""The code location: the one place where Dagster objects are put together.
+"""The code location of the study that the environment names.
 
-`FIREFUSION_STUDY` names the study folder, `FIREFUSION_ARTIFACTS` where its objects lie, `FIREFUSION_EXECUTOR` what
-runs the steps.
+`FIREFUSION_STUDY` names the study folder, `FIREFUSION_ARTIFACTS` where its objects are, `FIREFUSION_EXECUTOR` what runs
+the steps. For several studies in one UI see `studies`.
 """
 
-import dagster as dg
+from firefusion_assets.lineage.opening import open_lineage
+from firefusion_assets.orchestration.code_location import build_defs
 
-from firefusion_assets.lineage.fingerprints import open_lineage
-from firefusion_assets.orchestration.assets import augmentation, data, report, segmentation
-from firefusion_assets.orchestration.automation import lineage_job, weekly_lineage
-from firefusion_assets.orchestration.executors import executor
-from firefusion_assets.orchestration.resources import Workspace
-
-
-def build_defs() -> dg.Definitions:
-    """Return the definitions of the study that the environment names."""
-    lineage = open_lineage()
-    return dg.Definitions(
-        assets=dg.load_assets_from_modules([data, augmentation, segmentation, report]),
-        jobs=[lineage_job],
-        schedules=[weekly_lineage],
-        executor=executor(),
-        resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts_folder=str(lineage.store.root))},
-    )
-
-
-defs = build_defs()
+defs = build_defs(open_lineage())

@@ -5,14 +5,16 @@
     <root>/<asset>/.work/<fingerprint>/      an unfinished attempt; a later one goes on there
     <root>/<asset>/.locks/<fingerprint>      held while an object is being made
 
-What an object means is none of the store's business.
+A manifest holds what the object was made from (`uses` and `settings`), what its maker says of it, what it cost, and
+size and hash of every file. What an object means is none of the store's business.
 """
 
 import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,13 @@ MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
+
+
+ObjectId = tuple[str, str]
+"""Asset and fingerprint of an object."""
+
+_used_by_maker: ContextVar[set[ObjectId] | None] = ContextVar("used_by_maker", default=None)
+"""What the object that is being made has used so far; None where none is being made."""
 
 
 class ArtifactError(RuntimeError):
@@ -42,6 +51,8 @@ class Artifact:
         path: its folder.
         facts: what its maker said about it (JSON values).
         cost: seconds, memory and the like; not part of what makes two objects equal.
+        uses: the objects that it was made from; None if it was made before manifests recorded that.
+        settings: the settings (JSON values) that it was made from; None likewise.
     """
 
     asset: str
@@ -49,6 +60,8 @@ class Artifact:
     path: Path
     facts: Mapping[str, Any]
     cost: Mapping[str, float]
+    uses: tuple[ObjectId, ...] | None = None
+    settings: Any = None
 
 
 class ArtifactStore:
@@ -62,12 +75,17 @@ class ArtifactStore:
         self.root = root
 
     def find(self, asset: str, fingerprint: str) -> Artifact | None:
-        """Return a finished object, or None; costs a look at its manifest."""
+        """Return a finished object, or None; costs a look at its manifest.
+
+        Where another object is being made, what is found counts as used by it.
+        """
         folder = self.root / asset / fingerprint
         if not (folder / MANIFEST).is_file():
             return None
         manifest = json.loads((folder / MANIFEST).read_text())
-        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"])
+        uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
+        _note_use(asset, fingerprint)
+        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, manifest.get("settings"))
 
     def build(
         self,
@@ -75,6 +93,8 @@ class ArtifactStore:
         fingerprint: str,
         make: Callable[[Path], Mapping[str, Any]],
         progress: Callable[[str], None] = lambda line: None,
+        uses: Iterable[ObjectId] = (),
+        settings: Any = None,
     ) -> Artifact:
         """Return the object, made by `make` unless it is finished already.
 
@@ -86,6 +106,8 @@ class ArtifactStore:
             fingerprint: what the object is made from.
             make: fills the work folder and returns facts (JSON values) for the manifest.
             progress: is told when the call has to wait for another process.
+            uses: objects that it is made from; what `make` finds or builds in a store is added.
+            settings: JSON values that it is made from, for the manifest.
 
         Raises:
             ArtifactError: if the disk is full or files can't be read back as they were written.
@@ -100,26 +122,39 @@ class ArtifactStore:
             progress(f"another process is making {asset}/{fingerprint}; waiting for it")
             lock.acquire()
         try:
-            return self.find(asset, fingerprint) or self._make(asset, fingerprint, make)
+            return self.find(asset, fingerprint) or self._make(asset, fingerprint, make, uses, settings)
         finally:
             lock.release()
 
-    def _make(self, asset: str, fingerprint: str, make: Callable[[Path], Mapping[str, Any]]) -> Artifact:
+    def _make(
+        self,
+        asset: str,
+        fingerprint: str,
+        make: Callable[[Path], Mapping[str, Any]],
+        uses: Iterable[ObjectId],
+        settings: Any,
+    ) -> Artifact:
         target = self.root / asset / fingerprint
         work = _made(self.root / asset / ".work" / fingerprint)
         meter = CostMeter()
+        used = set(uses)
+        outer = _used_by_maker.set(used)
         try:
             facts = dict(make(work))
             cost = meter.read()
-            self._publish(work, target, {"facts": facts, "cost": cost})
+            made_from = {"uses": sorted(used), "settings": settings}
+            self._publish(work, target, {"facts": facts, "cost": cost, **made_from})
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
             raise ArtifactError(
                 f"{asset}/{fingerprint} could not be written: {error}. What was published before is intact; "
-                f"free space or mend the disk below {self.root} and run again: it goes on from {work}"
+                f"free space or repair the disk below {self.root} and run again: it goes on from {work}"
             ) from error
-        return Artifact(asset, fingerprint, target, facts, cost)
+        finally:
+            _used_by_maker.reset(outer)
+        _note_use(asset, fingerprint)
+        return Artifact(asset, fingerprint, target, facts, cost, tuple(sorted(used)), settings)
 
     def _publish(self, work: Path, target: Path, manifest: dict[str, Any]) -> None:
         """Verify and flush every file, then move the folder into place with its manifest."""
@@ -171,6 +206,11 @@ class ArtifactStore:
             elif path.stat().st_size != entry["bytes"] or (contents and _sha256(path) != entry["sha256"]):
                 found.append(f"{path}: changed since it was published; {remedy}")
         return found
+
+
+def _note_use(asset: str, fingerprint: str) -> None:
+    if (used := _used_by_maker.get()) is not None:
+        used.add((asset, fingerprint))
 
 
 def link(source: Path, target: Path) -> None:

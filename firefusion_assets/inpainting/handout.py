@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from firefusion_assets.inpainting.plan import Plan
-from firefusion_assets.lineage.fingerprints import MissingUpstreamError, open_lineage
+from firefusion_assets.lineage.fingerprints import MissingUpstreamError
 from firefusion_assets.lineage.folds import read_folds
+from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.generators import FilesGenerator
 

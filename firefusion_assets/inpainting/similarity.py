@@ -31,7 +31,8 @@ from firefusion_assets.inpainting.masks import Mask, trimmed
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.verdicts import COPY_DISTANCE, Verdicts
-from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError, open_lineage
+from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.study.loading import StudyError
 

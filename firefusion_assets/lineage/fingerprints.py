@@ -1,55 +1,21 @@
-"""Which object belongs to which asset and key today: fingerprints by the table of the lineage.
+"""Which object belongs to which asset and key today.
 
 A fingerprint is a hash of the asset's step version, its part of study and config, and the fingerprints of its
 upstream assets. Raw input enters where `landsat_patches` is materialized; from there on its object is looked up,
 so that no later step has to list the raw input again.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from firefusion_assets.artifacts.hashes import digest, folder_hash
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore
+from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
 from firefusion_assets.study.base_models import local_folder
-from firefusion_assets.study.generators import FilesGenerator, Generator, StableDiffusionGenerator
-
-STEP_VERSIONS: Final = {
-    "landsat_patches": 2,
-    "scene_split": 1,
-    "augmentation_config": 1,
-    "finetuned_model": 1,
-    "inpainting_masks": 2,
-    "synthetic_images": 1,
-    "screened_images": 1,
-    "augmented_lmdb": 1,
-    "trained_unet": 1,
-    "dice_metrics": 1,
-    "augmentation_report": 2,
-}
-"""Raise an asset's number when its code makes other objects from the same input."""
-
-UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
-    "landsat_patches": (),
-    "scene_split": ("landsat_patches",),
-    "augmentation_config": (),
-    "finetuned_model": ("landsat_patches", "scene_split", "augmentation_config"),
-    "inpainting_masks": ("landsat_patches", "scene_split", "augmentation_config"),
-    "synthetic_images": ("landsat_patches", "finetuned_model", "inpainting_masks"),
-    "screened_images": ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
-    "augmented_lmdb": ("screened_images", "synthetic_images"),
-    "trained_unet": ("landsat_patches", "scene_split", "augmented_lmdb"),
-    "dice_metrics": ("trained_unet", "landsat_patches", "scene_split"),
-    "augmentation_report": ("dice_metrics",),
-}
-"""The edges of the lineage."""
-
-SHARED_ASSETS: Final = ("landsat_patches", "scene_split", "augmentation_report")
-"""Assets that exist once a study; all others exist once a config."""
-
+from firefusion_assets.study.generators import FilesGenerator, StableDiffusionGenerator
 
 _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings of a generator that change how safe a training is and not what comes of it."""
@@ -64,7 +30,7 @@ class Lineage:
 
     Args:
         folder: the study folder.
-        store: where the objects lie.
+        store: where the objects are.
     """
 
     def __init__(self, folder: Path, store: ArtifactStore) -> None:
@@ -85,22 +51,25 @@ class Lineage:
 
     def raw_fingerprint(self, raw_input: Any) -> str:
         """Return the fingerprint of `landsat_patches` for the raw input as it is listed now."""
-        return digest(["landsat_patches", STEP_VERSIONS["landsat_patches"], self._part("landsat_patches"), raw_input])
+        asset = ASSETS["landsat_patches"]
+        return digest([asset.name, asset.version, asset.settings(self, UNPARTITIONED), raw_input])
 
     def fingerprint(self, asset: str, key: str) -> str:
         """Return today's fingerprint of an asset.
 
         Args:
             asset: any asset but the report, whose object depends on all keys.
-            key: partition key; ignored by assets that exist once a study.
+            key: partition key; assets that exist once a study ignore it.
 
         Raises:
             MissingUpstreamError: if `landsat_patches` was not materialized with today's data set settings.
         """
         if asset == "landsat_patches":
             return self._patches.fingerprint
-        upstream = [self.fingerprint(name, key) for name in UPSTREAM[asset] if name != "augmentation_config"]
-        return digest([asset, STEP_VERSIONS[asset], self._part(asset, key), upstream])
+        if asset == "augmentation_report":
+            raise ValueError("the report has no fingerprint by key; see steps.collecting.report_fingerprint")
+        upstream = [fingerprint for _, fingerprint in self._upstream(asset, key)]
+        return digest([asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream])
 
     def find(self, asset: str, key: str) -> Artifact:
         """Return the finished object that an asset's materialization of today published.
@@ -110,8 +79,12 @@ class Lineage:
         """
         found = self.store.find(asset, self.fingerprint(asset, key))
         if found is None:
-            raise _missing(asset, key, stale=self.store.pointed(asset, pointer_key(asset, key)) is not None)
+            raise _missing(asset, key, stale=self.pointed(asset, key) is not None)
         return found
+
+    def pointed(self, asset: str, key: str) -> Artifact | None:
+        """Return the object that was made last for an asset and key, whether it is today's or not."""
+        return self.store.pointed(asset, pointer_key(asset, key))
 
     def build(
         self,
@@ -121,56 +94,40 @@ class Lineage:
         progress: Callable[[str], None],
     ) -> Artifact:
         """Return the asset's object, made by `make` unless finished, and point the key at it."""
-        artifact = self.store.build(asset, self.fingerprint(asset, key), make, progress)
+        settings = ASSETS[asset].settings(self, key)
+        artifact = self.store.build(
+            asset, self.fingerprint(asset, key), make, progress, self._upstream(asset, key), settings
+        )
         self.store.point(asset, pointer_key(asset, key), artifact)
         return artifact
 
-    @cached_property
-    def _patches(self) -> Artifact:
-        """The base store; looked up once, so that a step never mixes two of them if the data changes meanwhile."""
-        found = self.store.pointed("landsat_patches", UNPARTITIONED)
-        if found is None:
-            raise _missing("landsat_patches", UNPARTITIONED, stale=False)
-        if found.fingerprint != self.raw_fingerprint(found.facts["raw_input"]):
-            raise _missing("landsat_patches", UNPARTITIONED, stale=True)
-        return found
+    def changes(self, asset: str, key: str) -> list[str]:
+        """Return why the object that a key points at isn't today's, a line for each cause; nothing if it is.
 
-    def _part(self, asset: str, key: str = UNPARTITIONED) -> Any:
-        """Return the part of study and config that an asset's object depends on."""
-        study = self.study
-        match asset:
-            case "landsat_patches":
-                return [study.name, study.dataset.model_dump(mode="json")]
-            case "scene_split":
-                return study.split.model_dump(mode="json")
-            case "trained_unet":
-                return [study.training.model_dump(mode="json"), study.evaluation.threshold]
-            case "dice_metrics":
-                return study.evaluation.model_dump(mode="json")
-            case "augmented_lmdb":
-                return None
-        config = self.config(key)
-        sampling = config.sampling.model_dump(mode="json") | {"tries": config.sampling.tries}
-        match asset:
-            case "augmentation_config":
-                return config.model_dump(mode="json")
-            case "finetuned_model":
-                return self._generator_part(config.generator)
-            case "inpainting_masks":
-                settings = ("tries", "pairing", "seed")
-                # Where nothing is painted, no limit of a background makes another object.
-                backgrounds = study.backgrounds.model_dump(mode="json") if config.sampling.tries else None
-                return [backgrounds, config.masks.model_dump(mode="json"), {name: sampling[name] for name in settings}]
-            case "synthetic_images":
-                # Painting stops when enough patches pass the screening, so that belongs to its object too; the
-                # painted chunks themselves are objects of their own and don't depend on it.
-                return [sampling, config.screening.model_dump(mode="json")]
-            case "screened_images":
-                return config.screening.model_dump(mode="json")
-        raise ValueError(f"{asset} has no fingerprint by key")
+        Objects that were made before manifests held what they were made from only tell that something changed.
 
-    def _generator_part(self, generator: Generator) -> Any:
-        """Return a generator's settings with what stands for the files that they name."""
+        Raises:
+            MissingUpstreamError: if `landsat_patches` was not materialized with today's data set settings.
+        """
+        made = self.pointed(asset, key)
+        if made is None:
+            return []
+        # Whether raw files changed since is known where `landsat_patches` is materialized.
+        is_raw = asset == "landsat_patches"
+        if made.fingerprint == (
+            self.raw_fingerprint(made.facts["raw_input"]) if is_raw else self.fingerprint(asset, key)
+        ):
+            return []
+        lines = []
+        if made.uses is not None:
+            used, today = dict(made.uses), dict(self._upstream(asset, key))
+            lines = [f"{name} changed" for name, fingerprint in today.items() if used.get(name) != fingerprint]
+            lines += differences(made.settings, ASSETS[asset].settings(self, key))
+        return lines or ["made from other settings, data or code than today's"]
+
+    def generator_part(self, key: str) -> Any:
+        """Return a config's generator settings with what stands for the files that they name."""
+        generator = self.config(key).generator
         settings = generator.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
         match generator:
             case StableDiffusionGenerator():
@@ -183,6 +140,41 @@ class Lineage:
                 return [settings, [_stamps(self.folder / path) for path in paths]]
         return settings
 
+    @cached_property
+    def _patches(self) -> Artifact:
+        """The base store; looked up once, so that a step never mixes two of them if the data changes meanwhile."""
+        found = self.store.pointed("landsat_patches", UNPARTITIONED)
+        if found is None:
+            raise _missing("landsat_patches", UNPARTITIONED, stale=False)
+        if found.fingerprint != self.raw_fingerprint(found.facts["raw_input"]):
+            raise _missing("landsat_patches", UNPARTITIONED, stale=True)
+        return found
+
+    def _upstream(self, asset: str, key: str) -> list[ObjectId]:
+        """Return the objects that an asset is made from; of the config its own part stands for it."""
+        names = (name for name in ASSETS[asset].upstream if name != "augmentation_config")
+        return [(name, self.fingerprint(name, key)) for name in names]
+
+
+def differences(before: Any, after: Any, place: str = "") -> list[str]:
+    """Return one line for each value that differs between two JSON values, with the place where it stands."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = dict.fromkeys([*before, *after])
+        return [
+            line
+            for name in names
+            for line in differences(before.get(name), after.get(name), f"{place}.{name}" if place else name)
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = zip(before, after, strict=True)
+        return [line for old, new in pairs for line in differences(old, new, place)]
+    return [] if before == after else [f"{place or 'settings'}: {before!r} -> {after!r}"]
+
+
+def pointer_key(asset: str, key: str) -> str:
+    """Return the key under which an asset's pointer is kept."""
+    return key if ASSETS[asset].per_config else UNPARTITIONED
+
 
 def _stamps(path: Path) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of a file, or of a folder's files."""
@@ -190,30 +182,13 @@ def _stamps(path: Path) -> list[tuple[str, int, int]]:
     return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
 
 
-def pointer_key(asset: str, key: str) -> str:
-    """Return the key under which an asset's pointer is kept."""
-    return UNPARTITIONED if asset in SHARED_ASSETS else key
-
-
 def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:
-    partition = "" if asset in SHARED_ASSETS else f" --partition {key}"
+    shared = not ASSETS[asset].per_config
+    partition = "" if shared else f" --partition {key}"
     # For a key everything that is finished is found, so that selecting all costs no more than the missing part.
-    selection = "landsat_patches,scene_split" if asset in SHARED_ASSETS else "*"
+    selection = "landsat_patches,scene_split" if shared else "*"
     what = "was made from other settings or data than today's" if stale else "has not been made"
     return MissingUpstreamError(
         f"{asset}{f' of {key!r}' if partition else ''} {what}; materialize it first: "
         f"dagster asset materialize -m firefusion_assets.definitions --select '{selection}'{partition}"
     )
-
-
-def study_folder() -> Path:
-    """Return the study folder: FIREFUSION_STUDY, by default the demo that comes with the project."""
-    default = Path(__file__).parents[2] / "data" / "demo"
-    return Path(os.environ.get("FIREFUSION_STUDY") or default).resolve()
-
-
-def open_lineage() -> Lineage:
-    """Return the lineage of `study_folder`, its objects in FIREFUSION_ARTIFACTS or `<study>/artifacts`."""
-    folder = study_folder()
-    artifacts = Path(os.environ.get("FIREFUSION_ARTIFACTS") or folder / "artifacts")
-    return Lineage(folder, ArtifactStore(artifacts.resolve()))

@@ -11,6 +11,9 @@ from firefusion_assets.ingest.split import PARTS, part_ids
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patches, PatchPart
 
+OVERLAY = "overlay.lmdb"
+"""The store in an object of `augmented_lmdb`."""
+
 
 @dataclass(frozen=True)
 class Fold:

@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+
 STORE_INTACT = "store_intact"
 NO_BAD_FILES = "no_bad_files"
 NO_LEAK = "no_leak"
@@ -32,7 +34,7 @@ _WARNING = {
 }
 
 
-def specs(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
+def specs(asset: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
     """Return the specs of an asset's checks."""
     return [
         dg.AssetCheckSpec(
@@ -40,6 +42,12 @@ def specs(asset: str, *names: str) -> list[dg.AssetCheckSpec]:
         )
         for name in names
     ]
+
+
+def store_intact(store: ArtifactStore, artifact: Artifact, contents: bool) -> dg.AssetCheckResult:
+    """Return the answer of `STORE_INTACT` for an object; `contents` compares every byte and not only sizes."""
+    damages = store.damages(artifact, contents)
+    return result(STORE_INTACT, not damages, damages="\n".join(damages) or None)
 
 
 def result(name: str, passed: bool, **metadata: Any) -> dg.AssetCheckResult:

@@ -47,7 +47,9 @@ def executor() -> dg.ExecutorDefinition:
                     "max_concurrent": 2,
                     "tag_concurrency_limits": [{"key": "firefusion/device", "value": "gpu", "limit": gpu_steps}],
                     # Only what the code location imports anyway: nothing that touches CUDA.
-                    "start_method": {"forkserver": {"preload_modules": ["firefusion_assets.definitions"]}},
+                    "start_method": {
+                        "forkserver": {"preload_modules": ["firefusion_assets.orchestration.code_location"]}
+                    },
                 }
             )
         case "in_process":

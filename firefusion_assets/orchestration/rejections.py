@@ -1,22 +1,24 @@
 """What Dagster is told of the patches that no fire may be painted on."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
+from firefusion_assets.orchestration.step import table
 
-from firefusion_assets.inpainting.backgrounds import count_reasons, summary
-from firefusion_assets.orchestration.publishing import table
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN: Final = 50
 
 
-def rejection_metadata(judged: pd.DataFrame) -> Mapping[str, Any]:
+def rejection_metadata(judged: "pd.DataFrame") -> Mapping[str, Any]:
     """Return how many patches are backgrounds, how many are not for which reason, and the first of these.
 
     Args:
         judged: of `inpainting.backgrounds.judge`.
     """
+    from firefusion_assets.inpainting.backgrounds import count_reasons, summary
+
     rejected = judged[judged["reason"] != ""].reset_index()
     shown: dict[str, Any] = {"usable_backgrounds": summary(judged)}
     if len(rejected):

@@ -70,9 +70,9 @@ def export(patches: Patches, parts: Mapping[str, Sequence[str]], folder: Path) -
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export a config of the study that FIREFUSION_STUDY names, each fold on its own if there are several."""
-    from firefusion_assets.lineage.fingerprints import MissingUpstreamError, open_lineage
-    from firefusion_assets.lineage.folds import read_folds
-    from firefusion_assets.steps.augmenting import OVERLAY
+    from firefusion_assets.lineage.fingerprints import MissingUpstreamError
+    from firefusion_assets.lineage.folds import OVERLAY, read_folds
+    from firefusion_assets.lineage.opening import open_lineage
 
     parser = argparse.ArgumentParser(description="Write a config's training data in the thesis' layout.")
     parser.add_argument("key", help="config of the study")

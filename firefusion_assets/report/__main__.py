@@ -3,7 +3,7 @@
 import pandas as pd
 
 from firefusion_assets.artifacts.store import UNPARTITIONED
-from firefusion_assets.lineage.fingerprints import open_lineage
+from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.report.html import text_table
 
 

@@ -1,43 +1,64 @@
 """What one config adds, fold by fold: the fitted engine, painted patches, their screening, the overlay."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import yaml
+
 from firefusion_assets import engines
+from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
-from firefusion_assets.inpainting.plan import Plan
+from firefusion_assets.inpainting.plan import JUDGED, Plan, choose, write_plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Fold
+from firefusion_assets.lineage.folds import OVERLAY, Fold, read_folds
 from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import painted_sheet
-from firefusion_assets.study.generators import Generator, resolved
+from firefusion_assets.steps.preflight import require_base_model
+from firefusion_assets.steps.samples import model_sheet, plan_sheet
+from firefusion_assets.study.generators import resolved
 
-OVERLAY = "overlay.lmdb"
+
+def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+    """Write the resolved config; a base model that the hub doesn't give stops here.
+
+    Raises:
+        StudyError: naming file, key and remedy.
+    """
+    config = lineage.config(key)
+    require_base_model(config.generator, lineage.folder, key)
+    (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    return {"engine": config.generator.engine, "images": config.sampling.images}
 
 
-def fit_folds(
-    generator: Generator,
-    folds: Sequence[Fold],
+def fit_model(
+    lineage: Lineage,
+    key: str,
     work: Path,
     progress: Callable[[str], None],
     launch: engines.Launch | None = None,
-) -> Mapping[str, float]:
-    """Fit an engine on each fold's train part, into its folder below `work`; return the facts' means.
+) -> Mapping[str, Any]:
+    """Fit a config's engine on each fold's train part, into the fold's folder; return the means of its facts.
 
     A fold that an earlier attempt finished is left as it is.
     """
+    config, folds = lineage.config(key), read_folds(lineage)
+    generator = resolved(config.generator, lineage.folder)
+    if config.sampling.tries:  # a plan that can't be made stops here, before anything is fitted
+        for fold in folds:
+            choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
     facts = []
     for fold in folds:
         finished = work / fold.folder / "facts.json"
@@ -45,13 +66,46 @@ def fit_folds(
             fitted = engines.fit(generator, fold.train, work / fold.folder, progress, launch)
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
-    return {name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}
+    if generator.engine not in ("none", "files"):
+        model_sheet(generator, folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+    return {"engine": generator.engine, **{name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}}
 
 
-def paint_fold(
+def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+    """Write each fold's plan, and a picture of the first one; return facts."""
+    config, folds = lineage.config(key), read_folds(lineage)
+    facts = [
+        write_plan(
+            fold.train,
+            fold.table,
+            lineage.study.backgrounds,
+            config.masks,
+            config.sampling,
+            fold.number,
+            work / fold.folder,
+        )
+        for fold in folds
+    ]
+    if config.sampling.tries:
+        plan_sheet(folds[0].train, work / folds[0].folder).save(work / "sheet.png")
+    return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in facts) for name in facts[0]}}
+
+
+def planned_backgrounds(masks: Artifact) -> pd.DataFrame | None:
+    """Return what the first fold's plan says of the train part's patches; None where nothing is painted."""
+    file = masks.path / "fold-0" / JUDGED
+    return pd.read_parquet(file) if file.is_file() else None
+
+
+def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+    """Paint each fold of a config into the fold's folder; return facts."""
+    counts = [_paint_fold(lineage, key, fold, work, progress) for fold in read_folds(lineage)]
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
+
+
+def _paint_fold(
     lineage: Lineage, key: str, fold: Fold, work: Path, progress: Callable[[str], None]
 ) -> Mapping[str, Any]:
-    """Paint one fold of a config into its folder below `work`; return facts."""
     config = lineage.config(key)
     model = lineage.find("finetuned_model", key)
     plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
@@ -72,9 +126,9 @@ def paint_fold(
     return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())
 
 
-def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) -> Mapping[str, Any]:
+def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Screen what a config painted, and keep examples for pictures; return facts."""
-    config = lineage.config(key)
+    config, folds = lineage.config(key), read_folds(lineage)
     painted = lineage.find("synthetic_images", key).path
     plans = lineage.find("inpainting_masks", key).path
     counts = []
@@ -99,8 +153,9 @@ def screen_folds(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) 
     return {**total, **shares}
 
 
-def write_overlay(lineage: Lineage, key: str, folds: Sequence[Fold], work: Path) -> Mapping[str, Any]:
+def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write the accepted patches of a config as an overlay store; return facts."""
+    folds = read_folds(lineage)
     painted = lineage.find("synthetic_images", key).path
     verdicts = lineage.find("screened_images", key)
     meta = folds[0].train.meta

@@ -11,7 +11,8 @@ from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.ingest.base_store import BAD_FILES
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
-from firefusion_assets.lineage.fingerprints import STEP_VERSIONS, Lineage, MissingUpstreamError
+from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.folds import Fold, read_folds
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.painted_examples import load_examples
@@ -31,7 +32,7 @@ def report_fingerprint(lineage: Lineage) -> str:
     data = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
     study = lineage.study.model_dump(mode="json")
     orphans = _orphans(lineage)
-    return digest([STEP_VERSIONS["augmentation_report"], study, data, figures, orphans])
+    return digest([ASSETS["augmentation_report"].version, study, data, figures, orphans])
 
 
 def collect(lineage: Lineage) -> ReportInputs:
@@ -61,7 +62,7 @@ def collect(lineage: Lineage) -> ReportInputs:
 
 def _state(lineage: Lineage, key: str) -> tuple[str, Artifact | None, str]:
     """Return a config's state, its metrics' object if it has one, and what to do."""
-    pointed = lineage.store.pointed("dice_metrics", key)
+    pointed = lineage.pointed("dice_metrics", key)
     try:
         today = lineage.fingerprint("dice_metrics", key)
     except StudyError as error:

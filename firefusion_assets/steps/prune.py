@@ -1,11 +1,9 @@
-"""`python -m firefusion_assets.steps.prune`: lists and removes the objects that no config of the study uses.
+"""Listing and removing the objects that no config of the study uses.
 
-In use is, for each key with a YAML file and for what exists once a study,
-
-- the object that the pointer names, current or stale,
-- the object that today's settings name, finished or begun,
-- of objects without pointers what those were made from: painted chunks that a painted object in use is linked to,
-  and the simulated scenes and detector scores that source and report ask the store for.
+In use is, for each key with a YAML file and for what exists once a study, the object that the pointer names, current or
+stale, and the object that today's settings name, finished or begun; and whatever these were made from, as their
+manifests say. What an unfinished attempt uses, or an object that is older than these records, nobody can tell: what its
+step builds on the way is kept then.
 
 Everything else can be made again. What a running process makes is left alone, and so is what this module doesn't know.
 """
@@ -13,25 +11,21 @@ Everything else can be made again. What a running process makes is left alone, a
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from filelock import FileLock, Timeout
 
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact, ArtifactStore
-from firefusion_assets.lineage.fingerprints import UPSTREAM, Lineage, MissingUpstreamError, open_lineage, pointer_key
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
+from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.study import StudyError, augmentation_keys
-from firefusion_assets.study.datasets import SimulatedDataset
 
-_PAINTED, _CHUNKS = "synthetic_images", "painted_chunks"
-_SCENES, _SCORES = "simulated_scenes", "detector_scores"
-_ASSETS: Final = (*UPSTREAM, _CHUNKS, _SCENES, _SCORES)
 _PRUNED: Final = ".pruned"
-ALL: Final = "*"
-"""Stands for every fingerprint of an asset."""
 
 
 def unused_folders(lineage: Lineage) -> list[Path]:
@@ -40,24 +34,26 @@ def unused_folders(lineage: Lineage) -> list[Path]:
     Raises:
         StudyError: if study or configs can't be read: what they use can't be told then.
     """
-    root, used = lineage.store.root, _used_objects(lineage)
-    folders = [folder for asset in _ASSETS for folder in _folders(root / asset)]
-    chunks = [folder for folder in folders if _asset(folder) == _CHUNKS]
+    root = lineage.store.root
+    parts = dict.fromkeys(part for asset in ASSETS.values() for part in asset.parts)
+    folders = [folder for asset in (*ASSETS, *parts) for folder in _folders(root / asset)]
     being_made = {folder for folder in folders if _lock_is_held(folder)}
-    kept = being_made | {folder for folder in folders if {(_asset(folder), folder.name), (_asset(folder), ALL)} & used}
+    named = _named_objects(lineage) | {_id(folder) for folder in being_made}
+    used, untold = _used_objects(lineage, named)
+    kept = being_made | {
+        folder
+        for folder in folders
+        # An attempt goes on when its settings are today's, and only then.
+        if _id(folder) in (used if (folder / MANIFEST).is_file() else named) or _id(folder)[0] in untold
+    }
     kept -= {folder for folder in folders if folder.parent.name == _PRUNED}
-    painted = {_inode(file) for folder in kept if _asset(folder) == _PAINTED for file in folder.rglob("chunk-*.npy")}
-    kept |= {folder for folder in chunks if any(_inode(file) in painted for file in folder.glob("*.npy"))}
-    if any(_asset(folder) == _PAINTED for folder in being_made):
-        # A chunk is an object a moment before what is being painted links it.
-        kept |= {*chunks}
     return sorted({*folders} - kept)
 
 
 def unused_pointers(lineage: Lineage) -> list[Path]:
     """Return the pointer files of keys that have no YAML file any more."""
     keys = {*augmentation_keys(lineage.folder), UNPARTITIONED}
-    pointers = (pointer for asset in UPSTREAM for pointer in (lineage.store.root / asset).glob("keys/*.json"))
+    pointers = (pointer for asset in ASSETS for pointer in (lineage.store.root / asset).glob("keys/*.json"))
     return [pointer for pointer in pointers if pointer.stem not in keys]
 
 
@@ -93,29 +89,30 @@ def remove(folder: Path) -> bool:
     return True
 
 
-class _AskedStore(ArtifactStore):
-    """Notes which objects it is asked for, and makes none."""
+def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId], set[str]]:
+    """Return the objects that some are made from, these included, and the assets of which nobody can tell."""
+    waiting, used, untold = [*named], set[ObjectId](), set[str]()
+    while waiting:
+        asset, fingerprint = waiting.pop()
+        if (asset, fingerprint) in used:
+            continue
+        used.add((asset, fingerprint))
+        found = lineage.store.find(asset, fingerprint)
+        if found is not None and found.uses is not None:
+            waiting += found.uses
+            continue
+        is_attempt = (lineage.store.root / asset / ".work" / fingerprint).is_dir() and (asset, fingerprint) in named
+        if (found is not None or is_attempt) and asset in ASSETS:
+            untold.update(ASSETS[asset].parts)
+    try:
+        lineage.fingerprint("landsat_patches", UNPARTITIONED)
+    except MissingUpstreamError:  # what was made for it so far isn't lost
+        untold.update(ASSETS["landsat_patches"].parts + ASSETS["augmentation_report"].parts)
+    return used, untold
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.asked: set[tuple[str, str]] = set()
 
-    def build(
-        self,
-        asset: str,
-        fingerprint: str,
-        make: Callable[[Path], Mapping[str, Any]],
-        progress: Callable[[str], None] = lambda line: None,
-    ) -> Artifact:
-        self.asked.add((asset, fingerprint))
-        found = self.find(asset, fingerprint)
-        if found is None:
-            raise MissingUpstreamError(f"{asset}/{fingerprint} has not been made")
-        return found
-
-
-def _used_objects(lineage: Lineage) -> set[tuple[str, str]]:
-    """Return asset and fingerprint of what is in use, but for painted chunks; `ALL` for what can't be told apart."""
+def _named_objects(lineage: Lineage) -> set[ObjectId]:
+    """Return the objects that pointers or today's settings name."""
     keys, problems = augmentation_keys(lineage.folder), list[str]()
     for key in keys:
         try:
@@ -124,38 +121,16 @@ def _used_objects(lineage: Lineage) -> set[tuple[str, str]]:
             problems += error.problems
     if problems:
         raise StudyError(dict.fromkeys(problems))
-    used = set()
-    for asset in UPSTREAM:
-        for key in {pointer_key(asset, key) for key in keys}:
-            if (pointed := lineage.store.pointed(asset, key)) is not None:
-                used.add((asset, pointed.fingerprint))
+    named = set()
+    for asset in ASSETS:
+        for key in keys:
+            if (pointed := lineage.pointed(asset, key)) is not None:
+                named.add((asset, pointed.fingerprint))
             # The report's object depends on all keys; its pointer names it. Others have no fingerprint before ingest.
             with suppress(MissingUpstreamError):
                 if asset != "augmentation_report":
-                    used.add((asset, lineage.fingerprint(asset, key)))
-    return used | _shared_objects(lineage)
-
-
-def _shared_objects(lineage: Lineage) -> set[tuple[str, str]]:
-    """Return the simulated scenes and detector scores in use: source and report say themselves what they ask for."""
-    store = _AskedStore(lineage.store.root)
-    asking = Lineage(lineage.folder, store)
-    # Where one asks in vain, what it would ask for next isn't known.
-    if isinstance(asking.study.dataset, SimulatedDataset) and any(_folders(store.root / _SCENES)):
-        from firefusion_assets.ingest.sources.listing import list_source
-
-        try:
-            list_source(asking.study, asking.folder, store, lambda line: None)
-        except MissingUpstreamError:
-            store.asked.add((_SCENES, ALL))
-    if any(_folders(store.root / _SCORES)):
-        from firefusion_assets.steps.collecting import collect
-
-        try:
-            collect(asking)
-        except MissingUpstreamError:
-            store.asked.add((_SCORES, ALL))
-    return store.asked
+                    named.add((asset, lineage.fingerprint(asset, key)))
+    return named
 
 
 def _folders(base: Path) -> Iterator[Path]:
@@ -169,8 +144,8 @@ def _base(folder: Path) -> Path:
     return folder.parent.parent if folder.parent.name.startswith(".") else folder.parent
 
 
-def _asset(folder: Path) -> str:
-    return _base(folder).name
+def _id(folder: Path) -> ObjectId:
+    return _base(folder).name, folder.name
 
 
 def _lock(folder: Path) -> Path:
@@ -185,11 +160,6 @@ def _lock_is_held(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-def _inode(file: Path) -> tuple[int, int]:
-    stat = file.stat()
-    return stat.st_dev, stat.st_ino
 
 
 def _megabytes(n_bytes: int) -> str:

@@ -1,6 +1,6 @@
 """Scoring on the evaluated part: the networks of a config, and the published detectors on the same pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from firefusion_assets.landsat.detectors import detect
-from firefusion_assets.lineage.folds import Fold
+from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.lineage.folds import Fold, read_folds
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.report.inputs import EXAMPLES, PredictionExample
 from firefusion_assets.report.sheets import prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
-from firefusion_assets.study import Study
 
 
-def score_config(folds: Sequence[Fold], networks: Path, study: Study, work: Path) -> Mapping[str, Any]:
+def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
+    study, folds, networks = lineage.study, read_folds(lineage), lineage.find("trained_unet", key).path
     rows, summary = [], []
     shown = shown_patches(folds[0])
     predicted: dict[str, npt.NDArray[np.bool_]] = {}

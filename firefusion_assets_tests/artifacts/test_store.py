@@ -37,6 +37,30 @@ def test_an_object_is_made_once_and_found_again(tmp_path: Path) -> None:
     assert not list((tmp_path / "asset" / ".work").iterdir())
 
 
+def test_a_manifest_holds_what_its_object_was_made_from(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    store.build("asset", "unrelated", make_file("0"))
+
+    def make(work: Path) -> dict[str, Any]:
+        store.build("part", "inner", lambda inner: {"found": store.find("asset", "unrelated") is not None})
+        store.find("part", "missing")
+        return {}
+
+    made = store.build("asset", "f", make, uses=[("upstream", "u")], settings={"steps": 3})
+    for artifact in (made, store.find("asset", "f")):
+        assert artifact is not None
+        assert (artifact.uses, artifact.settings) == ((("part", "inner"), ("upstream", "u")), {"steps": 3})
+    inner = store.find("part", "inner")
+    assert inner is not None and inner.uses == (("asset", "unrelated"),)
+
+    # Manifests of earlier versions say nothing of it.
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    del manifest["uses"], manifest["settings"]
+    (made.path / "manifest.json").write_text(json.dumps(manifest))
+    older = store.find("asset", "f")
+    assert older is not None and older.uses is None
+
+
 def test_pointers_move_only_to_finished_objects(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     assert store.pointed("asset", "key") is None

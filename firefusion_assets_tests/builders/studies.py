@@ -36,9 +36,9 @@ screening: {min_changed: 0}
 LoadDefinitions = Callable[[Path], dg.Definitions]
 
 
-def lineage_of(study: Path) -> Lineage:
+def lineage_of(study: Path, artifacts: Path | None = None) -> Lineage:
     """Return the objects of a study as they are now."""
-    return Lineage(study, ArtifactStore(study / "artifacts"))
+    return Lineage(study, ArtifactStore(artifacts or study / "artifacts"))
 
 
 def write_study(folder: Path, study: str = TINY_STUDY, configs: dict[str, str] | None = None) -> Path:
@@ -55,7 +55,7 @@ def loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
     monkeypatch.setenv("FIREFUSION_STUDY", str(study))
     monkeypatch.setenv("FIREFUSION_EXECUTOR", "in_process")
     monkeypatch.delenv("FIREFUSION_ARTIFACTS", raising=False)
-    layer = ("definitions", "orchestration")
+    layer = ("definitions",)
     for name in [*sys.modules]:
         if name.startswith(tuple(f"firefusion_assets.{part}" for part in layer)):
             monkeypatch.delitem(sys.modules, name)
@@ -65,5 +65,16 @@ def loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
 
 def materialize(defs: dg.Definitions, key: str, **options: object) -> dg.ExecuteInProcessResult:
     """Run the whole lineage for one key in this process."""
-    job = defs.resolve_job_def("lineage")
+    job = lineage_job(defs)
     return job.execute_in_process(partition_key=key, instance=dg.DagsterInstance.ephemeral(), **options)  # type: ignore[arg-type]
+
+
+def lineage_job(defs: dg.Definitions) -> dg.JobDefinition:
+    """Return the job over all assets of the one study of a code location."""
+    (name,) = (job.name for job in defs.jobs or () if job.name.endswith("_lineage"))
+    return defs.resolve_job_def(name)
+
+
+def asset_key(asset: str, study: str = "tiny") -> dg.AssetKey:
+    """Return the key of a study's asset."""
+    return dg.AssetKey([study, asset])

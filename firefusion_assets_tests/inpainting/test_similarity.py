@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,9 +21,9 @@ from firefusion_assets.inpainting.similarity import (
     main,
     masked_crop,
 )
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.builders.studies import LoadDefinitions, lineage_of, materialize, write_study
+from firefusion_assets_tests.builders.studies import LoadDefinitions, asset_key, lineage_of, materialize, write_study
 
 TEXT = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -157,7 +156,7 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
         with pytest.raises(SystemExit, match=reason):
             main([key, *options])
     trained = ("trained_unet", "dice_metrics", "augmentation_report")
-    untrained = [dg.AssetKey(asset) for asset in UPSTREAM if asset not in trained]
+    untrained = [asset_key(asset) for asset in ASSETS if asset not in trained]
     for key in ("baseline", "copy-paste"):
         assert materialize(defs, key, asset_selection=untrained).success
     with pytest.raises(SystemExit, match="baseline has no accepted synthetic patch"):

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from firefusion_assets.artifacts.store import UNPARTITIONED
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 
@@ -42,7 +42,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
 ) -> None:
     file = study / "augmentations" / "native.yaml"
     text = file.read_text()
-    assets = [asset for asset in UPSTREAM if asset != "augmentation_report"]
+    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
     before = {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets}
     values = yaml.safe_load(text)
     values[section] = {**values.get(section, {}), **change} if isinstance(change, dict) else change
@@ -54,7 +54,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
     if section not in ("description",):
         downstream |= {"augmentation_config"}
         for asset in assets:
-            if downstream & (set(UPSTREAM[asset]) - {"augmentation_config"}):
+            if downstream & (set(ASSETS[asset].upstream) - {"augmentation_config"}):
                 downstream.add(asset)
     # Where painting stops depends on the screening, so its object does; the painted chunks don't.
     if section == "screening":
@@ -65,7 +65,7 @@ def test_a_change_of_a_config_reaches_what_depends_on_it_only(
 def test_a_limit_of_backgrounds_reaches_what_is_painted_and_nothing_else(study: Path) -> None:
     file = study / "study.yaml"
     text = file.read_text()
-    assets = [asset for asset in UPSTREAM if asset != "augmentation_report"]
+    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
     before = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in ("baseline", "native")}
     file.write_text(text + "\nbackgrounds: {min_clear: 0.7}\n")
     after = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in before}

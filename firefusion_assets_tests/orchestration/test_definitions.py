@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from firefusion_assets.lineage.fingerprints import UPSTREAM
-from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, write_study
+from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, asset_key, write_study
 
 GPU_ASSETS = {"finetuned_model", "synthetic_images", "trained_unet", "dice_metrics"}
 UNPARTITIONED = {"landsat_patches", "scene_split", "augmentation_report"}
@@ -37,9 +37,10 @@ def test_definitions_load_on_stable_api_only(tmp_path: Path, load_definitions: L
 
 def test_the_graph_is_the_agreed_one(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     graph = load_definitions(write_study(tmp_path / "study")).resolve_asset_graph()
-    nodes = {node.key.to_user_string(): node for node in graph.asset_nodes}
-    assert {name: {parent.to_user_string() for parent in node.parent_keys} for name, node in nodes.items()} == {
-        name: set(parents) for name, parents in UPSTREAM.items()
+    assert {node.key.path[0] for node in graph.asset_nodes} == {"tiny"}
+    nodes = {node.key.path[-1]: node for node in graph.asset_nodes}
+    assert {name: {parent.path[-1] for parent in node.parent_keys} for name, node in nodes.items()} == {
+        name: set(asset.upstream) for name, asset in ASSETS.items()
     }
     for name, node in nodes.items():
         assert (node.partitions_def is None) == (name in UNPARTITIONED), name
@@ -52,14 +53,14 @@ def test_the_graph_is_the_agreed_one(tmp_path: Path, load_definitions: LoadDefin
 
 def test_gpu_steps_carry_the_tags_that_executors_route_by(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     defs = load_definitions(write_study(tmp_path / "study"))
-    for name in UPSTREAM:
-        tags = defs.resolve_assets_def(name).op.tags
+    for name in ASSETS:
+        tags = defs.resolve_assets_def(asset_key(name)).op.tags
         assert ("dagster-celery/queue" in tags and "dagster-k8s/config" in tags) == (name in GPU_ASSETS)
 
 
 def test_the_schedule_runs_every_config_and_is_off(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     defs = load_definitions(write_study(tmp_path / "study"))
-    schedule = defs.resolve_schedule_def("weekly_lineage")
+    schedule = defs.resolve_schedule_def("tiny_weekly")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     context = dg.build_schedule_context(
         scheduled_execution_time=datetime(2026, 1, 5, 3, tzinfo=UTC),

@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
+    asset_key,
     lineage_of,
     loaded,
     materialize,
@@ -38,7 +39,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    (event,) = result.asset_materializations_for_node(asset)
+    (event,) = result.asset_materializations_for_node(f"tiny__{asset}")
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -56,8 +57,8 @@ def test_every_config_runs_to_a_figure(study: Path, load_definitions: LoadDefini
         }  # fmt: skip
         assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
         lineage = lineage_of(study)
-        for asset in UPSTREAM:
-            (event,) = result.asset_materializations_for_node(asset)
+        for asset in ASSETS:
+            (event,) = result.asset_materializations_for_node(f"tiny__{asset}")
             if asset != "augmentation_report":
                 assert event.tags is not None
                 assert event.tags["dagster/data_version"] == lineage.fingerprint(asset, key)
@@ -176,7 +177,7 @@ def test_a_run_for_a_broken_config_stops_before_any_work(study: Path, load_defin
     broken.unlink()
     assert not result.success
     failures = [event for event in result.all_events if event.is_step_failure]
-    assert {event.step_key for event in failures} == {"landsat_patches", "augmentation_config"}
+    assert {event.step_key for event in failures} == {"tiny__landsat_patches", "tiny__augmentation_config"}
     for event in failures:
         text = str(event.step_failure_data.user_failure_data)
         assert "broken.yaml: generator.crap: unknown key; did you mean crop?" in text
@@ -190,7 +191,7 @@ def test_an_asset_whose_upstream_was_made_from_other_settings_says_what_to_do(
     file.write_text(text.replace("steps: 6", "steps: 7"))
     defs = load_definitions(study)
     result = dg.materialize(
-        [defs.resolve_assets_def("synthetic_images")],
+        [defs.resolve_assets_def(asset_key("synthetic_images"))],
         partition_key="native",
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,

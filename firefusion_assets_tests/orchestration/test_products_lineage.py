@@ -14,6 +14,7 @@ from firefusion_assets_tests.builders.real_data import REAL_PRODUCT, needs_produ
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
+    asset_key,
     lineage_of,
     materialize,
     write_study,
@@ -30,7 +31,7 @@ training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_ev
 CONFIGS = {key: TINY_CONFIGS[key] for key in ("baseline", "copy-paste")}
 
 
-PATCHES = dg.AssetKey("landsat_patches")
+PATCHES = asset_key("landsat_patches", "products")
 
 
 def product_study(folder: Path, products: Path | str = "products", size: int = 32) -> Path:
@@ -39,7 +40,7 @@ def product_study(folder: Path, products: Path | str = "products", size: int = 3
 
 
 def only_patches(defs: dg.Definitions) -> dg.ExecuteInProcessResult:
-    asset = defs.resolve_assets_def("landsat_patches")
+    asset = defs.resolve_assets_def(PATCHES)
     return dg.materialize([asset], instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
 
 
@@ -48,7 +49,7 @@ def test_one_real_product_gets_as_far_as_its_split(tmp_path: Path, load_definiti
     study = product_study(tmp_path / "real", REAL_PRODUCT, 256)
     result = materialize(load_definitions(study), "baseline", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_key == "scene_split"
+    assert failure.step_key == "products__scene_split"
     message = str(failure.step_failure_data.user_failure_data)
     assert "too few groups: 1, at least 3" in message and "no fire pixel in the whole data set" in message
     facts = lineage_of(study).find("landsat_patches", "_").facts
@@ -93,8 +94,8 @@ def test_ground_that_nothing_can_be_painted_on_is_told_before_the_model_is_fitte
         file.write("backgrounds: {max_fill: 0.1}\n")
     result = materialize(load_definitions(study), "copy-paste", raise_on_error=False)
     failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
-    assert "finetuned_model" in failures
-    message = str(failures["finetuned_model"].step_failure_data.user_failure_data)
+    assert "products__finetuned_model" in failures
+    message = str(failures["products__finetuned_model"].step_failure_data.user_failure_data)
     assert "can be painted on (fill 4); add scenes, or loosen" in message
 
 
@@ -123,7 +124,7 @@ def test_two_processes_that_ingest_the_same_study_at_once_make_it_once(tmp_path:
     write_six_products(study / "products")
     command = cli_command("dagster", "asset", "materialize", "-m", "firefusion_assets.definitions")
     homes = (cli_environment(study, tmp_path / f"home-{number}") for number in range(2))
-    outputs = run_cli_at_once([*command, "--select", "landsat_patches,scene_split"], *homes)
+    outputs = run_cli_at_once([*command, "--select", "products/landsat_patches,products/scene_split"], *homes)
     assert sum("product 6 of 6" in output for output in outputs) == 1
     lineage = lineage_of(study)
     data = lineage.find("landsat_patches", "_")

@@ -41,7 +41,7 @@ def test_all_ten_bands_get_as_far_as_their_number_allows(tmp_path: Path, load_de
     study = write_study(tmp_path / "full", REAL_STUDY.replace("BANDS", "on_bad_input: fail"), CONFIGS)
     result = materialize(load_definitions(study), "native", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_key == "scene_split"
+    assert failure.step_key == "mini__scene_split"
     message = str(failure.step_failure_data.user_failure_data)
     assert "too few groups: 2, at least 3" in message
     assert "too few groups with fire pixels: 1" in message

@@ -38,11 +38,11 @@ def test_mistakes_have_one_clear_outcome(tmp_path: Path) -> None:
         tmp_path / "empty",
         "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}",
     )
-    failed = run_cli(*MATERIALIZE, "--select", "landsat_patches", study=empty, home=home)
+    failed = run_cli(*MATERIALIZE, "--select", "e/landsat_patches", study=empty, home=home)
     for folder in ("i", "m"):
         assert f"{empty / folder}: there is no such folder or zip" in failed.stdout + failed.stderr
         (empty / folder).mkdir()
-    failed = run_cli(*MATERIALIZE, "--select", "landsat_patches", study=empty, home=home)
+    failed = run_cli(*MATERIALIZE, "--select", "e/landsat_patches", study=empty, home=home)
     assert failed.returncode != 0 and "holds no .tif" in failed.stdout + failed.stderr
     no_report = run_cli("python", "-m", "firefusion_assets.report", study=study, home=home)
     assert no_report.returncode != 0 and "has no report yet" in no_report.stderr
@@ -52,7 +52,7 @@ def test_two_runs_that_start_the_same_assets_at_once_both_succeed(tmp_path: Path
     study, home = write_study(tmp_path / "study"), tmp_path / "home"
     environment = cli_environment(study, home)
     run_cli("dagster", "instance", "info", study=study, home=home)  # SQLite is set up once, not by two at a time
-    command = cli_command(*MATERIALIZE, "--select", "landsat_patches,scene_split")
+    command = cli_command(*MATERIALIZE, "--select", "tiny/landsat_patches,tiny/scene_split")
     outputs = run_cli_at_once(command, environment, environment)
     assert sum("simulating 6 scenes" in output for output in outputs) == 1
     assert len(list((study / "artifacts" / "landsat_patches").glob("*/manifest.json"))) == 1

@@ -34,6 +34,8 @@ from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
     TINY_STUDY,
     LoadDefinitions,
+    asset_key,
+    lineage_job,
     lineage_of,
     loaded,
     materialize,
@@ -75,9 +77,9 @@ def run_assets(
     defs: dg.Definitions, key: str, assets: Sequence[str], instance: dg.DagsterInstance | None = None, **options: Any
 ) -> dg.ExecuteInProcessResult:
     """Run some assets of the lineage for one key, whose upstream assets are there already."""
-    return defs.resolve_job_def("lineage").execute_in_process(
+    return lineage_job(defs).execute_in_process(
         partition_key=key, instance=instance or dg.DagsterInstance.ephemeral(),
-        asset_selection=[dg.AssetKey(asset) for asset in assets], **options,
+        asset_selection=[asset_key(asset) for asset in assets], **options,
     )  # fmt: skip
 
 
@@ -124,10 +126,10 @@ def test_dreambooth_runs_to_a_figure_and_shows_how_it_looked_on_the_way(
     study: Path, load_definitions: LoadDefinitions
 ) -> None:
     instance = dg.DagsterInstance.ephemeral()
-    job = load_definitions(study).resolve_job_def("lineage")
+    job = lineage_job(load_definitions(study))
     result = job.execute_in_process(partition_key="dreambooth", instance=instance)
     assert result.success
-    (event,) = result.asset_materializations_for_node("finetuned_model")
+    (event,) = result.asset_materializations_for_node("tiny__finetuned_model")
     for name in ("validation-0000002", "validation-0000004", "picture"):
         picture = event.metadata[name].value
         assert isinstance(picture, str) and picture.startswith("![") and len(picture) < 130_000
@@ -183,7 +185,7 @@ def test_a_trainer_that_fails_fails_the_step_with_its_reason(study: Path, load_d
         raise_on_error=False,
     )  # fmt: skip
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_key == "finetuned_model"
+    assert failure.step_key == "tiny__finetuned_model"
     log = [entry.dagster_event for entry in instance.all_logs(result.run_id)]
     reported = [event.engine_event_data.error for event in log if event is not None and event.is_engine_event]
     (reason,) = [error.message for error in reported if error is not None]
@@ -236,7 +238,8 @@ def test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights(
     for folder in (killed, whole):
         save_tiny_pipeline(folder / "base")
     command = (
-        "dagster", "asset", "materialize", "-m", "firefusion_assets.definitions", "--select", ",".join(TO_MODEL),
+        "dagster", "asset", "materialize", "-m", "firefusion_assets.definitions",
+        "--select", ",".join(f"tiny/{asset}" for asset in TO_MODEL),
         "--partition", "dreambooth",
     )  # fmt: skip
     run = subprocess.Popen(

@@ -5,16 +5,15 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import dagster as dg
 import lmdb
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export, main
-from firefusion_assets_tests.builders.studies import LoadDefinitions, lineage_of, materialize, write_study
+from firefusion_assets_tests.builders.studies import LoadDefinitions, asset_key, lineage_of, materialize, write_study
 
 BANDS = ("B2", "B5", "B6", "B7")
 
@@ -106,7 +105,9 @@ sampling: {images: 2, batch_size: 2}
 screening: {detectors: [murphy], min_detected: 0}
 """
 _UP_TO_THE_OVERLAY = [
-    dg.AssetKey(asset) for asset in UPSTREAM if asset not in ("trained_unet", "dice_metrics", "augmentation_report")
+    asset_key(asset, "exported")
+    for asset in ASSETS
+    if asset not in ("trained_unet", "dice_metrics", "augmentation_report")
 ]
 
 

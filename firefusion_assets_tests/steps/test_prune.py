@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from firefusion_assets.artifacts.store import ArtifactStore, link
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps import prune
 from firefusion_assets.study import StudyError
 from firefusion_assets_tests.builders.studies import (
@@ -76,6 +76,7 @@ def paint(study: Path, name: str, chunk: Path, *keys: str) -> Path:
     store = ArtifactStore(study / "artifacts")
 
     def make(work: Path) -> Mapping[str, Any]:
+        assert store.find("painted_chunks", chunk.name)
         link(chunk / "painted.npy", work / "fold-0" / "chunk-00000.npy")
         return {}
 
@@ -225,7 +226,7 @@ def run_all(study: Path, patch: pytest.MonkeyPatch, *keys: str) -> None:
 def todays(study: Path, key: str) -> set[str]:
     """Return the objects that a key's settings name."""
     lineage = lineage_of(study)
-    return {f"{asset}/{lineage.fingerprint(asset, key)}" for asset in UPSTREAM if asset != "augmentation_report"}
+    return {f"{asset}/{lineage.fingerprint(asset, key)}" for asset in ASSETS if asset != "augmentation_report"}
 
 
 @pytest.mark.slow

@@ -114,8 +114,9 @@ def trainer_command(module: str, job: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prepare the fine-tuning of a config of the study that FIREFUSION_STUDY names."""
-    from firefusion_assets.lineage.fingerprints import MissingUpstreamError, open_lineage
+    from firefusion_assets.lineage.fingerprints import MissingUpstreamError
     from firefusion_assets.lineage.folds import read_folds
+    from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.study.generators import resolved
 
     parser = argparse.ArgumentParser(description="Write the job file of a fine-tuning.")

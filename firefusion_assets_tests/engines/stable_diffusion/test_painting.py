@@ -35,7 +35,7 @@ from firefusion_assets.study.generators import StableDiffusionGenerator
 from firefusion_assets_tests.builders.painting import Mask, dilated_slowly, fires, paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
-from firefusion_assets_tests.builders.studies import TINY_STUDY, loaded, write_study
+from firefusion_assets_tests.builders.studies import TINY_STUDY, asset_key, loaded, write_study
 
 SIZE = 32
 FIRE, FILL = 60000, 1
@@ -530,7 +530,7 @@ def test_a_model_that_the_hub_does_not_give_fails_the_config(tmp_path: Path, mon
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     study = write_study(tmp_path / "study", configs={"sd": CONFIG % "base_model: nobody/nothing"})
     result = dg.materialize(
-        [loaded(study, monkeypatch).resolve_assets_def("augmentation_config")],
+        [loaded(study, monkeypatch).resolve_assets_def(asset_key("augmentation_config"))],
         partition_key="sd",
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,

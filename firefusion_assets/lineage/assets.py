@@ -1,0 +1,115 @@
+"""The assets of the lineage, each stated once: what it is made from, and which settings change it.
+
+How an asset is made is in `steps`; how Dagster shows and runs it is in `orchestration`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from firefusion_assets.lineage.fingerprints import Lineage
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One asset.
+
+    Attributes:
+        name: its name, in Dagster and in the artifact store.
+        version: raise it when the code makes other objects from the same input.
+        upstream: the assets that it is made from.
+        settings: returns the part of study and config, as JSON values, that its object depends on, given the lineage
+            and the key of a config.
+        per_config: one object for each config; otherwise one for each study.
+        gpu: its step uses a GPU where there is one.
+        parts: objects without a key of their own that its step builds on the way, by their names in the store.
+    """
+
+    name: str
+    version: int
+    upstream: tuple[str, ...]
+    settings: Callable[["Lineage", str], Any]
+    per_config: bool = True
+    gpu: bool = False
+    parts: tuple[str, ...] = ()
+
+
+def _patches(lineage: "Lineage", key: str) -> Any:
+    return [lineage.study.name, lineage.study.dataset.model_dump(mode="json")]
+
+
+def _split(lineage: "Lineage", key: str) -> Any:
+    return lineage.study.split.model_dump(mode="json")
+
+
+def _config(lineage: "Lineage", key: str) -> Any:
+    return lineage.config(key).model_dump(mode="json")
+
+
+def _model(lineage: "Lineage", key: str) -> Any:
+    return lineage.generator_part(key)
+
+
+def _masks(lineage: "Lineage", key: str) -> Any:
+    config = lineage.config(key)
+    # Where nothing is painted, no limit of a background makes another object.
+    backgrounds = lineage.study.backgrounds.model_dump(mode="json") if config.sampling.tries else None
+    return [backgrounds, config.masks.model_dump(mode="json"), _sampling(lineage, key, ("tries", "pairing", "seed"))]
+
+
+def _painted(lineage: "Lineage", key: str) -> Any:
+    # Painting stops when enough patches pass the screening, so that belongs to its object too; the painted chunks
+    # themselves are objects of their own and don't depend on it.
+    return [_sampling(lineage, key), _screening(lineage, key)]
+
+
+def _screening(lineage: "Lineage", key: str) -> Any:
+    return lineage.config(key).screening.model_dump(mode="json")
+
+
+def _nothing(lineage: "Lineage", key: str) -> Any:
+    return None
+
+
+def _training(lineage: "Lineage", key: str) -> Any:
+    return [lineage.study.training.model_dump(mode="json"), lineage.study.evaluation.threshold]
+
+
+def _evaluation(lineage: "Lineage", key: str) -> Any:
+    return lineage.study.evaluation.model_dump(mode="json")
+
+
+def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) -> dict[str, Any]:
+    sampling = lineage.config(key).sampling
+    settings = sampling.model_dump(mode="json") | {"tries": sampling.tries}
+    return settings if names is None else {name: settings[name] for name in names}
+
+
+ASSETS: Final[Mapping[str, Asset]] = {
+    asset.name: asset
+    for asset in (
+        Asset("landsat_patches", 2, (), _patches, per_config=False, parts=("simulated_scenes",)),
+        Asset("scene_split", 1, ("landsat_patches",), _split, per_config=False),
+        Asset("augmentation_config", 1, (), _config),
+        Asset("finetuned_model", 1, ("landsat_patches", "scene_split", "augmentation_config"), _model, gpu=True),
+        Asset("inpainting_masks", 2, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
+        Asset(
+            "synthetic_images",
+            1,
+            ("landsat_patches", "finetuned_model", "inpainting_masks"),
+            _painted,
+            gpu=True,
+            parts=("painted_chunks",),
+        ),
+        Asset(
+            "screened_images", 1, ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"), _screening
+        ),
+        Asset("augmented_lmdb", 1, ("screened_images", "synthetic_images"), _nothing),
+        Asset("trained_unet", 1, ("landsat_patches", "scene_split", "augmented_lmdb"), _training, gpu=True),
+        Asset("dice_metrics", 1, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
+        # Its object depends on the figures of all configs; `steps.collecting` says how.
+        Asset("augmentation_report", 2, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+    )
+}
+"""All assets in the order of the lineage."""

@@ -1,0 +1,41 @@
+"""The study that the environment names, and where its objects are."""
+
+import os
+from pathlib import Path
+
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+
+
+def study_folder() -> Path:
+    """Return the study folder: FIREFUSION_STUDY, by default the demo that comes with the project."""
+    return Path(os.environ.get("FIREFUSION_STUDY") or studies_folder() / "demo").resolve()
+
+
+def studies_folder() -> Path:
+    """Return the folder of the studies that `workspace.yaml` shows by name: FIREFUSION_STUDIES, by default `data`."""
+    return Path(os.environ.get("FIREFUSION_STUDIES") or Path(__file__).parents[2] / "data").resolve()
+
+
+def open_lineage(folder: Path | None = None) -> Lineage:
+    """Return the lineage of a study.
+
+    Its objects are in `<study>/artifacts`, or below FIREFUSION_ARTIFACTS in a folder of the study's name. A store that
+    lies in FIREFUSION_ARTIFACTS itself, as earlier versions wrote it, is used on if it is this study's.
+
+    Args:
+        folder: the study folder; by default `study_folder`.
+
+    Raises:
+        StudyError: if study.yaml is missing or wrong.
+    """
+    folder = folder or study_folder()
+    root = os.environ.get("FIREFUSION_ARTIFACTS")
+    if not root:
+        return Lineage(folder, ArtifactStore(folder / "artifacts"))
+    earlier = Lineage(folder, ArtifactStore(Path(root).resolve()))
+    try:
+        earlier.find("landsat_patches", "")
+    except MissingUpstreamError:
+        return Lineage(folder, ArtifactStore(Path(root).resolve() / earlier.study.name))
+    return earlier

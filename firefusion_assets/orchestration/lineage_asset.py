@@ -1,0 +1,71 @@
+"""The one shape of an asset: the table of the lineage and a function become an asset of Dagster."""
+
+from collections.abc import Callable, Set
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.orchestration import checks
+from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
+from firefusion_assets.orchestration.resources import Workspace
+from firefusion_assets.orchestration.step import Step, user_errors
+
+
+@dataclass(frozen=True)
+class LineageAsset:
+    """An asset of every study.
+
+    Attributes:
+        run: builds the object and returns what Dagster is told of it; named and documented as the asset.
+        group: where the UI shows it.
+        kinds: badges in the UI.
+        checks: names of the checks that it answers.
+    """
+
+    run: Callable[[Step], dg.MaterializeResult]
+    group: str
+    kinds: Set[str]
+    checks: tuple[str, ...]
+
+    def of_study(self, study: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+        """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
+        name = self.run.__name__
+        asset = ASSETS[name]
+        key = dg.AssetKey([study, name])
+        gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS} if asset.gpu else {}
+
+        @dg.asset(
+            key=key,
+            deps=[
+                # Of a report that exists once a study all configs are upstream.
+                dg.AssetDep(
+                    dg.AssetKey([study, upstream]),
+                    partition_mapping=dg.AllPartitionMapping()
+                    if ASSETS[upstream].per_config and not asset.per_config
+                    else None,
+                )
+                for upstream in asset.upstream
+            ],
+            description=self.run.__doc__,
+            group_name=self.group,
+            kinds={*self.kinds},
+            partitions_def=partitions if asset.per_config else None,
+            code_version=str(asset.version),
+            check_specs=checks.specs(key, *self.checks),
+            **gpu,
+        )
+        def materialize(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+            with user_errors(), leased_gpus() if asset.gpu else nullcontext():
+                return self.run(Step(name, workspace.lineage(), context))
+
+        return materialize
+
+
+def lineage_asset(
+    group: str, kinds: Set[str], checks: tuple[str, ...] = ()
+) -> Callable[[Callable[[Step], dg.MaterializeResult]], LineageAsset]:
+    """Make an asset of a function that is named as one of `lineage.assets` and documented for the UI."""
+    return lambda run: LineageAsset(run, group, kinds, checks)
