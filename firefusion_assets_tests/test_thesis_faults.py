@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 import pytest
+from diffusers import StableDiffusionInpaintPipeline
 
 import firefusion_assets
 from firefusion_assets import engines
@@ -127,13 +128,13 @@ def test_painting_has_the_prompt_of_training_and_usual_guidance(
     generator = tiny(base, "none").model_copy(update={"instance_prompt": "wildfire, landsat-8"})
     painter = engines.load(generator, fitted(generator, part, tmp_path), SAMPLING)
     assert isinstance(painter, StableDiffusionPainter)
-    prompts, encode = [], painter._pipeline.encode_prompt
+    prompts, encode = [], StableDiffusionInpaintPipeline.encode_prompt
 
-    def note(prompt: str | None, *arguments: object, **named: object) -> object:
+    def note(pipeline: object, prompt: str | None, *arguments: object, **named: object) -> object:
         prompts.append(prompt)
-        return encode(prompt, *arguments, **named)
+        return encode(pipeline, prompt, *arguments, **named)
 
-    monkeypatch.setattr(painter._pipeline, "encode_prompt", note)
+    monkeypatch.setattr(StableDiffusionInpaintPipeline, "encode_prompt", note)
     painter.paint(*scene(part), np.array([5]))
     assert set(prompts) - {None} == {"wildfire, landsat-8"}  # None: embeddings that the pipeline was given
     assert SAMPLING.guidance_scale == 7.5

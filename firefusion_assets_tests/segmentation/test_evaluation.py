@@ -84,8 +84,8 @@ def test_a_pixel_is_fire_from_the_threshold_on(trained: tuple[Path, PatchPart]) 
 
 
 def test_empty_part_gives_empty_rows_with_columns(trained: tuple[Path, PatchPart]) -> None:
-    folder, part = trained
-    rows, _ = evaluate(folder, PatchPart(part._patches, []), table(), 0.5)
+    folder, _ = trained
+    rows, _ = evaluate(folder, PatchPart(Patches(folder.parent / "base"), []), table(), 0.5)
     assert len(rows) == 0
     assert summarise(rows)["dice_micro"] is None
 
