@@ -7,8 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # OpenMP threads spin while others run; the steps bring their own processes where cores allow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench ui data prune clean
-demo test lint bench ui data prune: $(VENV)/.ready
+.PHONY: demo test test-fast lint bench ui data prune clean
+demo test test-fast lint bench ui data prune: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ demo: $(DAGSTER_HOME)/dagster.yaml  ## the whole lineage for each augmentation c
 
 test:  ## the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast:  ## the tests that neither train nor start processes: under 90 s on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint:  ## ruff and mypy
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.resident import watched_rss_anon
 from firefusion_assets.landsat.detectors import SINGLE_DETECTORS, detect
-from firefusion_assets_tests.landsat import plain_detectors as plain
+from firefusion_assets_tests.builders import plain_detectors as plain
+from firefusion_assets_tests.builders.memory import watched_rss_anon
 
 _SIZE = 2048
 _SUN = 50.0

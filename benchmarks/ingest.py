@@ -24,8 +24,8 @@ from firefusion_assets.ingest.sources.listing import list_source
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.product import Product
 from firefusion_assets.study import Study
-from firefusion_assets_tests.ingest.rasters import write_raster
-from firefusion_assets_tests.landsat.products import COLLECTION_2, write_product
+from firefusion_assets_tests.builders.products import COLLECTION_2, write_product
+from firefusion_assets_tests.builders.rasters import write_raster
 
 _SIZE = 256
 _PATCHES, _KINDS = 1200, 64

@@ -9,11 +9,11 @@ from pathlib import Path
 import lmdb
 import rasterio
 
-from benchmarks.resident import watched_rss_anon
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.ingest.base_store import ingest
 from firefusion_assets.ingest.sources.listing import list_source
 from firefusion_assets.study import Study
+from firefusion_assets_tests.builders.memory import watched_rss_anon
 
 _SCENES = 20
 

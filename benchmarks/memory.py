@@ -28,7 +28,7 @@ from firefusion_assets.engines.stable_diffusion.encoded_views import Enlarged, E
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.study.loading import load_augmentation, load_study
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets_tests.builders.parts import make_part
 
 _DATA: Final = Path(__file__).parents[1] / "data"
 _LIMITS_GIB: Final = {

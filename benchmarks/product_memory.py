@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from benchmarks.resident import watched_rss_anon
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.ingest.base_store import ingest
@@ -19,7 +18,8 @@ from firefusion_assets.ingest.sources.listing import list_source
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.product import find_products, open_product
 from firefusion_assets.study import Study
-from firefusion_assets_tests.landsat.products import COLLECTION_2, pack_product, write_product
+from firefusion_assets_tests.builders.memory import watched_rss_anon
+from firefusion_assets_tests.builders.products import COLLECTION_2, pack_product, write_product
 
 _HEIGHT, _WIDTH = 7_600, 7_700
 _PATCH = 256

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 _UNET: Final = {
     "sample_size": 64,

@@ -26,7 +26,7 @@ from firefusion_assets.engines.stable_diffusion.trainer import finetune
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets_tests.builders.parts import make_part
 
 _GPU: Final = torch.cuda.is_available()
 _SIZE, _RESOLUTION = (64, 256) if _GPU else (32, 64)

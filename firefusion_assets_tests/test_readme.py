@@ -10,7 +10,7 @@ from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionG
 from firefusion_assets.study import load_augmentation, load_study
 from firefusion_assets.study.augmentation import augmentation_model
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.conftest import REPOSITORY
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 YAML_BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)

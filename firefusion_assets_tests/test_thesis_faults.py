@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 import pytest
+from diffusers import StableDiffusionInpaintPipeline
 
 import firefusion_assets
 from firefusion_assets.core.dilation import dilated
@@ -22,10 +23,11 @@ from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Screening
 from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
-from firefusion_assets_tests.conftest import REPOSITORY, TINY_CONFIGS, firefusion, write_study
-from firefusion_assets_tests.engines.fitting import fit
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
-from firefusion_assets_tests.inpainting.conftest import make_part, table_of
+from firefusion_assets_tests.builders.commands import firefusion
+from firefusion_assets_tests.builders.fitting import fit
+from firefusion_assets_tests.builders.parts import make_part, table_of
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, write_study
 
 SIZE = 32
 MODULES = [module.name for module in pkgutil.walk_packages(firefusion_assets.__path__, "firefusion_assets.")]
@@ -106,13 +108,13 @@ def test_painting_has_the_prompt_of_training_and_usual_guidance(
     generator = tiny(base, "none").model_copy(update={"instance_prompt": "wildfire, landsat-8"})
     painter = generator.load(fitted(generator, part, tmp_path), SAMPLING)
     assert isinstance(painter, StableDiffusionPainter)
-    prompts, encode = [], painter._pipeline.encode_prompt
+    prompts, encode = [], StableDiffusionInpaintPipeline.encode_prompt
 
-    def note(prompt: str | None, *arguments: object, **named: object) -> object:
+    def note(pipeline: object, prompt: str | None, *arguments: object, **named: object) -> object:
         prompts.append(prompt)
-        return encode(prompt, *arguments, **named)
+        return encode(pipeline, prompt, *arguments, **named)
 
-    monkeypatch.setattr(painter._pipeline, "encode_prompt", note)
+    monkeypatch.setattr(StableDiffusionInpaintPipeline, "encode_prompt", note)
     painter.paint(*scene(part), np.array([5]))
     assert set(prompts) - {None} == {"wildfire, landsat-8"}  # None: embeddings that the pipeline was given
     assert SAMPLING.guidance_scale == 7.5

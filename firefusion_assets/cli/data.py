@@ -24,7 +24,7 @@ def data(
     problems = []
     for archive in (*download.MANUAL, *(download.REGIONS[name] for name in regions or [])):
         try:
-            download.bring(archive, into, fetching.drive_url, print)
+            download.bring(archive, into, print)
         except fetching.DownloadError as error:
             problems.append(f"{archive.name}.zip: {error}.\n{archive.by_hand(into)}")
     if problems:

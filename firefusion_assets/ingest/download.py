@@ -1,10 +1,11 @@
 """The active fire data set, from its drive or from zips given by hand.
 
-The manually annotated set always, regions of the big set by choice. What is cut off goes on where it stopped, here
-and in a later run. What the drive refuses is told with what to do by hand; a zip or a folder in the right place
+The manually annotated set always, regions of the big set by choice. A download that is cut off resumes, in the same
+run or a later one. Where the drive refuses, the error says what to do by hand; a zip or a folder in the right place
 serves as well as a download.
 """
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from firefusion_assets.landsat.names import PatchName, PatchNameError
 
 PROJECT: Final = "https://github.com/pereira-gha/activefire"
 IMAGES: Final = "landsat_patches"
+CHECKSUMS: Final = "SHA256SUMS"
+"""Beside the zips, in the format of `sha256sum --check`. The project publishes no checksums, so a zip is trusted on its
+first use; from then on a zip of this name must be the same."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,18 @@ REGIONS: Final = {
 """The big set: 2 GB (Oceania) to 34 GB (Asia5) a zip, which holds zips of patches and of masks."""
 
 
-def bring(archive: Archive, folder: Path, locate: Callable[[str], str], progress: Callable[[str], None]) -> None:
+def bring(archive: Archive, folder: Path, progress: Callable[[str], None]) -> None:
     """Bring an archive's patches and masks into their folders, from the zip in `folder` if there is one.
+
+    The zip's SHA-256 is recorded in `folder`/`CHECKSUMS` once it was unpacked, and checked from then on.
 
     Args:
         archive: what to bring.
         folder: the input folder.
-        locate: turns the archive's drive id into the address of its bytes.
         progress: is told what is done.
 
     Raises:
-        DownloadError: if it can't be brought.
+        DownloadError: if it can't be brought, or differs from what is recorded.
     """
     images, masks = folder / archive.images, folder / archive.masks
     if _holds_rasters(images) and _holds_rasters(masks):
@@ -98,13 +103,33 @@ def bring(archive: Archive, folder: Path, locate: Callable[[str], str], progress
     try:
         with FileLock(folder / f".{archive.name}.lock", timeout=0):
             if not zipped.is_file():
-                fetch(locate(archive.drive_id), zipped, progress)
+                fetch(archive.drive_id, zipped)
+            checksum, recorded = _checksum(zipped), _recorded_checksum(zipped)
+            if recorded not in (None, checksum):
+                raise DownloadError(
+                    f"{zipped} has the SHA-256 {checksum}, recorded is {recorded}: it is damaged or another edition; "
+                    f"remove it and run again, or accept it by removing its line from {folder / CHECKSUMS}"
+                )
             count = unpack(zipped, images, masks)
+            if recorded is None:
+                with (folder / CHECKSUMS).open("a") as file:
+                    file.write(f"{checksum}  {zipped.name}\n")
     except Timeout:
         raise DownloadError("another process is bringing it") from None
     except OSError as error:
         raise DownloadError(f"could not be written ({error}); free space or mend the folder") from error
     progress(f"{archive.name}: {count} files; {zipped} is no longer needed")
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _recorded_checksum(file: Path) -> str | None:
+    record = file.with_name(CHECKSUMS)
+    lines = record.read_text().splitlines() if record.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f"  {file.name}")), None)
 
 
 def unpack(zipped: Path, images: Path, masks: Path) -> int:

@@ -4,15 +4,19 @@ How figures are written and laid out belongs here; what they are is for statisti
 looks are in report.html. Equal inputs give equal bytes: it holds no times of day.
 """
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pandas.io.formats.style import Styler
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
 from firefusion_assets.core.pictures import (
     FALSE_ALARM_COLOUR,
@@ -30,6 +34,8 @@ from firefusion_assets.report.sheets import painted_sheet, prediction_sheet
 from firefusion_assets.report.statistics import answers, comparison, points, warnings
 
 _MISSING: Final = "–"
+_GREY: Final = "color: #6b7480; font-weight: 400; font-style: italic; background: #f5f6f8"
+"""Of rows that don't count."""
 _SHEET_LIMIT: Final = 3_000_000
 """Bytes of a contact sheet, so that a page with many configs still opens."""
 
@@ -68,7 +74,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         configs=[_ConfigSection.of(config, inputs) for config in inputs.ordered_configs],
         detectors=inputs.detectors,
         facts=_facts_table(inputs.ordered_configs),
-        data={name: value for name, value in inputs.data.items() if not _is_list(value)},
+        data=_data_table(inputs.data),
         lists={name: value for name, value in inputs.data.items() if _is_list(value) and value},
         split=_split_table(inputs.split),
         settings=yaml.safe_dump(inputs.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
@@ -82,7 +88,6 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
             "false_alarm": FALSE_ALARM_COLOUR,
         },
         name_of=_name_of,
-        write=_write_fact,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
     return table
@@ -90,25 +95,16 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
 
 def text_table(table: pd.DataFrame) -> str:
     """Write a comparison as aligned plain text, Dice in percent points; a line for each row."""
-    # The headline is the Dice that has no column of its own beside `dice_mean`.
-    dice = next(name for column, name in DICE_NAMES.items() if column not in table)
-    lines = [("config", "images", dice, "difference", "precision", "recall", "false alarms / 1000 km2")]
-    for row in table.to_dict("records"):
-        name = row["key"] if row["engine"] != "detector" else f"{row['key']} (detector)"
-        lines.append(
-            (
-                name if row["status"] == "current" else f"{name} ({row['status']})",
-                _text(row["n_images"], _whole),
-                _with_spread(row["dice_mean"], row["dice_std"], _percent),
-                _with_spread(row["difference"], row["difference_std"], points),
-                _text(row["precision"], _percent),
-                _text(row["recall"], _percent),
-                _text(row["false_alarms_per_1000_km2"], _tenth),
-            )
-        )
-    names, *columns = zip(*lines, strict=True)
-    padded = [_pad(names, str.ljust), *(_pad(column, str.rjust) for column in columns)]
-    return "\n".join("  ".join(cells) for cells in zip(*padded, strict=True))
+    shown = Table(box=None, pad_edge=False)
+    texts = _comparison_texts(table)
+    texts["Config"] += [" (detector)" if engine == "detector" else "" for engine in table["engine"]]
+    for title in texts:
+        shown.add_column(title, justify="left" if title == "Config" else "right", no_wrap=True)
+    for row in texts.itertuples(index=False):
+        shown.add_row(*row)
+    text = io.StringIO()
+    Console(file=text, width=500, color_system=None, force_terminal=False, markup=False, emoji=False).print(shown)
+    return text.getvalue().rstrip("\n")
 
 
 def text_figure(row: pd.Series) -> str:
@@ -118,15 +114,6 @@ def text_figure(row: pd.Series) -> str:
     if pd.notna(row["difference"]):
         text += f", difference to the baseline {_with_spread(row['difference'], row['difference_std'], points)}"
     return text
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table of the page: titles, rows of texts with their status, and how many left columns are words."""
-
-    titles: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[str]]]
-    words: int = 1
 
 
 @dataclass(frozen=True)
@@ -151,33 +138,41 @@ def _embed(sheet: Image.Image) -> str:
     return data_uri(png_bytes(sheet, _SHEET_LIMIT))
 
 
-def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
-    rows = []
-    for row in table.to_dict("records"):
-        is_baseline = row["key"] == inputs.study.report.baseline and row["engine"] != "detector"
-        rows.append(
-            (
-                row["status"],
-                [
-                    row["key"] if row["status"] == "current" else f"{row['key']} ({row['status']})",
-                    row["engine"],
-                    _text(row["n_images"], _whole),
-                    _with_spread(row["dice_mean"], row["dice_std"], _percent),
-                    "baseline" if is_baseline else _with_spread(row["difference"], row["difference_std"], points),
-                    _text(row["precision"], _percent),
-                    _text(row["recall"], _percent),
-                    _text(row["false_alarms_per_1000_km2"], _tenth),
-                ],
-            )
-        )
-    titles = [
-        "Config", "Engine", "Images added", inputs.dice_name, "Difference to baseline", "Precision", "Recall",
-        "False alarms per 1,000 km²",
-    ]  # fmt: skip
-    return _Table(titles, rows, words=2)
+def _grid(name: str, texts: pd.DataFrame, words: int = 1, stale: Sequence[bool] = ()) -> Styler:
+    """Lay out texts; the first column heads its rows, the first `words` ones are left-aligned, stale rows are grey."""
+    titled = texts.set_index(texts.columns[0]).rename_axis(index=None, columns=texts.columns[0])
+    left = [{"selector": f".col{column}", "props": "text-align: left"} for column in range(words - 1)]
+    grey = [{"selector": f".row{row}", "props": _GREY} for row, is_stale in enumerate(stale) if is_stale]
+    styler = Styler(titled, uuid=name, cell_ids=False).set_table_styles(left + grey)
+    return styler.format(escape="html").format_index(escape="html")
 
 
-def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
+def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
+    texts = _comparison_texts(table)
+    texts.insert(1, "Engine", table["engine"])
+    is_baseline = (table["key"] == inputs.study.report.baseline) & (table["engine"] != "detector")
+    texts.loc[is_baseline, "Difference to baseline"] = "baseline"
+    return _grid("comparison", texts, words=2, stale=table["status"] != "current")
+
+
+def _comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
+    # The headline is the Dice that has no column of its own beside `dice_mean`.
+    dice = next(name for column, name in DICE_NAMES.items() if column not in table)
+    names = table["key"].where(table["status"] == "current", table["key"] + " (" + table["status"] + ")")
+    return pd.DataFrame(
+        {
+            "Config": names,
+            "Images added": _texts(table["n_images"], _whole),
+            dice: _with_spread(table["dice_mean"], table["dice_std"], _percent),
+            "Difference to baseline": _with_spread(table["difference"], table["difference_std"], points),
+            "Precision": _texts(table["precision"], _percent),
+            "Recall": _texts(table["recall"], _percent),
+            "False alarms per 1,000 km²": _texts(table["false_alarms_per_1000_km2"], _tenth),
+        }
+    )
+
+
+def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
     columns: dict[str, tuple[str, Formatter]] = {
         **{f"dice_{seed}": (f"{inputs.dice_name}, seed {seed}", _percent) for seed in inputs.study.training.seeds},
         "dice_micro": ("Dice, over all pixels", _percent),
@@ -189,34 +184,30 @@ def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> _Table:
         "seconds": ("Wall time (min)", lambda value: f"{value / 60:,.1f}"),
     }
     del columns[inputs.study.report.headline]
-    return _Table(
-        ["Config", *(title for title, _ in columns.values())],
-        [
-            (row["status"], [row["key"], *(_text(row[name], write) for name, (_, write) in columns.items())])
-            for row in table.to_dict("records")
-        ],
-    )
+    texts = {title: _texts(table[name], write) for name, (title, write) in columns.items()}
+    return _grid("further", pd.DataFrame({"Config": table["key"], **texts}), stale=table["status"] != "current")
 
 
-def _facts_table(configs: Sequence[ConfigResult]) -> _Table:
-    names = list(dict.fromkeys(name for config in configs for name in config.facts))
-    return _Table(
-        ["Config", *map(_name_of, names)],
-        [
-            (config.status, [config.key, *(_write_fact(name, config.facts.get(name)) for name in names)])
-            for config in configs
-            if config.facts
-        ],
-    )
+def _facts_table(configs: Sequence[ConfigResult]) -> Styler | None:
+    painted = [config for config in configs if config.facts]
+    names = list(dict.fromkeys(name for config in painted for name in config.facts))
+    texts = {_name_of(name): [_write_fact(name, config.facts.get(name)) for config in painted] for name in names}
+    if not texts:
+        return None
+    named = pd.DataFrame({"Config": [config.key for config in painted], **texts})
+    return _grid("facts", named, stale=[config.status != "current" for config in painted])
 
 
-def _split_table(split: pd.DataFrame) -> _Table:
-    names = [str(name) for name in split.columns]
-    return _Table(
-        [_name_of(name) for name in names],
-        [("current", [_write_fact(name, row[name]) for name in names]) for row in split.to_dict("records")],
-        words=2,
-    )
+def _split_table(split: pd.DataFrame) -> Styler | None:
+    if split.empty:
+        return None
+    texts = {_name_of(name): [_write_fact(name, value) for value in split[name]] for name in split}
+    return _grid("split", pd.DataFrame(texts), words=2)
+
+
+def _data_table(data: Mapping[str, Any]) -> Styler:
+    texts = {_name_of(name): _write_fact(name, value) for name, value in data.items() if not _is_list(value)}
+    return _grid("data", pd.DataFrame({"Data set": texts.keys(), "": texts.values()})).hide(axis="columns")
 
 
 def _name_of(name: str) -> str:
@@ -237,17 +228,17 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _pad(column: Sequence[str], justify: Callable[[str, int], str]) -> list[str]:
-    width = max(map(len, column))
-    return [justify(cell, width) for cell in column]
-
-
 def _text(value: float | None, write: Formatter) -> str:
     return _MISSING if value is None or pd.isna(value) else write(value)
 
 
-def _with_spread(mean: float, spread: float, write: Formatter) -> str:
-    return _text(mean, write) + (f" ± {100 * spread:.1f}" if pd.notna(spread) else "")
+def _texts(values: pd.Series, write: Formatter) -> list[str]:
+    return [_text(value, write) for value in values]
+
+
+def _with_spread(means: pd.Series, spreads: pd.Series, write: Formatter) -> list[str]:
+    ends = [f" ± {100 * spread:.1f}" if pd.notna(spread) else "" for spread in spreads]
+    return [text + end for text, end in zip(_texts(means, write), ends, strict=True)]
 
 
 def _whole(value: float) -> str:

@@ -7,16 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from firefusion_assets_tests.conftest import (
-    REPOSITORY,
-    LoadDefinitions,
-    cli_command,
-    firefusion,
-    firefusion_refuses,
-    materialize,
-    write_study,
-)
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+from firefusion_assets_tests.builders.commands import cli_command, firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, materialize, write_study
 
 CONFIGS = {
     "wildfire": """

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from firefusion_assets.cli import show
 from firefusion_assets.cli.main import app
-from firefusion_assets_tests.conftest import REPOSITORY, firefusion, firefusion_refuses, write_study
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.studies import REPOSITORY, write_study
 
 COMMANDS = [str(command.name) for command in app.registered_commands]
 HEAVY = ("dagster", "torch", "pandas", "numpy", "diffusers", "transformers", "rasterio", "matplotlib", "pydantic")

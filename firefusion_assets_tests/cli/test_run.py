@@ -15,8 +15,9 @@ import pytest
 from firefusion_assets.cli.progress import StepLines, duration
 from firefusion_assets.lineage.fingerprints import UPSTREAM
 from firefusion_assets.orchestration.running import News
-from firefusion_assets_tests.conftest import REPOSITORY, TINY_STUDY, cli_environment, lineage_of, write_study
-from firefusion_assets_tests.orchestration.slow_study import SLOWER, SLOWER_STUDY
+from firefusion_assets_tests.builders.commands import cli_environment
+from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
+from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_STUDY, lineage_of, write_study
 
 RUN = (sys.executable, "-m", "firefusion_assets.cli", "run")
 STEP = re.compile(r"(\S+) +(\d+)/(\d+)  (\w+) +(made in [\d.]+ s|found)(; check \w+(, \w+)* warns)?")

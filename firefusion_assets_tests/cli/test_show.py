@@ -7,11 +7,10 @@ import pytest
 
 from firefusion_assets.lineage.fingerprints import SHARED_ASSETS, UPSTREAM
 from firefusion_assets.steps.status import asset_state, study_status
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
-    firefusion,
-    firefusion_refuses,
     lineage_of,
     loaded,
     materialize,

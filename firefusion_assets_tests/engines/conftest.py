@@ -3,7 +3,7 @@
 import pytest
 
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets_tests.inpainting.conftest import make_part
+from firefusion_assets_tests.builders.parts import make_part
 
 
 @pytest.fixture(scope="module")

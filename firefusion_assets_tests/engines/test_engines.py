@@ -22,7 +22,7 @@ from firefusion_assets.engines.none.settings import NoGenerator
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Painter
-from firefusion_assets_tests.engines.fitting import fit
+from firefusion_assets_tests.builders.fitting import fit
 
 SIZE = 32
 COPY_PASTE = CopyPasteGenerator(engine="copy-paste")

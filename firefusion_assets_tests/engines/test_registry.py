@@ -18,11 +18,11 @@ from firefusion_assets.patchstore import Patches
 from firefusion_assets.steps.preflight import check_before_work, require_engine
 from firefusion_assets.study import StudyError, load_augmentation, load_study, registry
 from firefusion_assets.study.engine import Engine
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.commands import cli_environment
+from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
     TINY_STUDY,
     LoadDefinitions,
-    cli_environment,
     lineage_of,
     materialize,
     write_study,

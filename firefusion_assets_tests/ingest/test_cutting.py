@@ -15,7 +15,7 @@ from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.landsat.products.naming import Generation
 from firefusion_assets.landsat.products.product import find_products, open_product
 from firefusion_assets.landsat.products.quality import Quality
-from firefusion_assets_tests.landsat.products import (
+from firefusion_assets_tests.builders.products import (
     BEFORE_COLLECTIONS,
     COLLECTION_1,
     COLLECTION_2,

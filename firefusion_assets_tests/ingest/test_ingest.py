@@ -15,7 +15,7 @@ from firefusion_assets.ingest.sources.listing import list_source, raw_listing
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.ingest.rasters import SCENES, write_activefire, write_raster
+from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
 
 
 def activefire(**dataset: Any) -> Study:

@@ -5,7 +5,6 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.ingest import base_store as ingest_module
 from firefusion_assets.ingest import patch_files
 from firefusion_assets.ingest.base_store import ingest
@@ -22,7 +20,7 @@ from firefusion_assets.ingest.sources.patch_inputs import BadInputError
 from firefusion_assets.ingest.sources.raster_files import RasterFile
 from firefusion_assets.patchstore import PatchWriter
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.ingest.rasters import SCENES, write_activefire, write_raster
+from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
 
@@ -224,23 +222,3 @@ def test_a_full_disk_or_an_interrupt_ends_it_at_once(
     with pytest.raises(type(trouble)):
         run(folder, tmp_path / "out")
     assert threading.active_count() == before and n_read <= 5
-
-
-def test_work_is_begun_in_order_and_no_further_ahead_than_told() -> None:
-    begun: list[int] = []
-
-    def work(item: int) -> int:
-        begun.append(item)
-        return -item
-
-    taken: list[int] = []
-
-    def items() -> Any:
-        for item in range(20):
-            assert item - len(taken) <= 3
-            yield item
-
-    with closing(ahead(ThreadPoolExecutor(1), work, items(), 3)) as outcomes:
-        for outcome in outcomes:
-            taken.append(outcome.result())
-    assert begun == list(range(20)) and taken == [-item for item in begun]

@@ -21,7 +21,7 @@ from firefusion_assets.landsat.detectors import DETECTOR_BANDS, detect
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.study import StudyError, load_study
 from firefusion_assets.study.models import Study
-from firefusion_assets_tests.landsat.burning_products import (
+from firefusion_assets_tests.builders.burning_products import (
     HEIGHT,
     SIX_PRODUCTS,
     WIDTH,
@@ -30,7 +30,7 @@ from firefusion_assets_tests.landsat.burning_products import (
     packed,
     write_six_products,
 )
-from firefusion_assets_tests.landsat.products import (
+from firefusion_assets_tests.builders.products import (
     BEFORE_COLLECTIONS,
     COLLECTION_1,
     COLLECTION_2,

@@ -5,17 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from firefusion_assets.core.seeding import spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.inpainting.plan import JUDGED, Plan, PlanError, choose, write_plan
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.inpainting.conftest import BANDS, table_of
+from firefusion_assets_tests.builders.parts import BANDS, table_of
 
 GOOD = {
     "scene": "s", "fire_pixels": 0, "valid_pixels": 100, "clear_share": 1.0, "cloud_share": 0.0, "cirrus_share": 0.0,
@@ -103,20 +100,6 @@ def test_a_part_without_any_background_says_why(part: PatchPart, tmp_path: Path)
         write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1), 0, tmp_path / "plan")
     facts = write_plan(part, table, Backgrounds(), Masks(kind="annotated"), Sampling(images=1), 0, tmp_path / "own")
     assert facts["n_rows"] == 4  # an annotated mask stays where it burns
-
-
-@given(groups=st.lists(st.sampled_from("abcd"), min_size=1, max_size=20), seed=st.integers(0, 1000))
-def test_the_choice_goes_round_the_scenes_and_shows_every_background_once_a_pass(groups: list[str], seed: int) -> None:
-    n, names = len(groups), tuple(groups)
-    drawn = [spread_index(position, names, seed) for position in range(3 * n)]
-    for start in range(0, 3 * n, n):
-        one_pass = drawn[start : start + n]
-        assert sorted(one_pass) == list(range(n))
-        left = {name: groups.count(name) for name in groups}
-        for position in range(n):  # no scene comes again while one that has more to show waits for its turn
-            shown = [groups[item] for item in one_pass[:position]]
-            group = groups[one_pass[position]]
-            assert all(shown.count(other) >= shown.count(group) for other in left if shown.count(other) < left[other])
 
 
 def test_the_first_rows_are_of_different_scenes(part: PatchPart, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from firefusion_assets.inpainting.plan import Plan, PlanError, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.inpainting.conftest import make_part, table_of
+from firefusion_assets_tests.builders.parts import make_part, table_of
 
 KINDS = st.sampled_from(["annotated", "transplanted", "box"])
 
@@ -140,13 +140,6 @@ def test_no_place_is_said_and_not_forced() -> None:
     assert place(np.ones((3, 3), bool), forbidden, np.zeros((8, 8), bool), 2, rng) is None
     free = place(np.ones((8, 8), bool), ~forbidden, ~forbidden, 2, rng)
     assert free is not None and free.label.all()
-
-
-def test_the_eight_turns_differ_and_keep_the_pixels() -> None:
-    mask = np.zeros((3, 4), bool)
-    mask[0, 1] = mask[2, 3] = mask[2, 2] = True
-    turns = {turned(mask, turn).tobytes() + bytes(turned(mask, turn).shape) for turn in range(8)}
-    assert len(turns) == 8 and all(turned(mask, turn).sum() == 3 for turn in range(8))
 
 
 def test_dilation_of_nothing_is_nothing() -> None:

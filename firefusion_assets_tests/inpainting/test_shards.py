@@ -28,9 +28,10 @@ from firefusion_assets.patchstore import Patch, Patches, PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling, Screening
 from firefusion_assets.study.engine import Painter
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.conftest import REPOSITORY, cli_environment
-from firefusion_assets_tests.engines.fitting import fit
-from firefusion_assets_tests.inpainting.conftest import make_part, table_of
+from firefusion_assets_tests.builders.commands import cli_environment
+from firefusion_assets_tests.builders.fitting import fit
+from firefusion_assets_tests.builders.parts import make_part, table_of
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -171,7 +172,7 @@ def test_painting_killed_halfway_ends_with_its_processes_and_goes_on_to_the_same
 
 def test_two_shards_paint_the_same_bytes_with_stable_diffusion(root: Path) -> None:
     # Not above: the processes that paint with copy-paste import this module, and diffusers takes them seconds.
-    from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+    from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
     base = save_tiny_pipeline(root / "base")
     generator = StableDiffusionGenerator(

@@ -22,15 +22,8 @@ from firefusion_assets.inpainting.similarity import (
 )
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import (
-    LoadDefinitions,
-    asset_key,
-    firefusion,
-    firefusion_refuses,
-    lineage_of,
-    materialize,
-    write_study,
-)
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.studies import LoadDefinitions, asset_key, lineage_of, materialize, write_study
 
 TEXT = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -1,8 +1,6 @@
 """Clouds and water: as the scheme says pixel by pixel, as a real quality band says, and unknown where nobody knows."""
 
-import os
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,8 @@ from hypothesis import strategies as st
 from firefusion_assets.landsat.conditions import CONDITION_COLUMNS, by_reflectance, condition_columns
 from firefusion_assets.landsat.products.product import find_products, open_product
 from firefusion_assets.landsat.products.quality import Quality
-from firefusion_assets_tests.conftest import REPOSITORY
+from firefusion_assets_tests.builders.real_data import REAL_PRODUCT, needs_product
 
-REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
 BANDS = ("B2", "B4", "B5", "B6", "B9")
 CLEAR = {"B2": 9_000, "B4": 9_000, "B5": 16_000, "B6": 12_000, "B9": 5_050}
 CLOUD = {"B2": 25_000, "B4": 25_000, "B5": 26_000, "B6": 22_000, "B9": 5_050}
@@ -53,9 +50,9 @@ def test_the_rule_is_the_published_one(dn: list[tuple[int, ...]], sun: float) ->
         assert len(told) == 1
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real data; name its folder in FIREFUSION_REAL_DATA")
+@needs_product
 def test_on_a_real_product_the_rule_agrees_with_the_quality_band() -> None:
-    ((files,), _) = find_products(REAL_DATA / "landsat-product")
+    ((files,), _) = find_products(REAL_PRODUCT)
     with open_product(files) as opened:
         lines = opened.read((*BANDS, "BQA"), 0, opened.height)
         sun, calibration = opened.metadata.sun_elevation, opened.metadata.reflectance

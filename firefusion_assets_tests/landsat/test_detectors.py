@@ -1,8 +1,6 @@
 """The fire detectors: against slow plain rules, on a real fire, and what must hold on any scene."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +21,8 @@ from firefusion_assets.landsat.detectors import (
     voting,
 )
 from firefusion_assets.landsat.fire_rules import REACH
-from firefusion_assets_tests.conftest import REPOSITORY
-from firefusion_assets_tests.landsat import plain_detectors as plain
-
-REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "activefire-mini"
+from firefusion_assets_tests.builders import plain_detectors as plain
+from firefusion_assets_tests.builders.real_data import REAL_PATCHES, needs_patches
 
 Mask = npt.NDArray[np.bool_]
 Bands = dict[str, npt.NDArray[np.uint16]]
@@ -138,13 +134,15 @@ def test_results_dont_depend_on_tiling(seed: int, cut: int, tile: int) -> None:
 
 @pytest.mark.parametrize("mode", ["paper", "published"])
 @pytest.mark.parametrize(("sun", "kumar_roy_pixels", "murphy_pixels"), [(50, 759, 756), (90, 750, 751)])
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real patches; name their folder in FIREFUSION_REAL_DATA")
+@needs_patches
 def test_a_real_fire_has_the_known_number_of_pixels(
     mode: str, sun: float, kumar_roy_pixels: int, murphy_pixels: int
 ) -> None:
     import rasterio
 
-    with rasterio.open(REAL_DATA / "landsat_patches" / "LC08_L1TP_099069_20200827_20200827_01_RT_p00819.tif") as file:
+    with rasterio.open(
+        REAL_PATCHES / "landsat_patches" / "LC08_L1TP_099069_20200827_20200827_01_RT_p00819.tif"
+    ) as file:
         bands = dict(zip(FILE_BANDS, file.read(), strict=True))
     found = detect(SINGLE_DETECTORS, bands, sun, mode=mode)  # type: ignore[arg-type]
     counts = {name: int(mask.sum()) for name, mask in found.items()}

@@ -16,7 +16,7 @@ from firefusion_assets.ingest.cutting import cut
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.naming import ProductError, ProductId
 from firefusion_assets.landsat.products.product import ProductFiles, find_products, open_product
-from firefusion_assets_tests.landsat.products import (
+from firefusion_assets_tests.builders.products import (
     BEFORE_COLLECTIONS,
     COLLECTION_1,
     COLLECTION_2,

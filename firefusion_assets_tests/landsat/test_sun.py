@@ -1,21 +1,18 @@
 """Sun elevation against a product's MTL and against what any almanac says."""
 
-import os
 import re
 from datetime import date
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firefusion_assets.landsat.sun import sun_elevation
-
-_REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+from firefusion_assets_tests.builders.real_data import REAL_PRODUCT
 
 
 def test_agrees_with_the_mtl_of_a_real_product() -> None:
-    found = sorted(_REAL_DATA.glob("landsat-product/*/*_MTL.txt"))
+    found = sorted(REAL_PRODUCT.glob("*/*_MTL.txt"))
     if not found:
         pytest.skip("no real product here")
     text = found[0].read_text()

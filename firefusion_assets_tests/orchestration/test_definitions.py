@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from firefusion_assets.lineage.assets import ASSETS
-from firefusion_assets_tests.conftest import REPOSITORY, LoadDefinitions, asset_key, write_study
+from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, asset_key, write_study
 
 GPU_ASSETS = {"finetuned_model", "synthetic_images", "trained_unet", "dice_metrics"}
 UNPARTITIONED = {"landsat_patches", "scene_split", "augmentation_report"}

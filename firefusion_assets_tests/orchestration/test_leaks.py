@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
-from firefusion_assets_tests.ingest.rasters import SCENES, write_raster
+from firefusion_assets_tests.builders.rasters import SCENES, write_raster
+from firefusion_assets_tests.builders.studies import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
 
 pytestmark = pytest.mark.slow
 

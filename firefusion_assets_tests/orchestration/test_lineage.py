@@ -12,7 +12,7 @@ import yaml
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
     asset_key,
@@ -167,58 +167,6 @@ def test_the_report_shows_stale_missing_invalid_and_orphaned_configs(
         file.unlink()
     for file, text in kept.items():
         file.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("section", "change", "rebuilt"),
-    [
-        (
-            "screening",
-            {"label": "mask"},
-            {"screened_images", "augmented_lmdb", "trained_unet", "dice_metrics"},
-        ),
-        ("sampling", {"steps": 9}, {"synthetic_images"}),
-        ("masks", {"dilation": 2}, {"inpainting_masks"}),
-        ("generator", {"steps": 9}, {"finetuned_model"}),
-        ("description", "other words", {"augmentation_config"}),
-    ],
-)
-def test_a_change_of_a_config_reaches_what_depends_on_it_only(
-    study: Path, section: str, change: Any, rebuilt: set[str]
-) -> None:
-    file = study / "augmentations" / "native.yaml"
-    text = file.read_text()
-    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
-    before = {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets}
-    values = yaml.safe_load(text)
-    values[section] = {**values.get(section, {}), **change} if isinstance(change, dict) else change
-    file.write_text(yaml.safe_dump(values))
-    after = {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets}
-    file.write_text(text)
-    changed = {asset for asset in assets if before[asset] != after[asset]}
-    downstream = set(rebuilt)
-    if section not in ("description",):
-        downstream |= {"augmentation_config"}
-        for asset in assets:
-            if downstream & (set(ASSETS[asset].upstream) - {"augmentation_config"}):
-                downstream.add(asset)
-    # Where painting stops depends on the screening, so its object does; the painted chunks don't (tested above).
-    if section == "screening":
-        downstream |= {"synthetic_images"}
-    assert changed == downstream
-
-
-def test_a_limit_of_backgrounds_reaches_what_is_painted_and_nothing_else(study: Path) -> None:
-    file = study / "study.yaml"
-    text = file.read_text()
-    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
-    before = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in ("baseline", "native")}
-    file.write_text(text + "\nbackgrounds: {min_clear: 0.7}\n")
-    after = {key: {a: lineage_of(study).fingerprint(a, key) for a in assets} for key in before}
-    file.write_text(text)
-    assert before["baseline"] == after["baseline"]
-    same = {asset for asset in assets if before["native"][asset] == after["native"][asset]}
-    assert same == {"landsat_patches", "scene_split", "augmentation_config", "finetuned_model"}
 
 
 def test_a_run_for_a_broken_config_stops_before_any_work(study: Path, load_definitions: LoadDefinitions) -> None:

@@ -1,6 +1,5 @@
 """The whole lineage from level-1 products, real and simulated."""
 
-import os
 from pathlib import Path
 
 import dagster as dg
@@ -9,23 +8,20 @@ import pytest
 
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import (
-    REPOSITORY,
+from firefusion_assets_tests.builders.burning_products import SIX_PRODUCTS, fires, write_six_products
+from firefusion_assets_tests.builders.commands import cli_command, cli_environment, run_cli_at_once
+from firefusion_assets_tests.builders.real_data import REAL_PRODUCT, needs_product
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
     asset_key,
-    cli_command,
-    cli_environment,
     lineage_of,
     materialize,
-    run_cli_at_once,
     write_study,
 )
-from firefusion_assets_tests.landsat.burning_products import SIX_PRODUCTS, fires, write_six_products
 
 pytestmark = pytest.mark.slow
 
-REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "landsat-product"
 
 STUDY = """
 name: products
@@ -48,9 +44,9 @@ def only_patches(defs: dg.Definitions) -> dg.ExecuteInProcessResult:
     return dg.materialize([asset], instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real product; name the folder of data in FIREFUSION_REAL_DATA")
+@needs_product
 def test_one_real_product_gets_as_far_as_its_split(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    study = product_study(tmp_path / "real", REAL_DATA, 256)
+    study = product_study(tmp_path / "real", REAL_PRODUCT, 256)
     result = materialize(load_definitions(study), "baseline", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_key == "products__scene_split"

@@ -1,13 +1,12 @@
 """The same lineage on real Landsat-8 patches; far too few of them to measure quality."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from firefusion_assets_tests.conftest import (
-    REPOSITORY,
+from firefusion_assets_tests.builders.real_data import REAL_STUDY, needs_patches
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
     lineage_of,
@@ -15,28 +14,13 @@ from firefusion_assets_tests.conftest import (
     write_study,
 )
 
-REAL_DATA = Path(os.environ.get("FIREFUSION_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "activefire-mini"
+pytestmark = [pytest.mark.slow, needs_patches]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real patches; name their folder in FIREFUSION_REAL_DATA"),
-]
-
-STUDY = f"""
-name: mini
-dataset:
-  source: activefire
-  images: {REAL_DATA}/landsat_patches
-  masks: {REAL_DATA}/masks_patches
-  mask_label: Weak
-  BANDS
-training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}}
-"""
 CONFIGS = {key: text.replace("[murphy]", "[]").replace("images: 6", "images: 3") for key, text in TINY_CONFIGS.items()}
 
 
 def test_all_configs_run_on_three_real_bands(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    study = write_study(tmp_path / "mini", STUDY.replace("BANDS", "bands: [B2, B6, B7]"), CONFIGS)
+    study = write_study(tmp_path / "mini", REAL_STUDY.replace("BANDS", "bands: [B2, B6, B7]"), CONFIGS)
     defs = load_definitions(study)
     for key in CONFIGS:
         assert materialize(defs, key).success
@@ -54,7 +38,7 @@ def test_all_configs_run_on_three_real_bands(tmp_path: Path, load_definitions: L
 
 
 def test_all_ten_bands_get_as_far_as_their_number_allows(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    study = write_study(tmp_path / "full", STUDY.replace("BANDS", "on_bad_input: fail"), CONFIGS)
+    study = write_study(tmp_path / "full", REAL_STUDY.replace("BANDS", "on_bad_input: fail"), CONFIGS)
     result = materialize(load_definitions(study), "native", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert failure.step_key == "mini__scene_split"

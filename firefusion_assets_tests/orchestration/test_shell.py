@@ -11,16 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from firefusion_assets_tests.conftest import (
-    REPOSITORY,
-    cli_command,
-    cli_environment,
-    lineage_of,
-    run_cli,
-    run_cli_at_once,
-    write_study,
-)
-from firefusion_assets_tests.orchestration.slow_study import SLOWER, SLOWER_STUDY
+from firefusion_assets_tests.builders.commands import cli_command, cli_environment, run_cli, run_cli_at_once
+from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
+from firefusion_assets_tests.builders.studies import REPOSITORY, lineage_of, write_study
 
 pytestmark = pytest.mark.slow
 

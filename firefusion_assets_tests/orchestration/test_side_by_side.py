@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from firefusion_assets.lineage.opening import open_lineage
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
     TINY_CONFIGS,
     TINY_STUDY,

@@ -26,25 +26,21 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Painter
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.commands import cli_command, cli_environment, firefusion, run_cli
+from firefusion_assets_tests.builders.fitting import fit
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.real_data import REAL_PATCHES, REAL_STUDY, needs_patches
+from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
     TINY_STUDY,
     LoadDefinitions,
     asset_key,
-    cli_command,
-    cli_environment,
-    firefusion,
     lineage_job,
     lineage_of,
     loaded,
     materialize,
-    run_cli,
     write_study,
 )
-from firefusion_assets_tests.engines.fitting import fit
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
-from firefusion_assets_tests.orchestration.test_real_patches import REAL_DATA
-from firefusion_assets_tests.orchestration.test_real_patches import STUDY as REAL_STUDY
 
 pytestmark = pytest.mark.slow
 
@@ -272,12 +268,7 @@ def test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights(
     assert histories[0] == histories[1] and len(histories[0].splitlines()) == 121
 
 
-needs_real_patches = pytest.mark.skipif(
-    not REAL_DATA.is_dir(), reason="no real patches; name their folder in FIREFUSION_REAL_DATA"
-)
-
-
-@needs_real_patches
+@needs_patches
 def test_the_lineage_runs_on_real_patches(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     config = DREAMBOOTH.replace("crop: 16", "crop: 32").replace("images: 4, max_tries: 8", "images: 3")
     study = write_study(tmp_path / "mini", REAL_STUDY.replace("BANDS", "bands: [B2, B6, B7]"), {"dreambooth": config})
@@ -293,9 +284,9 @@ def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, Pain
     """The real patch of ten bands with two fire fronts, and a tiny pretrained model that paints windows of it."""
     folder = tmp_path_factory.mktemp("real-fire")
     name = "LC08_L1TP_099069_20200827_20200827_01_RT"
-    with rasterio.open(REAL_DATA / "landsat_patches" / f"{name}_p00819.tif") as file:
+    with rasterio.open(REAL_PATCHES / "landsat_patches" / f"{name}_p00819.tif") as file:
         bands = file.read()
-    with rasterio.open(REAL_DATA / "masks_patches" / f"{name}_Weak_p00819.tif") as file:
+    with rasterio.open(REAL_PATCHES / "masks_patches" / f"{name}_Weak_p00819.tif") as file:
         label = file.read(1) > 0
     with PatchWriter(folder / "store", StoreMeta(study="real", bands=FILE_BANDS, patch_size=256)) as writer:
         writer.add_patch("p00819", Patch(bands, label, np.zeros_like(label)))
@@ -308,7 +299,7 @@ def real_fire(tmp_path_factory: pytest.TempPathFactory) -> tuple[PatchPart, Pain
     return part, generator.load(folder / "model", Sampling(images=1, steps=4))
 
 
-@needs_real_patches
+@needs_patches
 @pytest.mark.parametrize(
     "pixels",
     [((40, 40), (40, 44), (120, 200), (250, 3)), ((60, 60), (60, 61), (61, 60), (61, 61))],

@@ -21,7 +21,7 @@ from firefusion_assets.patchstore import (
     StoreMeta,
 )
 from firefusion_assets.patchstore.loader import load_batches
-from firefusion_assets_tests.patchstore.test_patchstore import random_patch, write
+from firefusion_assets_tests.builders.stores import random_patch, write
 
 SIZE, N_BANDS = 9, 3
 

@@ -13,15 +13,8 @@ import pytest
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export
-from firefusion_assets_tests.conftest import (
-    LoadDefinitions,
-    asset_key,
-    firefusion,
-    firefusion_refuses,
-    lineage_of,
-    materialize,
-    write_study,
-)
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.studies import LoadDefinitions, asset_key, lineage_of, materialize, write_study
 
 BANDS = ("B2", "B5", "B6", "B7")
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from firefusion_assets.patchstore import Patches, PatchStoreError, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.records import encode_patch
 from firefusion_assets.patchstore.verify import verify
-from firefusion_assets_tests.conftest import firefusion, firefusion_refuses
-from firefusion_assets_tests.patchstore.test_patchstore import random_patch, write
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.stores import random_patch, write
 
 PATCHES = {f"p{i}": random_patch(i, 3, 64) for i in range(5)}
 

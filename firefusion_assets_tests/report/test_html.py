@@ -11,7 +11,7 @@ import pytest
 from firefusion_assets.report.html import build_report, text_table
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics import comparison, warnings
-from firefusion_assets_tests.report.small_inputs import (
+from firefusion_assets_tests.builders.reports import (
     config,
     history,
     inputs,
@@ -105,7 +105,9 @@ def test_the_page_says_what_the_reader_must_know(page: str) -> None:
 
 
 def test_a_stale_row_is_grey(page: str) -> None:
-    assert re.search(r'<tr class="stale">\s*<th scope="row">old \(stale\)</th>', page)
+    names = re.findall(r'<th class="row_heading level0 (row\d+)" >(old \(stale\)|schroeder \(missing\))</th>', page)
+    grey = re.findall(r"#T_comparison \.(row\d+) {\s*color: #6b7480;", page)
+    assert len(grey) == 2 and grey == [row for row, _ in names], "so is one without a figure, and no other"
 
 
 def test_the_csv_keeps_fractions(report: Path) -> None:
@@ -164,7 +166,7 @@ def test_a_replication_is_headed_as_one(tmp_path: Path) -> None:
 def test_the_text_table_is_aligned_and_in_points() -> None:
     lines = text_table(comparison(full())).splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[0].split()[0] == "config"
+    assert lines[0].split()[0] == "Config"
     by_name = {line.split("  ")[0]: line.split() for line in lines}
     assert by_name["native"] == [
         "native",

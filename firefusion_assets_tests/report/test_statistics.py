@@ -8,7 +8,7 @@ import pytest
 
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics import answers, comparison, warnings
-from firefusion_assets_tests.report.small_inputs import NAN, config, inputs, metrics, runs, split, study
+from firefusion_assets_tests.builders.reports import NAN, config, inputs, metrics, runs, split, study
 
 TWO_BY_TWO = {"training": {"bands": ["B7"], "seeds": [1, 2]}}
 BASELINE = [(0, 1, 0.50), (0, 2, 0.54), (1, 1, 0.60), (1, 2, NAN)]

@@ -11,7 +11,7 @@ from firefusion_assets.core.seeding import cycled_index
 from firefusion_assets.patchstore import LeakError, Patches, PatchPart
 from firefusion_assets.segmentation.batches import Normalisation, TrainingBatches, survey_train
 from firefusion_assets.study.models import Training
-from firefusion_assets_tests.segmentation.stores import BANDS, recipe, square_patch, squares, write_store
+from firefusion_assets_tests.builders.squares import BANDS, recipe, square_patch, squares, write_store
 
 
 def batches_of(

@@ -12,7 +12,7 @@ from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import PATCH_COLUMNS, summarise
 from firefusion_assets.segmentation.trained import load_network, predict
 from firefusion_assets.segmentation.training import train_unet
-from firefusion_assets_tests.segmentation.stores import SIZE, square_job
+from firefusion_assets_tests.builders.squares import SIZE, square_job
 
 TEST_IDS = ["p23", "p16", "p19", "p18", "p17", "p20", "p21", "p22"]
 
@@ -84,8 +84,8 @@ def test_a_pixel_is_fire_from_the_threshold_on(trained: tuple[Path, PatchPart]) 
 
 
 def test_empty_part_gives_empty_rows_with_columns(trained: tuple[Path, PatchPart]) -> None:
-    folder, part = trained
-    rows, _ = evaluate(folder, PatchPart(part._patches, []), table(), 0.5)
+    folder, _ = trained
+    rows, _ = evaluate(folder, PatchPart(Patches(folder.parent / "base"), []), table(), 0.5)
     assert len(rows) == 0
     assert summarise(rows)["dice_micro"] is None
 

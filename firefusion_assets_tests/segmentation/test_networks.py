@@ -7,7 +7,7 @@ import torch
 
 from firefusion_assets.segmentation.networks import UNet, build_network
 from firefusion_assets.study.models import SMP_ARCHITECTURES
-from firefusion_assets_tests.segmentation.stores import recipe
+from firefusion_assets_tests.builders.squares import recipe
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 64), (50, 33), (7, 9)])

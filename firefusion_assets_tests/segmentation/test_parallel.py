@@ -13,7 +13,7 @@ import torch
 from firefusion_assets.segmentation import parallel
 from firefusion_assets.segmentation.parallel import TrainingError, train_all
 from firefusion_assets.segmentation.training import TrainingJob, train_unet
-from firefusion_assets_tests.segmentation.stores import square_job
+from firefusion_assets_tests.builders.squares import square_job
 
 WEIGHTS = "network.safetensors"
 

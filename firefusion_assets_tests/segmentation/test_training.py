@@ -19,7 +19,7 @@ from firefusion_assets.segmentation.batches import Batch
 from firefusion_assets.segmentation.metrics import Counts, dice
 from firefusion_assets.segmentation.trained import NetworkRecord, load_network
 from firefusion_assets.segmentation.training import TrainingJob, masked_loss, train_unet, validate
-from firefusion_assets_tests.segmentation.stores import (
+from firefusion_assets_tests.builders.squares import (
     BANDS,
     SIZE,
     square_job,

@@ -8,7 +8,7 @@ import pytest
 
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
     LoadDefinitions,

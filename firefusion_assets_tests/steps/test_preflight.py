@@ -9,7 +9,7 @@ import pytest
 
 from firefusion_assets.steps.preflight import check_before_work, require_sun
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import TINY_CONFIGS, TINY_STUDY, lineage_of, write_study
+from firefusion_assets_tests.builders.studies import TINY_CONFIGS, TINY_STUDY, lineage_of, write_study
 
 
 @pytest.fixture

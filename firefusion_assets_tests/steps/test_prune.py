@@ -15,11 +15,10 @@ from firefusion_assets.cli import stores
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps import prune
 from firefusion_assets.study import StudyError
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
-    firefusion,
-    firefusion_refuses,
     lineage_of,
     loaded,
     materialize,

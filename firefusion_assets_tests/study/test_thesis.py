@@ -18,7 +18,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches
 from firefusion_assets.segmentation.trained import load_network
 from firefusion_assets.study import augmentation_keys, load_augmentation, load_study
-from firefusion_assets_tests.conftest import (
+from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
     TINY_CONFIGS,
     TINY_STUDY,

@@ -26,8 +26,9 @@ from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
-from firefusion_assets_tests.conftest import firefusion, firefusion_refuses, lineage_of, write_study
-from firefusion_assets_tests.inpainting.conftest import BANDS, make_part, table_of
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.parts import BANDS, make_part, table_of
+from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 SIZE = 32
 COMPOSITE = ("B7", "B6", "B2")

@@ -32,16 +32,15 @@ from firefusion_assets.steps.preflight import check_before_work
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets.study.augmentation import Sampling, Scheduler
 from firefusion_assets.study.engine import Painter
-from firefusion_assets_tests.conftest import TINY_STUDY, asset_key, loaded, write_study
-from firefusion_assets_tests.engines.fitting import fit
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
-from firefusion_assets_tests.inpainting.conftest import BANDS
+from firefusion_assets_tests.builders.fitting import fit
+from firefusion_assets_tests.builders.painting import Mask, dilated_slowly, fires, paint_fires
+from firefusion_assets_tests.builders.parts import BANDS
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.studies import TINY_STUDY, asset_key, loaded, write_study
 
 SIZE = 32
 FIRE, FILL = 60000, 1
 """Of B7, in the patches of `marked`: nothing else has these values."""
-
-Mask = npt.NDArray[np.bool_]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,14 +81,6 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> PatchPart:
             bands[3, label], bands[3, ignore] = FIRE, FILL
             writer.add_patch(f"p{number}", Patch(bands, label, ignore))
     return PatchPart(Patches(folder), [f"p{number}" for number in range(5)])
-
-
-def dilated_slowly(fire: Mask, px: int) -> Mask:
-    y, x = np.mgrid[: fire.shape[0], : fire.shape[1]]
-    near = np.zeros_like(fire)
-    for row, column in np.argwhere(fire):
-        near |= (y - row) ** 2 + (x - column) ** 2 <= px**2
-    return near
 
 
 def dilation(dn: npt.NDArray[np.uint16], mask: Mask) -> int | None:
@@ -264,25 +255,6 @@ def test_the_loss_is_that_of_its_equation(kind: str, area: str, gamma: float | N
 
 
 # --- painting ---
-
-
-def fires() -> tuple[Mask, Mask]:
-    """Labels and edit masks: a front longer than a window, and several small fires, one in a corner."""
-    labels = np.zeros((2, SIZE, SIZE), bool)
-    labels[0, 14:18, 2:30] = True
-    for row, column, side in ((0, 0, 1), (8, 24, 2), (25, 4, 3), (24, 27, 1)):
-        labels[1, row : row + side, column : column + side] = True
-    return labels, np.stack([dilated_slowly(label, 3) for label in labels])
-
-
-def paint_fires(
-    settings: StableDiffusionGenerator, folder: Path, part: PatchPart, **sampling: Any
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], Mask]:
-    """Paint `fires` into two patches; return them, the backgrounds and the edit masks."""
-    backgrounds = np.stack([part.read(name).bands for name in ("free-1", "free-2")])
-    labels, edits = fires()
-    painter = settings.load(folder, Sampling.model_validate({"images": 1, "steps": 2} | sampling))
-    return painter.paint(backgrounds, labels, edits, np.array([11, 12])), backgrounds, edits
 
 
 @pytest.fixture(scope="module")

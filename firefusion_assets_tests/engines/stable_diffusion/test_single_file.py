@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from firefusion_assets.engines.stable_diffusion import single_file
-from firefusion_assets_tests.conftest import firefusion, firefusion_refuses
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {

@@ -30,9 +30,9 @@ from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionG
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import LeakError, Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.engine import Run
-from firefusion_assets_tests.engines.stable_diffusion.test_painting import paint_fires
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
-from firefusion_assets_tests.inpainting.conftest import BANDS
+from firefusion_assets_tests.builders.painting import paint_fires
+from firefusion_assets_tests.builders.parts import BANDS
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 UNET, TEXT_ENCODER, VAE = (
     "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from firefusion_assets_tests.conftest import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
-from firefusion_assets_tests.engines.stable_diffusion.tiny_pipeline import save_tiny_pipeline
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.studies import TINY_CONFIGS, LoadDefinitions, lineage_of, materialize, write_study
 
 pytestmark = [
     pytest.mark.gpu,

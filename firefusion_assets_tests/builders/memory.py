@@ -1,4 +1,4 @@
-"""How much anonymous memory a benchmark's process takes."""
+"""How much anonymous memory a process takes."""
 
 import threading
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ import rasterio
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.landsat.bands import FILE_BANDS, THERMAL_BANDS
 from firefusion_assets.landsat.products.naming import Generation, ProductId
-from firefusion_assets_tests.landsat.products import TRANSFORM, Planes, pack_product, write_product
+from firefusion_assets_tests.builders.products import TRANSFORM, Planes, pack_product, write_product
 
 SIX_PRODUCTS = (
     "LC80100292014257LGN01",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from firefusion_assets.core import pictures
-from firefusion_assets.report import sheets
-from firefusion_assets_tests.report.small_inputs import BANDS, painted, prediction
+
+BANDS = ("B2", "B6", "B7")
 
 
 def constant(*values: int, size: int = 4) -> npt.NDArray[np.uint16]:
@@ -103,19 +103,6 @@ def test_long_captions_are_wrapped_into_the_sheet() -> None:
     long = pictures.contact_sheet([[tile]], ["one"], ["long words " * 20])
     assert long.width == short.width
     assert long.height > short.height
-
-
-def test_sheets_of_examples_have_their_columns_and_colours() -> None:
-    sheet = sheets.painted_sheet([painted(), painted(accepted=False)], BANDS)
-    assert sheet.width > 5 * 160
-    assert has_colour(sheet, pictures.LABEL_COLOUR)
-    predictions = sheets.prediction_sheet([prediction()], BANDS)
-    assert has_colour(predictions, pictures.MISS_COLOUR)
-    assert has_colour(predictions, pictures.FALSE_ALARM_COLOUR)
-
-
-def has_colour(sheet: Image.Image, colour: tuple[int, int, int]) -> bool:
-    return bool((np.asarray(sheet) == colour).all(axis=2).any())
 
 
 @settings(deadline=None, max_examples=15)

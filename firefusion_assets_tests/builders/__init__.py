@@ -1,0 +1,1 @@
+"""What tests and benchmarks build: small studies, stores, products, pipelines. No test imports another test."""
