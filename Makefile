@@ -31,16 +31,17 @@ test:  ## the tests
 test-fast:  ## the tests that neither train nor start processes: under 90 s on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-lint:  ## ruff and mypy
+lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks
 	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench:  ## measurements against plain baselines, on CPU or GPU as found
 	$(BIN)/python -m benchmarks
 
-ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000
-	$(BIN)/dagster dev -w workspace.yaml
+ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000, with the studies of workspace.yaml or with FIREFUSION_STUDY
+	$(BIN)/dagster dev $(if $(FIREFUSION_STUDY),-m firefusion_assets.definitions,-w workspace.yaml)
 
 data:  ## the active fire data set into data/activefire/input; REGIONS="Oceania Europe" for parts of the big set
 	-$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data]'

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from firefusion_assets.cli.progress import StepLines, duration
-from firefusion_assets.lineage.fingerprints import UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.orchestration.running import News
 from firefusion_assets_tests.builders.commands import cli_environment
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
@@ -73,7 +73,7 @@ def test_a_run_prints_a_line_a_step_and_ends_with_the_figures(ran: Ran) -> None:
     assert [(key, number, total) for key, number, total, *_ in told] == [
         (key, str(number), "11") for key in ("baseline", "copy-paste") for number in range(1, 12)
     ]
-    assert {asset for *_, asset, _ in told} == set(UPSTREAM)
+    assert {asset for *_, asset, _ in told} == set(ASSETS)
     found = [(key, asset) for key, _, _, asset, outcome in told if outcome == "found"]
     assert found == [(key, asset) for key in ("baseline", "copy-paste") for asset in ("landsat_patches", "scene_split")]
     assert re.fullmatch(r"baseline: Dice [\d.]+", baseline)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firefusion_assets.lineage.fingerprints import SHARED_ASSETS, UPSTREAM
+from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps.status import asset_state, study_status
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.studies import (
@@ -43,7 +43,7 @@ def states(study: Path) -> dict[tuple[str, str], str]:
 def test_a_new_study_misses_everything(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", configs=CONFIGS)
     assert set(states(study).values()) == {"missing"}
-    assert len(states(study)) == len(SHARED_ASSETS) + 2 * (len(UPSTREAM) - len(SHARED_ASSETS))
+    assert len(states(study)) == 3 + 2 * (len(ASSETS) - 3)
     printed = firefusion("status", study=study)
     assert printed.endswith("\nTo make all current: firefusion run baseline copy-paste\n")
     assert "firefusion run KEY" in firefusion_refuses("report", study=study)
