@@ -1,6 +1,6 @@
 """What every inpainting engine has in common: what it may read, what it takes, and what it must leave alone.
 
-Nothing of a single engine belongs here.
+Nothing here is about a single engine.
 """
 
 import numpy as np

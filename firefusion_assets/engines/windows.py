@@ -1,6 +1,6 @@
 """Painting whole patches by windows of a model's size: window after window, each seeing what was painted before.
 
-Where windows go and how their paint comes together belongs here; what is painted does not.
+Says where windows go and how their paint comes together; the caller paints them.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def paint_by_windows(
     dn_max: int,
     sample: Sample,
 ) -> npt.NDArray[np.uint16]:
-    """Paint every edit mask, then fade what is beside the label into the ground, so that no edge shows.
+    """Paint every edit mask, then fade the paint outside the label into the ground, so that no edge shows.
 
     Each call of `sample` gets the next windows of all patches that do not overlap each other: fires apart are
     painted in one batch, a large fire window after window.

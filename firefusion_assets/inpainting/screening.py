@@ -91,11 +91,11 @@ class Screen:
             reasons.append(f"only {changed_share:.0%} of the label changed")
         if self.settings.detectors and detected_share < self.settings.min_detected:
             reasons.append(f"only {detected_share:.0%} of the label is detected")
-        # A background's own fire beside the label may or may not still burn there: nobody knows.
+        # Whether a background's own fire outside the label still burns there is unknown.
         fire, ignored = label, background.label & edit & ~label
         if self.settings.label == "refined":
             fire = label & detected
-            # Beside the label a detector may see fire that was not asked for: nobody knows, so nobody learns it.
+            # Outside the label a detector may see fire that was not asked for: it is unknown, so it is ignored.
             beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
             ignored |= (label & ~fire) | beside
         return Verdict(

@@ -80,7 +80,7 @@ def screen_fold(
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         fire = verdict.label & plan.edits[number]
-        # Compared is all that was painted: a refined label would hide the rest of a copy.
+        # All that was painted is compared: a refined label would hide the rest of a copy.
         wanted = Patch(image, plan.labels[number], verdict.ignore)
         nearest = fires.nearest(wanted) if kept else NearestFire()
         rows.append(

@@ -1,6 +1,6 @@
 """The bands of a Landsat-8 level-1 product and the constants that turn their DN into physical quantities.
 
-Facts of the sensor belong here; what is computed from pixels does not.
+Facts of the sensor only; nothing is computed from pixels.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """Published active fire detectors on Landsat level-1 bands, as array operations: what the rest of the package uses.
 
-Names, bands, votes and the way through a large scene belong here; the rules are in `fire_rules`.
+Names, bands, votes, and large scenes strip by strip; `fire_rules` has the rules.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

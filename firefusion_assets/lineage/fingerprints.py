@@ -137,13 +137,13 @@ class Lineage:
         return found
 
     def _upstream(self, asset: str, key: str) -> list[ObjectId]:
-        """Return the objects that an asset is made from; of the config its own part stands for it."""
+        """Return the objects that an asset is made from; a config counts by its own settings."""
         names = (name for name in ASSETS[asset].upstream if name != "augmentation_config")
         return [(name, self.fingerprint(name, key)) for name in names]
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:
-    """Return one line for each value that differs between two JSON values, with the place where it stands."""
+    """Return one line for each value that differs between two JSON values, with its place."""
     if isinstance(before, dict) and isinstance(after, dict):
         names = dict.fromkeys([*before, *after])
         return [

@@ -19,7 +19,7 @@ class LineageAsset:
     """An asset of every study.
 
     Attributes:
-        run: builds the object and returns what Dagster is told of it; named and documented as the asset.
+        run: builds the object and returns what Dagster shows of it; named and documented as the asset.
         group: where the UI shows it.
         kinds: badges in the UI.
         checks: names of the checks that it answers.

@@ -60,7 +60,7 @@ def published(
     sheet: str = "sheet.png",
     **metadata: Any,
 ) -> dg.MaterializeResult:
-    """Return what Dagster is told of an object: fingerprint, facts, costs, path and its picture.
+    """Return what Dagster shows of an object: fingerprint, facts, costs, path and its picture.
 
     Args:
         artifact: the object.

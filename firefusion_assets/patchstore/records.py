@@ -2,7 +2,7 @@
 
 A record is ``C*H*W`` little-endian uint16, ``H*W/8`` bytes of label bits and ``H*W/8`` bytes of ignore bits
 (rows packed by `numpy.packbits`). A label record holds the two bit planes only. What is small and read for
-every row at once (kind, weight, fold) stands in the index, so that a record stays aligned and is read without a copy.
+every row at once (kind, weight, fold) is in the index, so that a record stays aligned and is read without a copy.
 Checksums (CRC-32 by record key) are a record of their own, which only `verify` reads.
 """
 

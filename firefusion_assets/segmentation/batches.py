@@ -1,7 +1,7 @@
 """What the network sees in training: normalisation constants, and batches of fixed composition.
 
 Which patches a step sees follows from the seed and the step alone: a resumed training needs no random state.
-Reading and drawing belong here; loss and optimiser do not.
+Reading and drawing belong here; loss and optimizer do not.
 """
 
 from collections.abc import Sequence

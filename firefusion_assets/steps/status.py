@@ -82,7 +82,7 @@ def report_fingerprint(lineage: Lineage) -> str:
 
 
 def orphans(lineage: Lineage) -> list[str]:
-    """Return the keys that were measured and have no YAML file any more."""
+    """Return the keys that were measured and no longer have a YAML file."""
     live = set(augmentation_keys(lineage.folder))
     return [key for key in lineage.store.keys("dice_metrics") if key not in live]
 

@@ -109,7 +109,7 @@ def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
     where, reason = failed.stderr.splitlines()
     log = Path(where.removeprefix("Full log: "))
     assert "STEP_FAILURE" in log.read_text()
-    problem = f"generator.images: {study / 'painted'}: there is no such folder; mend its path"
+    problem = f"generator.images: {study / 'painted'}: there is no such folder; correct its path"
     assert reason == f"finetuned_model: {study / 'augmentations' / 'webui.yaml'}: {problem}"
     assert "Traceback" not in failed.stdout + failed.stderr
 

@@ -1,4 +1,4 @@
-"""DN to the numbers that the network sees, and back. Nothing of the network or of sampling belongs here."""
+"""DN to the numbers that the network sees, and back."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple

@@ -104,7 +104,7 @@ def read_metadata(text: str, bands: Sequence[str]) -> Metadata:
 
 
 class _Fields:
-    """The fields of an MTL; those that were asked for in vain are noted, so that all are told at once."""
+    """The fields of an MTL; fields that are missing are noted, so that one error names them all."""
 
     def __init__(self, text: str) -> None:
         pairs = _json_fields(text) if text.lstrip().startswith("{") else _text_fields(text)
