@@ -25,8 +25,8 @@ def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.Dat
 
     Returns:
         scene, fire_pixels, conditions (what told the clouds; empty where they are unknown) and reason of each patch.
-        The reason is empty for a background, else ``KIND: figures`` of each of the kinds `fire`, `fill`, `not clear` and
-        `water` that apply, separated by ``; ``.
+        The reason is empty for a background, else ``KIND: figures`` of each kind that applies, of `fire`, `fill`,
+        `not clear` and `water`, separated by ``; ``.
     """
     unknown = [name for name in CONDITION_COLUMNS if name not in table]
     rows = table.reindex(columns=[*table.columns, *unknown]).itertuples()
