@@ -5,10 +5,17 @@ How an asset is made is in `steps`; how Dagster shows and runs it is in `orchest
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from firefusion_assets.lineage.fingerprints import Lineage
+
+
+AssetName = Literal[
+    "landsat_patches", "scene_split", "augmentation_config", "finetuned_model", "inpainting_masks", "synthetic_images",
+    "screened_images", "augmented_lmdb", "trained_unet", "dice_metrics", "augmentation_report",
+]  # fmt: skip
+"""The names, so that mypy finds a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,9 @@ class Asset:
         parts: objects without a key of their own that its step builds on the way, by their names in the store.
     """
 
-    name: str
+    name: AssetName
     version: int
-    upstream: tuple[str, ...]
+    upstream: tuple[AssetName, ...]
     settings: Callable[["Lineage", str], Any]
     per_config: bool = True
     gpu: bool = False
@@ -86,7 +93,7 @@ def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) 
     return settings if names is None else {name: settings[name] for name in names}
 
 
-ASSETS: Final[Mapping[str, Asset]] = {
+ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
         Asset("landsat_patches", 2, (), _patches, per_config=False, parts=("simulated_scenes",)),

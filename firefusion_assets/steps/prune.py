@@ -147,6 +147,7 @@ def remove(folder: Path) -> bool:
 
 def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId], set[str]]:
     """Return the named objects and all that they use, and the assets of which any object may be in use."""
+    parts_of: dict[str, tuple[str, ...]] = {asset.name: asset.parts for asset in ASSETS.values()}
     waiting, used, untold = [*named], set[ObjectId](), set[str]()
     while waiting:
         asset, fingerprint = waiting.pop()
@@ -158,8 +159,8 @@ def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId]
             waiting += found.uses
             continue
         is_attempt = (lineage.store.root / asset / ".work" / fingerprint).is_dir() and (asset, fingerprint) in named
-        if (found is not None or is_attempt) and asset in ASSETS:
-            untold.update(ASSETS[asset].parts)
+        if found is not None or is_attempt:
+            untold.update(parts_of.get(asset, ()))
     try:
         lineage.fingerprint("landsat_patches", UNPARTITIONED)
     except MissingUpstreamError:  # what was made for it so far isn't lost
@@ -177,7 +178,7 @@ def _named_objects(lineage: Lineage) -> set[ObjectId]:
             problems += error.problems
     if problems:
         raise StudyError(dict.fromkeys(problems))
-    named = set()
+    named = set[ObjectId]()
     for asset in ASSETS:
         for key in keys:
             if (pointed := lineage.pointed(asset, key)) is not None:
