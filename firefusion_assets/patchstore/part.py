@@ -48,7 +48,6 @@ class PatchPart:
         ids: Sequence[str],
         rows: Sequence[int] | None = None,
         turns: Sequence[int] | None = None,
-        out: PatchBatch | None = None,
     ) -> PatchBatch:
         """Return several patches of the part in one array each; see `Patches.read_batch`.
 
@@ -56,7 +55,7 @@ class PatchPart:
             LeakError: if one of the patches belongs to another part.
         """
         self._check(ids)
-        return self._patches.read_batch(ids, rows, turns, out)
+        return self._patches.read_batch(ids, rows, turns)
 
     def __len__(self) -> int:
         return len(self.ids)

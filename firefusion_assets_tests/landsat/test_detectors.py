@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,6 @@ from firefusion_assets.landsat.detectors import (
     SINGLE_DETECTORS,
     detect,
     intersection,
-    kumar_roy,
-    murphy,
-    schroeder,
     voting,
 )
 from firefusion_assets.landsat.fire_rules import REACH
@@ -56,6 +54,18 @@ def burning_ground(seed: int, shape: tuple[int, int] = (40, 50)) -> Bands:
         image[: rng.integers(0, 6)] = 0
         image[:, image.shape[1] - rng.integers(0, 6) :] = 0
     return bands
+
+
+def schroeder(bands: Bands) -> Mask:
+    return detect(["schroeder"], bands)["schroeder"]
+
+
+def murphy(bands: Bands, sun: float, **options: Any) -> Mask:
+    return detect(["murphy"], bands, sun, **options)["murphy"]
+
+
+def kumar_roy(bands: Bands, sun: float) -> Mask:
+    return detect(["kumar-roy"], bands, sun)["kumar-roy"]
 
 
 def unlike(found: Mask, context: plain.Context) -> list[tuple[int, int, float]]:
