@@ -16,9 +16,9 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.ndimage import binary_dilation, find_objects
-from scipy.ndimage import label as connected_components
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.blending import feather
 from firefusion_assets.engines.contract import NoFireError, compose, fire_patches
@@ -26,8 +26,8 @@ from firefusion_assets.patchstore import Patch, PatchPart
 
 _RING: Final = 6
 """px of ground kept around a donor."""
-_JOIN: Final = 2
-"""px by which fires are widened before they are told apart: fragments up to 4 px apart are one fire."""
+_JOIN: Final = 4
+"""px between fragments up to which they are one fire."""
 _CANDIDATES: Final = 64
 """Donors of about the right size whose shape is compared with the label's."""
 _NEAR_TIE: Final = 0.05
@@ -87,10 +87,9 @@ def donors(patch: Patch) -> Iterator[Donor]:
 
 def fires(mask: Mask) -> Iterator[Mask]:
     """Yield each fire of a mask (H, W) as a mask of its own; fragments of one front are one fire."""
-    eight = np.ones((3, 3), bool)
-    joined, n = connected_components(binary_dilation(mask, eight, iterations=_JOIN), eight)
-    for number in range(1, n + 1):
-        yield mask & (joined == number)
+    numbers = numbered_fires(mask, joined_within=_JOIN)
+    for number in range(1, numbers.max(initial=0) + 1):
+        yield numbers == number
 
 
 class CopyPastePainter:
