@@ -45,7 +45,7 @@ def trimmed(mask: Mask) -> tuple[Mask, int, int]:
 
 
 def shape_of(mask: Mask, kind: Literal["annotated", "transplanted", "box"], rng: np.random.Generator) -> Mask:
-    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or the box of one of its fires."""
+    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or the box of one fire."""
     if kind != "box":
         return trimmed(mask)[0]
     boxes = find_objects(numbered_fires(mask))
