@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects
-from scipy.ndimage import label as connected_components
 
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.engines.blending import feather
 from firefusion_assets.engines.contract import compose
 
@@ -104,7 +104,7 @@ def next_window(remaining: npt.NDArray[np.bool_], size: int) -> Window:
         remaining: bool (H, W), what is still to be painted; not empty, H and W at least `size`.
         size: height and width of the window in px.
     """
-    regions, _ = connected_components(remaining, np.ones((3, 3), bool))
+    regions = numbered_fires(remaining)
     first = np.unravel_index(remaining.argmax(), remaining.shape)
     box = find_objects(regions)[regions[first] - 1]
     starts = []

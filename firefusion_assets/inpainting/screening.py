@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.core.seeding import generator
 from firefusion_assets.inpainting.masks import Mask
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
@@ -19,9 +18,6 @@ from firefusion_assets.study.augmentation import Screening
 
 CHANGE: Final = 0.5
 """A pixel counts as changed where any band moved by more than this share of its interquartile range."""
-
-_PATCHES = 512
-_PIXELS_A_PATCH = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Screen:
     def __init__(self, settings: Screening, part: PatchPart) -> None:
         self.settings = settings
         self.bands = part.meta.bands
-        self._change = CHANGE * interquartile_range(part)
+        self._change = CHANGE * np.array(part.statistics.interquartile_range)
 
     def __call__(
         self,
@@ -112,21 +108,3 @@ class Screen:
         if not self.settings.detectors:
             return {}
         return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
-
-
-def interquartile_range(part: PatchPart) -> npt.NDArray[np.float64]:
-    """Return each band's interquartile range in DN over valid pixels of a part, at least 1: float (C,).
-
-    Taken from a seeded sample of patches, and of pixels of each.
-    """
-    order = generator("patches").permutation(len(part.ids))[:_PATCHES]
-    sample = [_valid_pixels(part.read(part.ids[i]), part.ids[i]) for i in order]
-    low, high = np.percentile(np.concatenate(sample, axis=1), [25, 75], axis=1)
-    return np.maximum(high - low, 1.0)
-
-
-def _valid_pixels(patch: Patch, patch_id: str) -> npt.NDArray[np.uint16]:
-    valid = np.flatnonzero(~patch.ignore)
-    if len(valid) > _PIXELS_A_PATCH:
-        valid = generator("pixels", patch_id).choice(valid, _PIXELS_A_PATCH, replace=False)
-    return patch.bands.reshape(len(patch.bands), -1)[:, valid]

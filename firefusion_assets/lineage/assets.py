@@ -17,6 +17,9 @@ AssetName = Literal[
 ]  # fmt: skip
 """The names, so that mypy finds a wrong one."""
 
+TRAIN_STATISTICS: Final = "train_statistics"
+"""Statistics of a fold's train part, built by the first step that asks for them."""
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -99,7 +102,14 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("landsat_patches", 2, (), _patches, per_config=False, parts=("simulated_scenes",)),
         Asset("scene_split", 1, ("landsat_patches",), _split, per_config=False),
         Asset("augmentation_config", 1, (), _config),
-        Asset("finetuned_model", 1, ("landsat_patches", "scene_split", "augmentation_config"), _model, gpu=True),
+        Asset(
+            "finetuned_model",
+            1,
+            ("landsat_patches", "scene_split", "augmentation_config"),
+            _model,
+            gpu=True,
+            parts=(TRAIN_STATISTICS,),
+        ),
         Asset("inpainting_masks", 2, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
@@ -107,13 +117,24 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
-            parts=("painted_chunks",),
+            parts=("painted_chunks", TRAIN_STATISTICS),
         ),
         Asset(
-            "screened_images", 1, ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"), _screening
+            "screened_images",
+            1,
+            ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
+            _screening,
+            parts=(TRAIN_STATISTICS,),
         ),
         Asset("augmented_lmdb", 1, ("screened_images", "synthetic_images"), _nothing),
-        Asset("trained_unet", 1, ("landsat_patches", "scene_split", "augmented_lmdb"), _training, gpu=True),
+        Asset(
+            "trained_unet",
+            1,
+            ("landsat_patches", "scene_split", "augmented_lmdb"),
+            _training,
+            gpu=True,
+            parts=(TRAIN_STATISTICS,),
+        ),
         Asset("dice_metrics", 1, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
         Asset("augmentation_report", 2, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),

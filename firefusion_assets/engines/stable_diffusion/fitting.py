@@ -66,7 +66,13 @@ def prepare(generator: StableDiffusionGenerator, train: PatchPart, work: Path) -
         NoFireError: if the train part holds no fire.
     """
     Pixels.fit(generator, train).write(work)
-    job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
+    job = FinetuningJob(
+        generator=generator,
+        base=train.store,
+        train_ids=tuple(train.ids),
+        statistics=train.statistics_file and train.statistics_file.resolve(),
+        work=work.resolve(),
+    )
     file = work / "job.json"
     file.write_text(job.model_dump_json())
     return file
