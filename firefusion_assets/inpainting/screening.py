@@ -4,17 +4,22 @@ A patch passes if enough of its label changed and enough of it is confirmed by t
 at val or test: the scale of a change is the bands' spread over the train part.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.inpainting.masks import Mask
+from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
+
+KEPT: Final = "screening.json"
+"""Verdicts beside the painted patches of a fold; older ones lack it."""
 
 CHANGE: Final = 0.5
 """A pixel counts as changed where any band moved by more than this share of its interquartile range."""
@@ -108,3 +113,32 @@ class Screen:
         if not self.settings.detectors:
             return {}
         return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
+
+
+class KeptVerdicts:
+    """Verdicts of a fold in painted order; their masks are held packed."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._packed: dict[str, list[npt.NDArray[np.uint8]]] = {"label": [], "ignore": []}
+
+    def add(self, verdict: Verdict) -> None:
+        """Note the next patch's verdict."""
+        row = vars(verdict).copy()
+        for name, planes in self._packed.items():
+            planes.append(np.packbits(row.pop(name), axis=-1))
+        self._rows.append(row)
+
+    def write(self, folder: Path, patch_size: int) -> None:
+        """Write them for `read_verdicts`."""
+        for name, planes in self._packed.items():
+            save_packed(planes, patch_size, folder / f"screened_{name}.npy")
+        (folder / KEPT).write_text(json.dumps(self._rows))
+
+
+def read_verdicts(folder: Path, patch_size: int) -> Iterator[Verdict]:
+    """Yield the verdicts that `KeptVerdicts.write` wrote."""
+    rows = json.loads((folder / KEPT).read_text())
+    labels, ignored = (load_masks(folder / f"screened_{name}.npy", patch_size) for name in ("label", "ignore"))
+    for row, label, ignore in zip(rows, labels, ignored, strict=True):
+        yield Verdict(**row, label=label, ignore=ignore)
