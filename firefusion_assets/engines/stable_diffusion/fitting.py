@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from firefusion_assets.core.devices import device_count
+from firefusion_assets.core.training import remove_checkpoints
 from firefusion_assets.engines.contract import TrainerError
-from firefusion_assets.engines.stable_diffusion.checkpoints import remove_checkpoints
 from firefusion_assets.engines.stable_diffusion.class_images import FOLDER
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
