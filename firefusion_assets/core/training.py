@@ -47,7 +47,7 @@ class TrainingLoop:
         keep: how many checkpoints stay.
         label: what messages begin with.
         remedy: what to do if the loss stops being finite.
-        progress: is told how the training stands.
+        progress: called with lines on how the training goes.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 Progress = Callable[[str], None]
 Work = Callable[[T, Progress], R]
-"""What a worker does with an item, told how to report."""
+"""What a worker does with an item; its second argument takes lines of progress."""
 
 _LISTEN_S: Final = 0.1
 """Between two looks at what the workers tell."""
@@ -46,7 +46,7 @@ class Workers(Generic[T, R]):
         n: number of processes; each starts when it is first needed.
         ready: called once in each process with its slot (from 0); returns what is done with an item. Has to pickle.
         name: what the work on an item is called in messages.
-        progress: told, in the caller's thread, what the workers tell while results are awaited.
+        progress: called in the caller's thread with the workers' lines while results are awaited.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Workers(Generic[T, R]):
             self._idle.put(worker)
 
     def _await(self, outcomes: set["Future[R]"]) -> set["Future[R]"]:
-        """Return those that are done, at least one; pass on what is told meanwhile."""
+        """Return those that are done, at least one; pass on the workers' lines meanwhile."""
         done: set[Future[R]] = set()
         while not done:
             done = wait(outcomes, _LISTEN_S, FIRST_COMPLETED).done

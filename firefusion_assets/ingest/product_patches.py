@@ -74,7 +74,7 @@ def take_products(source: ProductListing, writer: PatchWriter, folder: Path, pro
         source: the products.
         writer: of the base store.
         folder: where there is room for the products that are being cut.
-        progress: told how far it is.
+        progress: called with lines on how far it is.
 
     Raises:
         OSError: if the disk is full.

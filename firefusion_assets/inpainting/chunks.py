@@ -84,7 +84,7 @@ def painted_chunks(
         job: what to paint.
         load_painter: called once in each process that has to paint.
         store: where the chunks lie.
-        progress: told when a chunk is awaited from another run.
+        progress: called when a chunk is awaited from another run.
         shards: processes that paint; 1 is this process.
     """
     size, n_rows = job.sampling.batch_size, len(job.plan.rows)

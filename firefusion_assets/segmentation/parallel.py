@@ -27,7 +27,7 @@ def train_all(jobs: Sequence[tuple[TrainingJob, Path]], progress: Callable[[str]
 
     Args:
         jobs: trainings and their folders.
-        progress: is told, in this process, how each training stands.
+        progress: called in this process with lines on how each training goes.
 
     Raises:
         TrainingError: if a worker failed. The others are stopped, and go on from their checkpoints next time.

@@ -86,7 +86,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         work: folder that in the end holds `network.safetensors` (the best weights), `network.json`
             (`NetworkRecord`) and `history.csv` (a row a validation; train_loss is the mean since the last).
             If it holds `network.json` already, nothing is trained.
-        progress: is told after each validation how it stands.
+        progress: called after each validation with its result.
 
     Raises:
         ValueError: if no train patch has fire, the store lacks a band, or the checkpoint is another job's.
