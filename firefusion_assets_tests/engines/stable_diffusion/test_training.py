@@ -372,6 +372,7 @@ def mean_loss(model: Path, settings: StableDiffusionGenerator, part: PatchPart, 
         )
 
 
+@pytest.mark.slow
 def test_one_fire_can_be_learned_by_heart(base: Path, tmp_path: Path) -> None:
     part = fire_front(tmp_path / "store")
     settings = generator(base, area="patch", mask_variants=1, max_train_steps=120)
