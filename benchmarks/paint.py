@@ -9,7 +9,7 @@ import pandas as pd
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
-from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
 
@@ -43,7 +43,7 @@ def _detected_outside(lineage: Lineage, key: str, fold: Fold) -> float:
     found = 0
     for number, row in enumerate(synthetic.provenance.itertuples()):
         named = dict(zip(fold.train.meta.bands, synthetic.read(number), strict=True))
-        detected = murphy(named, row.sun_elevation) | (named["B7"] == 65535)
+        detected = detect(["murphy"], named, row.sun_elevation)["murphy"] | (named["B7"] == 65535)
         found += int((detected & plan.edits[number] & ~plan.labels[number]).sum())
     return found / len(synthetic)
 

@@ -13,7 +13,7 @@ import rasterio
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.ingest.base_store import ingest
-from firefusion_assets.ingest.cutting import cut
+from firefusion_assets.ingest.cutting import strips
 from firefusion_assets.ingest.sources.listing import list_source
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.product import find_products, open_product
@@ -86,7 +86,7 @@ def _run(step: str, tar: Path) -> None:
         else:
             ((files,), _) = find_products(tar)
             with open_product(files) as product:
-                n_patches = sum(1 for _ in cut(product, patch_size=_PATCH))
+                n_patches = sum(1 for strip in strips(product, FILE_BANDS, _PATCH) for _ in strip.patches(FILE_BANDS))
     seconds = time.perf_counter() - start
     if n_patches != -(-_HEIGHT // _PATCH) * -(-_WIDTH // _PATCH):
         raise AssertionError(f"{n_patches} patches")

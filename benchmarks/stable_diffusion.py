@@ -40,7 +40,7 @@ _REPORT: Final = re.compile(r"step (\d+) of ")
 
 
 def measure() -> Iterator[tuple[str, float, float]]:
-    """Yield optimiser steps and painted images a second, and on a GPU the peak memory of training in GiB."""
+    """Yield optimizer steps and painted images a second, and on a GPU the peak memory of training in GiB."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base, part = save_pipeline(folder), make_part(folder / "patches", _SIZE)
@@ -111,7 +111,7 @@ class PlainLoop:
         self._hidden = torch.stack([view.hidden for view in large]).to(self._device)
 
     def step(self, batch: int) -> float:
-        """Do one optimiser step and return its loss."""
+        """Do one optimizer step and return its loss."""
         pipeline, device, dtype = self._pipeline, self._device, self._dtype
         self._optimizer.zero_grad()
         chosen = torch.randint(len(self._images), (batch,), device=device)

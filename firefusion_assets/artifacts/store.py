@@ -106,7 +106,7 @@ class ArtifactStore:
             asset: name of the asset.
             fingerprint: what the object is made from.
             make: fills the work folder and returns facts (JSON values) for the manifest.
-            progress: is told when the call has to wait for another process.
+            progress: called with a line when the call has to wait for another process.
             uses: objects that it is made from; what `make` finds or builds in a store is added.
             settings: JSON values that it is made from, for the manifest.
 

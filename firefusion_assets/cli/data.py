@@ -17,7 +17,7 @@ def data(
     ] = None,
     into: Annotated[Path, typer.Option(help="The input folder.")] = INPUT,
 ) -> None:
-    """Bring the active fire data set; what can't be brought is told at the end, all of it."""
+    """Download the active fire data set; at the end list everything that could not be downloaded."""
     from firefusion_assets.ingest import download, fetching
 
     require_known(regions or [], download.REGIONS, "region")

@@ -46,7 +46,7 @@ def similarity(
     if not output.parent.is_dir():
         raise RequestError(f"--output {output}: there is no such folder; make it first")
     lineage = open_study(study, key)
-    # What is missing in the study is told before a model is loaded.
+    # Report what the study lacks before loading a model.
     lineage.find("screened_images", key)
     from firefusion_assets.inpainting.similarity import ClipEncoder
     from firefusion_assets.steps.similarity import similarity_summary, study_similarity

@@ -30,7 +30,7 @@ def fine_tune_job(
     parent: Annotated[int | None, typer.Option(help="End as soon as this process ends.")] = None,
     piped: Annotated[bool, typer.Option("--piped", help="Report to the Dagster run that started it.")] = False,
 ) -> None:
-    """Fine-tune by a job file; the first of several processes speaks for all."""
+    """Fine-tune by a job file; of several processes only the first reports progress."""
     from firefusion_assets.core.processes import end_with
 
     if parent is not None:

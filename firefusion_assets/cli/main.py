@@ -1,4 +1,4 @@
-"""The command `firefusion`: its commands, and how errors are told.
+"""The command `firefusion`: its subcommands, and how it reports errors.
 
 Whatever is heavy is imported inside the command that needs it, so that help and typing errors come at once.
 """
@@ -15,7 +15,7 @@ from firefusion_assets.core.errors import UserError
 
 
 class _TellingGroup(TyperGroup):
-    """Tells errors that a person can mend by their message, as the last lines; exit status 1."""
+    """Reports errors that a person can repair by their message alone, as the last lines; exit status 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

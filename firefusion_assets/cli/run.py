@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -22,14 +22,15 @@ def run(
 
     What is finished is found and not made again. Steps run by Dagster: its UI shows the same runs.
     """
-    from firefusion_assets.lineage.assets import ASSETS
+    from firefusion_assets.lineage.assets import ASSETS, AssetName
     from firefusion_assets.study import augmentation_keys
 
     lineage = open_study(study)
     known = augmentation_keys(lineage.folder)
     require_known([to], ASSETS, "asset")
+    last = cast(AssetName, to)
     # What all configs share needs no key.
-    shared = not ASSETS[to].per_config and to != LAST
+    shared = not ASSETS[last].per_config and last != LAST
     chosen = [""] if shared else list(dict.fromkeys(keys or []))
     require_known(keys or [], known, "config")
     if not chosen:
@@ -44,7 +45,7 @@ def run(
         typer.echo(report_figures(lineage, chosen))
     else:
         for key in chosen:
-            typer.echo(lineage.find(to, key).path)
+            typer.echo(lineage.find(last, key).path)
 
 
 def _materialize(keys: list[str], to: str, study: str) -> None:

@@ -49,7 +49,7 @@ def check(study: StudyOption = None) -> None:
 
 
 def report(study: StudyOption = None) -> None:
-    """Show the last comparison of all configs, and where the report lies."""
+    """Show the last comparison of all configs, and the path of the report."""
     from firefusion_assets.steps.reporting import report_table
 
     typer.echo(report_table(open_study(study)))

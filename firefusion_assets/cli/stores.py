@@ -1,4 +1,4 @@
-"""`firefusion verify` and `prune`: whether objects are whole, and which of them nobody needs."""
+"""`firefusion verify` and `prune`: whether objects are intact, and which are unused."""
 
 from pathlib import Path
 from typing import Annotated

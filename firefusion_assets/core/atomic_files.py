@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place, flush it to disk and move it into place.
+    """Write a file under a temporary name, flush it to disk and move it into place.
 
     Args:
         path: the file.

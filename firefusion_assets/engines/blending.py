@@ -1,4 +1,4 @@
-"""How paint fades into the ground around it. What is painted doesn't belong here."""
+"""How paint fades into the ground around it."""
 
 import numpy as np
 import numpy.typing as npt

@@ -62,7 +62,7 @@ class Companions(BaseModel):
             labels: bool (N, H, W), where fire is.
 
         Returns:
-            float32 DN (N, C, H, W), not rounded; the composite, and all bands beside the label, as they were.
+            float32 DN (N, C, H, W), not rounded; the composite, and all bands outside the label, are unchanged.
         """
         dn = np.moveaxis(bands, 1, 0)[:, labels]
         channels = list(map(self.bands.index, self.composite))

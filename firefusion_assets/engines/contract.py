@@ -1,6 +1,6 @@
 """What every inpainting engine has in common: what it may read, what it takes, and what it must leave alone.
 
-Nothing of a single engine belongs here.
+Nothing here is about a single engine.
 """
 
 import numpy as np
@@ -50,11 +50,7 @@ def fire_patches(train: PatchPart) -> list[str]:
     Raises:
         NoFireError: if there are none.
     """
-    ids = []
-    for patch_id in train.ids:
-        patch = train.read(patch_id)
-        if (patch.label & ~patch.ignore).any():
-            ids.append(patch_id)
+    ids = list(train.statistics.fire)
     if not ids:
         raise NoFireError(
             f"none of the {len(train)} patches of the train part holds a fire, so no engine can learn "

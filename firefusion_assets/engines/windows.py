@@ -1,6 +1,6 @@
 """Painting whole patches by windows of a model's size: window after window, each seeing what was painted before.
 
-Where windows go and how their paint comes together belongs here; what is painted does not.
+Says where windows go and how their paint comes together; the caller paints them.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects
-from scipy.ndimage import label as connected_components
 
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.engines.blending import feather
 from firefusion_assets.engines.contract import compose
 
@@ -48,7 +48,7 @@ def paint_by_windows(
     dn_max: int,
     sample: Sample,
 ) -> npt.NDArray[np.uint16]:
-    """Paint every edit mask, then fade what is beside the label into the ground, so that no edge shows.
+    """Paint every edit mask, then fade the paint outside the label into the ground, so that no edge shows.
 
     Each call of `sample` gets the next windows of all patches that do not overlap each other: fires apart are
     painted in one batch, a large fire window after window.
@@ -104,7 +104,7 @@ def next_window(remaining: npt.NDArray[np.bool_], size: int) -> Window:
         remaining: bool (H, W), what is still to be painted; not empty, H and W at least `size`.
         size: height and width of the window in px.
     """
-    regions, _ = connected_components(remaining, np.ones((3, 3), bool))
+    regions = numbered_fires(remaining)
     first = np.unravel_index(remaining.argmax(), remaining.shape)
     box = find_objects(regions)[regions[first] - 1]
     starts = []

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.landsat.products.product import Product
 from firefusion_assets.landsat.products.quality import FILL, Quality
@@ -90,7 +89,7 @@ class Strip:
         return square
 
     def patches(self, bands: Sequence[str]) -> Iterator[ProductPatch]:
-        """Yield the patches from west to east; tiles that are empty in B1 are left out, but counted in the numbers."""
+        """Yield the patches from west to east; numbers go down the columns and count left-out tiles, empty in B1."""
         product, size = self.product, self.patch_size
         n_rows = ceil(product.height / size)
         a, b, c, d, e, f = product.transform
@@ -142,20 +141,3 @@ def strips(product: Product, bands: Sequence[str], patch_size: int, margin: int 
             conditions=next((planes[role] for role in ("BQA", "QA_PIXEL") if role in planes), None),
             saturation=planes.get("QA_RADSAT"),
         )
-
-
-def cut(product: Product, bands: Sequence[str] = FILE_BANDS, patch_size: int = 256) -> Iterator[ProductPatch]:
-    """Cut a product into its patches, row of patches after row of patches.
-
-    Patches are numbered down the columns, so that their order is not that of their numbers.
-
-    Args:
-        product: open, with at least these bands.
-        bands: names in the order wanted.
-        patch_size: height and width of a patch in px.
-
-    Raises:
-        ProductError: with every band of a row that can't be read.
-    """
-    for strip in strips(product, bands, patch_size):
-        yield from strip.patches(bands)

@@ -89,7 +89,7 @@ def bring(archive: Archive, folder: Path, progress: Callable[[str], None]) -> No
     Args:
         archive: what to bring.
         folder: the input folder.
-        progress: is told what is done.
+        progress: called with a line for each thing done.
 
     Raises:
         DownloadError: if it can't be brought, or differs from what is recorded.
@@ -117,7 +117,7 @@ def bring(archive: Archive, folder: Path, progress: Callable[[str], None]) -> No
     except Timeout:
         raise DownloadError("another process is bringing it") from None
     except OSError as error:
-        raise DownloadError(f"could not be written ({error}); free space or mend the folder") from error
+        raise DownloadError(f"could not be written ({error}); free space or repair the folder") from error
     progress(f"{archive.name}: {count} files; {zipped} is no longer needed")
 
 

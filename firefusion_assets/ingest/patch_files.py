@@ -54,11 +54,13 @@ def read_files(item: PatchInput, expected: Expected) -> tuple[Raster, Raster | N
         BadFileError: if one can't be read, or is of another size.
     """
     bands = expected.file_bands
-    remedy = f" ({', '.join(bands)}); mend dataset.patch_size or the file's bands"
+    remedy = f" ({', '.join(bands)}); correct dataset.patch_size or the file's bands"
     image = _read_raster(
         item.image, expected.patch_size, len(bands), remedy, [bands.index(b) for b in expected.read_bands]
     )
-    return image, None if item.mask is None else _read_raster(item.mask, expected.patch_size, 1, "; mend the mask", [0])
+    return image, None if item.mask is None else _read_raster(
+        item.mask, expected.patch_size, 1, "; repair the mask", [0]
+    )
 
 
 def checked_patch(
@@ -104,7 +106,7 @@ def checked_patch(
     try:
         place = georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
     except ValueError as error:
-        raise BadFileError(f"{item.image}: {error}; mend its georeference") from error
+        raise BadFileError(f"{item.image}: {error}; correct its georeference") from error
     if expected.landsat:
         # Every second pixel of every second line tells shares as well, for a quarter of the time.
         planes = dict(zip(expected.read_bands, image[:, ::2, ::2], strict=True))

@@ -1,4 +1,4 @@
-"""The table beside a base store: a row a patch, which says where it came from, where it lies and what it holds."""
+"""The table of a base store: a row a patch, with its origin, its location and its contents."""
 
 from dataclasses import dataclass, field
 from datetime import date

@@ -1,6 +1,6 @@
 """Backgrounds: which patches a fire may be painted on, and why not on the others.
 
-What is measured of a patch stands in the table beside the base store; here it is judged.
+The table of the base store holds what was measured of each patch; this module judges it.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from firefusion_assets.study.models import Backgrounds
 def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.DataFrame:
     """Say of each patch whether it is a background.
 
-    Backgrounds are free of fire; only where there would be none, patches with fire serve too, beside their fires.
-    What nobody knows, as the clouds of a patch without near infrared, speaks against no patch.
+    Backgrounds are free of fire; where that leaves none, patches with fire serve too, outside their fires.
+    An unknown condition, such as the clouds of a patch without near infrared, rejects no patch.
 
     Args:
         table: the patches, indexed by patch id.
@@ -24,9 +24,9 @@ def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.Dat
         patch_size: height and width of a patch in px.
 
     Returns:
-        scene, fire_pixels, conditions (who tells the clouds; empty where nobody does) and reason of each patch. The
-        reason is empty for a background, else ``KIND: figures`` of each of the kinds `fire`, `fill`, `not clear` and
-        `water` that apply, separated by ``; ``.
+        scene, fire_pixels, conditions (what told the clouds; empty where they are unknown) and reason of each patch.
+        The reason is empty for a background, else ``KIND: figures`` of each kind that applies, of `fire`, `fill`,
+        `not clear` and `water`, separated by ``; ``.
     """
     unknown = [name for name in CONDITION_COLUMNS if name not in table]
     rows = table.reindex(columns=[*table.columns, *unknown]).itertuples()
@@ -45,7 +45,7 @@ def summary(judged: pd.DataFrame) -> str:
     if burning := int((usable["fire_pixels"] > 0).sum()):
         text += f", {burning} of them with a fire of their own, since no other patch will do"
     if unknown := int((usable["conditions"] == "").sum()):
-        text += f"; of {unknown} nobody knows clouds and water"
+        text += f"; of {unknown} clouds and water are unknown"
     return text
 
 

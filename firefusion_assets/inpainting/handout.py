@@ -1,6 +1,6 @@
 """A plan's backgrounds and masks as PNG, to be painted on.
 
-How the painted images come back doesn't belong here; an engine takes them in.
+An engine takes the painted images in.
 """
 
 from collections.abc import Sequence

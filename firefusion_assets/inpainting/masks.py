@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 
 Mask = npt.NDArray[np.bool_]
@@ -44,11 +45,10 @@ def trimmed(mask: Mask) -> tuple[Mask, int, int]:
 
 
 def shape_of(mask: Mask, kind: Literal["annotated", "transplanted", "box"], rng: np.random.Generator) -> Mask:
-    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or a component's box."""
+    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or the box of one fire."""
     if kind != "box":
         return trimmed(mask)[0]
-    components, _ = label(mask, np.ones((3, 3)))
-    boxes = find_objects(components)
+    boxes = find_objects(numbered_fires(mask))
     rows, columns = boxes[rng.integers(len(boxes))]
     return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
 

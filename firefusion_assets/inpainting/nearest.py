@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.inpainting.masks import Mask
 from firefusion_assets.patchstore import Patch, PatchPart
@@ -107,14 +108,14 @@ class TrainingFires:
 
 
 def _fires(bands: npt.NDArray[np.uint16], mask: Mask, ignore: Mask) -> Iterator[_Fire]:
-    components, _ = label(mask, np.ones((3, 3)))
-    for number, box in enumerate(find_objects(components), start=1):
-        piece = components[box] == number
+    numbers = numbered_fires(mask)
+    for number, box in enumerate(find_objects(numbers), start=1):
+        piece = numbers[box] == number
         if piece.sum() < LEAST_PIXELS:
             continue
         # All that follows looks at the fire's surroundings only, however large the patch.
         window = tuple(slice(max(0, side.start - _GROUND_TO), side.stop + _GROUND_TO) for side in box)
-        alone = components[window] == number
+        alone = numbers[window] == number
         near = dilated(alone, _GROUND_TO) & ~dilated(mask[window], _GROUND_FROM) & ~ignore[window]
         ground = np.median(bands[:, *window][:, near], axis=1) if near.any() else np.zeros(len(bands))
         y, x = ((side.start + side.stop) // 2 for side in box)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from firefusion_assets.artifacts.store import ArtifactStore, link
 from firefusion_assets.inpainting.chunks import PaintJob, painted_chunks
-from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.inpainting.screening import KeptVerdicts, Screen, Verdict
 from firefusion_assets.study.engine import Painter
 
 
@@ -22,17 +22,18 @@ class SyntheticPatches:
         folder: the fold's folder.
 
     Attributes:
+        folder: the fold's folder.
         provenance: one row a patch, in painted order; `place` is its position in the plan.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.provenance = pd.read_parquet(folder / "provenance.parquet")
 
     def read(self, number: int) -> npt.NDArray[np.uint16]:
         """Return one patch by its row in the provenance, uint16 (C, H, W)."""
         row = self.provenance.iloc[number]
-        chunk = np.load(self._folder / f"chunk-{row['chunk']:05d}.npy", mmap_mode="r")
+        chunk = np.load(self.folder / f"chunk-{row['chunk']:05d}.npy", mmap_mode="r")
         return np.asarray(chunk[row["place_in_chunk"]])
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ def paint(
         load_painter: called when the first chunk has to be painted; can be sent to another process.
         screen: decides which patches count.
         store: where the chunks lie.
-        folder: gets `chunk-NNNNN.npy` (hard links to the chunks) and `provenance.parquet`.
+        folder: gets `chunk-NNNNN.npy` (hard links to the chunks), `provenance.parquet` and the verdicts.
         progress: told after every chunk.
         shards: processes that paint, a device each; their number changes no byte.
 
@@ -65,16 +66,21 @@ def paint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     accepted = painted = changed_outside = 0
+    verdicts = KeptVerdicts()
     started = time.monotonic()
     with painted_chunks(job, load_painter, store, progress, shards) as chunks:
         while accepted < job.sampling.images and (chunk := next(chunks, None)) is not None:
             path = chunk.artifact.path / "painted.npy"
             link(path, folder / f"chunk-{chunk.number:05d}.npy")
             images = zip(chunk.places, np.load(path), strict=True)
-            accepted += sum(_passes(job, place, image, screen) for place, image in images)
+            for place, image in images:
+                verdict = _judged(job, place, image, screen)
+                verdicts.add(verdict)
+                accepted += verdict.accepted
             painted += len(chunk.places)
             changed_outside += chunk.artifact.facts["n_values_changed_outside"]
             progress(_progress_line(job, painted, accepted, time.monotonic() - started))
+    verdicts.write(folder, job.part.meta.patch_size)
     _provenance(job, painted).to_parquet(folder / "provenance.parquet", index=False)
     return {"n_painted": painted, "n_passed": accepted, "n_values_changed_outside": changed_outside}
 
@@ -88,10 +94,10 @@ def _progress_line(job: PaintJob, painted: int, accepted: int, seconds: float) -
     return f"{line}, about {max(0, left) * seconds / painted / 60:.1f} min left"
 
 
-def _passes(job: PaintJob, place: int, image: npt.NDArray[np.uint16], screen: Screen) -> bool:
+def _judged(job: PaintJob, place: int, image: npt.NDArray[np.uint16], screen: Screen) -> Verdict:
     background = job.plan.rows["background"].iloc[place]
     sun = float(job.table.loc[background, "sun_elevation"])
-    return screen(job.part.read(background), image, job.plan.labels[place], job.plan.edits[place], sun).accepted
+    return screen(job.part.read(background), image, job.plan.labels[place], job.plan.edits[place], sun)
 
 
 def _provenance(job: PaintJob, painted: int) -> pd.DataFrame:

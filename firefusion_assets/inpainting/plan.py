@@ -23,7 +23,7 @@ from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
 
 JUDGED: Final = "backgrounds.parquet"
-"""Table beside a plan: why a patch of the train part is no background; see `judge`."""
+"""Table that goes with a plan: why a patch of the train part is no background; see `judge`."""
 
 CROP_PADDING: Final = 8
 """px of ground around the edit mask that a row's crop shows."""
@@ -119,7 +119,7 @@ def write_plan(
 ) -> Mapping[str, Any]:
     """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one fold.
 
-    Beside them stands `JUDGED`, unless nothing is painted.
+    `JUDGED` is written too, unless nothing is painted.
 
     Args:
         part: the fold's train part.
@@ -222,7 +222,7 @@ def _place_row(background: Patch, fire: tuple[Mask, int, int], masks: Masks, rng
 
 
 def _crop(edit: Mask) -> dict[str, int]:
-    """Return a square around an edit mask with some ground beside it, moved so as to stay inside the patch."""
+    """Return a square around an edit mask with some ground around it, moved so as to stay inside the patch."""
     piece, y, x = trimmed(edit)
     size = edit.shape[0]
     side = min(size, max(piece.shape) + 2 * CROP_PADDING)

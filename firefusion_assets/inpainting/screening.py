@@ -4,24 +4,25 @@ A patch passes if enough of its label changed and enough of it is confirmed by t
 at val or test: the scale of a change is the bands' spread over the train part.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.core.seeding import generator
-from firefusion_assets.inpainting.masks import Mask
+from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
 
+KEPT: Final = "screening.json"
+"""Verdicts beside the painted patches of a fold; older ones lack it."""
+
 CHANGE: Final = 0.5
 """A pixel counts as changed where any band moved by more than this share of its interquartile range."""
-
-_PATCHES = 512
-_PIXELS_A_PATCH = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Screen:
     def __init__(self, settings: Screening, part: PatchPart) -> None:
         self.settings = settings
         self.bands = part.meta.bands
-        self._change = CHANGE * interquartile_range(part)
+        self._change = CHANGE * np.array(part.statistics.interquartile_range)
 
     def __call__(
         self,
@@ -91,11 +92,11 @@ class Screen:
             reasons.append(f"only {changed_share:.0%} of the label changed")
         if self.settings.detectors and detected_share < self.settings.min_detected:
             reasons.append(f"only {detected_share:.0%} of the label is detected")
-        # A background's own fire beside the label may or may not still burn there: nobody knows.
+        # Whether a background's own fire outside the label still burns there is unknown.
         fire, ignored = label, background.label & edit & ~label
         if self.settings.label == "refined":
             fire = label & detected
-            # Beside the label a detector may see fire that was not asked for: nobody knows, so nobody learns it.
+            # Outside the label a detector may see fire that was not asked for: it is unknown, so it is ignored.
             beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
             ignored |= (label & ~fire) | beside
         return Verdict(
@@ -114,19 +115,30 @@ class Screen:
         return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
 
 
-def interquartile_range(part: PatchPart) -> npt.NDArray[np.float64]:
-    """Return each band's interquartile range in DN over valid pixels of a part, at least 1: float (C,).
+class KeptVerdicts:
+    """Verdicts of a fold in painted order; their masks are held packed."""
 
-    Taken from a seeded sample of patches, and of pixels of each.
-    """
-    order = generator("patches").permutation(len(part.ids))[:_PATCHES]
-    sample = [_valid_pixels(part.read(part.ids[i]), part.ids[i]) for i in order]
-    low, high = np.percentile(np.concatenate(sample, axis=1), [25, 75], axis=1)
-    return np.maximum(high - low, 1.0)
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._packed: dict[str, list[npt.NDArray[np.uint8]]] = {"label": [], "ignore": []}
+
+    def add(self, verdict: Verdict) -> None:
+        """Note the next patch's verdict."""
+        row = vars(verdict).copy()
+        for name, planes in self._packed.items():
+            planes.append(np.packbits(row.pop(name), axis=-1))
+        self._rows.append(row)
+
+    def write(self, folder: Path, patch_size: int) -> None:
+        """Write them for `read_verdicts`."""
+        for name, planes in self._packed.items():
+            save_packed(planes, patch_size, folder / f"screened_{name}.npy")
+        (folder / KEPT).write_text(json.dumps(self._rows))
 
 
-def _valid_pixels(patch: Patch, patch_id: str) -> npt.NDArray[np.uint16]:
-    valid = np.flatnonzero(~patch.ignore)
-    if len(valid) > _PIXELS_A_PATCH:
-        valid = generator("pixels", patch_id).choice(valid, _PIXELS_A_PATCH, replace=False)
-    return patch.bands.reshape(len(patch.bands), -1)[:, valid]
+def read_verdicts(folder: Path, patch_size: int) -> Iterator[Verdict]:
+    """Yield the verdicts that `KeptVerdicts.write` wrote."""
+    rows = json.loads((folder / KEPT).read_text())
+    labels, ignored = (load_masks(folder / f"screened_{name}.npy", patch_size) for name in ("label", "ignore"))
+    for row, label, ignore in zip(rows, labels, ignored, strict=True):
+        yield Verdict(**row, label=label, ignore=ignore)

@@ -1,7 +1,7 @@
 """How alike painted and real fires look to CLIP.
 
 A diagnostic, and no judge of paint: the cosine is highest where a training fire was copied, and masked crops of
-one mask have their outline in common whatever was painted into them. So the command counts near-copies beside it.
+one mask have their outline in common whatever was painted into them. So the command counts near-copies as well.
 What paint is worth is the report's Dice.
 
 Crops are the report's 7-6-2 composites, not DN / 65535, in which little but the hottest fires can be seen.

@@ -1,6 +1,6 @@
 """A fold's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.inpainting.nearest import NearestFire, TrainingFires
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
-from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.inpainting.screening import KEPT, Screen, Verdict, read_verdicts
 from firefusion_assets.patchstore import Patch, PatchPart
 
 COPY_DISTANCE: Final = 0.25
@@ -51,7 +51,7 @@ class Verdicts:
 def screen_fold(
     synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen, images: int, folder: Path
 ) -> Mapping[str, Any]:
-    """Screen the painted patches of one fold and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
+    """Choose from the screened patches of one fold and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
 
     Args:
         synthetic: what was painted.
@@ -68,19 +68,13 @@ def screen_fold(
     fires = TrainingFires(part)
     rows, labels, ignored = [], [], []
     passed = 0
-    for number, painted in enumerate(synthetic.provenance.itertuples()):
+    verdicts = _verdicts(synthetic, plan, part, screen)
+    for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
         image = synthetic.read(number)
-        verdict = screen(
-            part.read(painted.background),
-            image,
-            plan.labels[number],
-            plan.edits[number],
-            painted.sun_elevation,
-        )
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         fire = verdict.label & plan.edits[number]
-        # Compared is all that was painted: a refined label would hide the rest of a copy.
+        # All that was painted is compared: a refined label would hide the rest of a copy.
         wanted = Patch(image, plan.labels[number], verdict.ignore)
         nearest = fires.nearest(wanted) if kept else NearestFire()
         rows.append(
@@ -115,3 +109,13 @@ def screen_fold(
         "changed_share_sum": float(table["changed_share"].sum()),
         "detected_share_sum": float(table["detected_share"].sum()),
     }
+
+
+def _verdicts(synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen) -> Iterator[Verdict]:
+    """Yield the verdicts that painting kept; patches that were painted before it kept them are screened anew."""
+    if (synthetic.folder / KEPT).is_file():
+        yield from read_verdicts(synthetic.folder, part.meta.patch_size)
+        return
+    for number, painted in enumerate(synthetic.provenance.itertuples()):
+        background = part.read(painted.background)
+        yield screen(background, synthetic.read(number), plan.labels[number], plan.edits[number], painted.sun_elevation)

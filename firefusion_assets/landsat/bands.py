@@ -1,12 +1,9 @@
 """The bands of a Landsat-8 level-1 product and the constants that turn their DN into physical quantities.
 
-Facts of the sensor belong here; what is computed from pixels does not.
+Facts of the sensor only; nothing is computed from pixels.
 """
 
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 FILE_BANDS: Final = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B9", "B10", "B11")
 """Bands of a patch file of the active fire data set in file order; the panchromatic B8 is left out."""
@@ -37,16 +34,3 @@ SOLAR_IRRADIANCE: Final = {
 
 PIXEL_SIZE: Final = 30.0
 """Ground sampling distance in m."""
-
-
-def reflectance(dn: npt.NDArray[np.uint16], sun_elevation: float | None = None) -> npt.NDArray[np.float32]:
-    """Return top-of-atmosphere reflectance of level-1 DN (USGS Landsat 8 Data Users Handbook, section 5).
-
-    Args:
-        dn: digital numbers, any shape.
-        sun_elevation: degrees above the horizon to correct for; None leaves reflectance uncorrected.
-    """
-    uncorrected = dn.astype(np.float32) * np.float32(REFLECTANCE_MULT) + np.float32(REFLECTANCE_ADD)
-    if sun_elevation is None:
-        return uncorrected
-    return uncorrected / np.float32(np.sin(np.radians(sun_elevation)))

@@ -1,6 +1,6 @@
 """Published active fire detectors on Landsat level-1 bands, as array operations: what the rest of the package uses.
 
-Names, bands, votes and the way through a large scene belong here; the rules are in `fire_rules`.
+Names, bands, votes, and large scenes strip by strip; `fire_rules` has the rules.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +61,8 @@ def detect(
         sun_elevation: degrees above the horizon; `schroeder` alone does without.
         saturated: bool (H, W), pixels whose B6 or B7 is saturated by the quality band; without it, DN 65535 in
             either counts as saturated. Only `murphy` looks at it.
-        mode: of `murphy`: `paper`, or `published` as the data set's masks were made (see `murphy`).
+        mode: of `murphy`. Beside a certain fire, `paper` asks for r6 / r5 >= 2 and r6 >= 0.5, or saturation; the masks
+            published with the active fire data set leave the ratio out: `published`.
         calibration: the MTL's reflectance constants.
 
     Returns:
@@ -90,41 +91,6 @@ def detect(
         if name in names:
             found[name] = combine([found[one] for one in SINGLE_DETECTORS])
     return {name: found[name] for name in names}
-
-
-def schroeder(bands: Bands, *, calibration: Calibration = LANDSAT_8) -> Mask:
-    """Detect fires by Schroeder et al. 2016 (Remote Sensing of Environment 185, 210-220); see `detect`.
-
-    Uses reflectance that is not corrected for the sun. Fixed thresholds first, then pixels that stand out in the
-    61 x 61 px around them.
-    """
-    return detect(["schroeder"], bands, calibration=calibration)["schroeder"]
-
-
-def murphy(
-    bands: Bands,
-    sun_elevation: float,
-    *,
-    saturated: Mask | None = None,
-    mode: MurphyMode = "paper",
-    calibration: Calibration = LANDSAT_8,
-) -> Mask:
-    """Detect fires by HOTMAP (Murphy et al. 2016, Remote Sensing of Environment 178, 31-41); see `detect`.
-
-    Beside a certain fire, `paper` asks for r6 / r5 >= 2 and r6 >= 0.5, or saturation. The masks published with the
-    active fire data set leave the ratio out: `published`.
-    """
-    options = {"saturated": saturated, "mode": mode, "calibration": calibration}
-    return detect(["murphy"], bands, sun_elevation, **options)["murphy"]  # type: ignore[arg-type]
-
-
-def kumar_roy(bands: Bands, sun_elevation: float, *, calibration: Calibration = LANDSAT_8) -> Mask:
-    """Detect fires by GOLI (Kumar and Roy 2018, International Journal of Digital Earth 11(2), 154-178); see `detect`.
-
-    Fixed thresholds first, then pixels that stand out in the smallest window around them that shows enough
-    background.
-    """
-    return detect(["kumar-roy"], bands, sun_elevation, calibration=calibration)["kumar-roy"]
 
 
 def intersection(masks: Iterable[Mask]) -> Mask:

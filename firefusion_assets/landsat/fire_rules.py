@@ -1,6 +1,6 @@
 """The rules of the three published active fire detectors, each on one tile of reflectance.
 
-Rules and thresholds belong here; bands, tiles and votes are in `detectors`. Each function returns bool (H, W).
+`detectors` handles bands, tiles and votes. Each function returns bool (H, W).
 A ratio is a division, also where the divisor is negative (then no threshold is reached) or 0.
 """
 

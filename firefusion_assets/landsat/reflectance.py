@@ -1,6 +1,6 @@
 """Reflectance of a piece of a scene, each band computed when it is first asked for.
 
-What several detectors need of the same pixels belongs here; their rules do not.
+What several detectors need of the same pixels.
 """
 
 from collections.abc import Mapping

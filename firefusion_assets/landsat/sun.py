@@ -1,6 +1,6 @@
 """Sun elevation at a Landsat pass, from date and latitude alone.
 
-The geometry of sun and orbit belongs here; what pixels say does not. Patches carry no time of day, so the
+Geometry of sun and orbit only. Patches carry no time of day, so the
 time is that of the sun-synchronous orbit at the latitude. Where a product's MTL is at hand, its
 SUN_ELEVATION is better.
 """

@@ -1,7 +1,7 @@
 """Means and deviations over windows around a few pixels of an image, from integral images.
 
 An integral image makes the sum over any window four lookups (Crow 1984, SIGGRAPH Computer Graphics 18(3), 207-212).
-Statistics over windows belong here; what they are used for does not.
+Statistics over windows, whatever they are used for.
 
 In floating point a single large value spoils all sums below and right of it, and the result depends on where an
 image begins. So the sums here are of integers: exact in any order, and overflow of the integral image cancels in

@@ -5,10 +5,20 @@ How an asset is made is in `steps`; how Dagster shows and runs it is in `orchest
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from firefusion_assets.lineage.fingerprints import Lineage
+
+
+AssetName = Literal[
+    "landsat_patches", "scene_split", "augmentation_config", "finetuned_model", "inpainting_masks", "synthetic_images",
+    "screened_images", "augmented_lmdb", "trained_unet", "dice_metrics", "augmentation_report",
+]  # fmt: skip
+"""The names, so that mypy finds a wrong one."""
+
+TRAIN_STATISTICS: Final = "train_statistics"
+"""Statistics of a fold's train part, built by the first step that asks for them."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +36,9 @@ class Asset:
         parts: objects without a key of their own that its step builds on the way, by their names in the store.
     """
 
-    name: str
+    name: AssetName
     version: int
-    upstream: tuple[str, ...]
+    upstream: tuple[AssetName, ...]
     settings: Callable[["Lineage", str], Any]
     per_config: bool = True
     gpu: bool = False
@@ -86,13 +96,20 @@ def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) 
     return settings if names is None else {name: settings[name] for name in names}
 
 
-ASSETS: Final[Mapping[str, Asset]] = {
+ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
         Asset("landsat_patches", 2, (), _patches, per_config=False, parts=("simulated_scenes",)),
         Asset("scene_split", 1, ("landsat_patches",), _split, per_config=False),
         Asset("augmentation_config", 1, (), _config),
-        Asset("finetuned_model", 1, ("landsat_patches", "scene_split", "augmentation_config"), _model, gpu=True),
+        Asset(
+            "finetuned_model",
+            1,
+            ("landsat_patches", "scene_split", "augmentation_config"),
+            _model,
+            gpu=True,
+            parts=(TRAIN_STATISTICS,),
+        ),
         Asset("inpainting_masks", 2, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
@@ -100,13 +117,24 @@ ASSETS: Final[Mapping[str, Asset]] = {
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
-            parts=("painted_chunks",),
+            parts=("painted_chunks", TRAIN_STATISTICS),
         ),
         Asset(
-            "screened_images", 1, ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"), _screening
+            "screened_images",
+            1,
+            ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
+            _screening,
+            parts=(TRAIN_STATISTICS,),
         ),
         Asset("augmented_lmdb", 1, ("screened_images", "synthetic_images"), _nothing),
-        Asset("trained_unet", 1, ("landsat_patches", "scene_split", "augmented_lmdb"), _training, gpu=True),
+        Asset(
+            "trained_unet",
+            1,
+            ("landsat_patches", "scene_split", "augmented_lmdb"),
+            _training,
+            gpu=True,
+            parts=(TRAIN_STATISTICS,),
+        ),
         Asset("dice_metrics", 1, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
         Asset("augmentation_report", 2, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),

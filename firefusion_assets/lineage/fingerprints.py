@@ -13,7 +13,7 @@ from typing import Any
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.assets import ASSETS, AssetName
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
 
@@ -51,7 +51,7 @@ class Lineage:
         asset = ASSETS["landsat_patches"]
         return digest([asset.name, asset.version, asset.settings(self, UNPARTITIONED), raw_input])
 
-    def fingerprint(self, asset: str, key: str) -> str:
+    def fingerprint(self, asset: AssetName, key: str) -> str:
         """Return today's fingerprint of an asset.
 
         Args:
@@ -68,7 +68,7 @@ class Lineage:
         upstream = [fingerprint for _, fingerprint in self._upstream(asset, key)]
         return digest([asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream])
 
-    def find(self, asset: str, key: str) -> Artifact:
+    def find(self, asset: AssetName, key: str) -> Artifact:
         """Return the finished object that an asset's materialization of today published.
 
         Raises:
@@ -79,13 +79,13 @@ class Lineage:
             raise _missing(asset, key, stale=self.pointed(asset, key) is not None)
         return found
 
-    def pointed(self, asset: str, key: str) -> Artifact | None:
+    def pointed(self, asset: AssetName, key: str) -> Artifact | None:
         """Return the object that was made last for an asset and key, whether it is today's or not."""
         return self.store.pointed(asset, pointer_key(asset, key))
 
     def build(
         self,
-        asset: str,
+        asset: AssetName,
         key: str,
         make: Callable[[Path], Mapping[str, Any]],
         progress: Callable[[str], None],
@@ -98,7 +98,7 @@ class Lineage:
         self.store.point(asset, pointer_key(asset, key), artifact)
         return artifact
 
-    def changes(self, asset: str, key: str) -> list[str]:
+    def changes(self, asset: AssetName, key: str) -> list[str]:
         """Return why the object that a key points at isn't today's, a line for each cause; nothing if it is.
 
         Objects that were made before manifests held what they were made from only tell that something changed.
@@ -136,14 +136,14 @@ class Lineage:
             raise _missing("landsat_patches", UNPARTITIONED, stale=True)
         return found
 
-    def _upstream(self, asset: str, key: str) -> list[ObjectId]:
-        """Return the objects that an asset is made from; of the config its own part stands for it."""
+    def _upstream(self, asset: AssetName, key: str) -> list[ObjectId]:
+        """Return the objects that an asset is made from; a config counts by its own settings."""
         names = (name for name in ASSETS[asset].upstream if name != "augmentation_config")
         return [(name, self.fingerprint(name, key)) for name in names]
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:
-    """Return one line for each value that differs between two JSON values, with the place where it stands."""
+    """Return one line for each value that differs between two JSON values, with its place."""
     if isinstance(before, dict) and isinstance(after, dict):
         names = dict.fromkeys([*before, *after])
         return [
@@ -157,12 +157,12 @@ def differences(before: Any, after: Any, place: str = "") -> list[str]:
     return [] if before == after else [f"{place or 'settings'}: {before!r} -> {after!r}"]
 
 
-def pointer_key(asset: str, key: str) -> str:
+def pointer_key(asset: AssetName, key: str) -> str:
     """Return the key under which an asset's pointer is kept."""
     return key if ASSETS[asset].per_config else UNPARTITIONED
 
 
-def _missing(asset: str, key: str, stale: bool) -> MissingUpstreamError:
+def _missing(asset: AssetName, key: str, stale: bool) -> MissingUpstreamError:
     shared = not ASSETS[asset].per_config
     what = "was made from other settings or data than today's" if stale else "has not been made"
     command = run_command(to="scene_split") if shared else run_command(key)

@@ -1,16 +1,22 @@
 """A fold as the steps of one config see it: its parts of the base store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.artifacts.hashes import digest
+from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore, ObjectId
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.ingest.split import PARTS, part_ids
+from firefusion_assets.lineage.assets import TRAIN_STATISTICS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patches, PatchPart
+from firefusion_assets.patchstore.statistics import STATISTICS_VERSION, measure
 
 OVERLAY = "overlay.lmdb"
 """The store in an object of `augmented_lmdb`."""
@@ -45,19 +51,27 @@ class Fold:
 
 
 def read_folds(lineage: Lineage) -> list[Fold]:
-    """Return the folds of the study's split."""
+    """Return the folds of the study's split; statistics of their train parts are objects of the store."""
     base = lineage.find("landsat_patches", UNPARTITIONED).path
     split = pd.read_parquet(lineage.find("scene_split", UNPARTITIONED).path / "split.parquet")
     patches = Patches(base / BASE_STORE)
     table = pd.read_parquet(base / TABLE).set_index("patch_id")
     groups = split.drop_duplicates("patch_id").set_index("patch_id")["group"]
     table = table.assign(group=groups.reindex(table.index))
+    made_from = [(asset, lineage.fingerprint(asset, UNPARTITIONED)) for asset in ("landsat_patches", "scene_split")]
     return [
         Fold(
             number,
             base / BASE_STORE,
             table,
-            *(PatchPart(patches, part_ids(split, number, part)) for part in (*PARTS, lineage.study.evaluation.part)),
+            *(
+                PatchPart(
+                    patches,
+                    part_ids(split, number, part),
+                    partial(_kept_statistics, lineage.store, made_from, number) if part == "train" else None,
+                )
+                for part in (*PARTS, lineage.study.evaluation.part)
+            ),
         )
         for number in sorted(split["fold"].unique().tolist())
     ]
@@ -73,3 +87,14 @@ def read_fold(lineage: Lineage, number: int) -> Fold:
     if number not in folds:
         raise RequestError(f"--fold: there is no fold {number}; the study has {', '.join(map(str, folds))}")
     return folds[number]
+
+
+def _kept_statistics(store: ArtifactStore, made_from: list[ObjectId], fold: int, train: PatchPart) -> Path:
+    """Return the file with the statistics of a fold's train part; all configs share it."""
+
+    def make(work: Path) -> Mapping[str, Any]:
+        (work / "statistics.json").write_text(measure(train).model_dump_json())
+        return {"fold": fold, "n_patches": len(train)}
+
+    fingerprint = digest([TRAIN_STATISTICS, STATISTICS_VERSION, made_from, fold])
+    return store.build(TRAIN_STATISTICS, fingerprint, make, uses=made_from).path / "statistics.json"

@@ -21,7 +21,7 @@ def open_lineage(folder: Path | None = None) -> Lineage:
     """Return the lineage of a study.
 
     Its objects are in `<study>/artifacts`, or below FIREFUSION_ARTIFACTS in a folder of the study's name. A store that
-    lies in FIREFUSION_ARTIFACTS itself, as earlier versions wrote it, is used on if it is this study's.
+    is in FIREFUSION_ARTIFACTS itself, as earlier versions wrote it, stays in use if it is this study's.
 
     Args:
         folder: the study folder; by default `study_folder`.

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
-from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.assets import ASSETS, AssetName
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.orchestration.resources import Workspace
@@ -19,7 +19,7 @@ class LineageAsset:
     """An asset of every study.
 
     Attributes:
-        run: builds the object and returns what Dagster is told of it; named and documented as the asset.
+        run: builds the object and returns what Dagster shows of it; named and documented as the asset.
         group: where the UI shows it.
         kinds: badges in the UI.
         checks: names of the checks that it answers.
@@ -32,7 +32,7 @@ class LineageAsset:
 
     def of_study(self, study: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
-        name = self.run.__name__
+        name = cast(AssetName, self.run.__name__)
         asset = ASSETS[name]
         key = dg.AssetKey([study, name])
         gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS} if asset.gpu else {}

@@ -1,4 +1,4 @@
-"""What Dagster is told of the patches that no fire may be painted on."""
+"""What Dagster shows of the patches that no fire may be painted on."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final

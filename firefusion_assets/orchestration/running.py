@@ -84,7 +84,7 @@ def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -
     Args:
         assets: of `steps_to`.
         key: the config; empty if none of the assets is partitioned.
-        tell: is told what happens, in a thread of its own.
+        tell: called with what happens, in a thread of its own.
 
     Raises:
         RunError: if a step failed.

@@ -9,6 +9,7 @@ import dagster as dg
 
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 
 PICTURE_LIMIT: Final = 90_000
@@ -31,7 +32,7 @@ class Step:
         key: of the config; empty for an asset that exists once a study.
     """
 
-    def __init__(self, asset: str, lineage: Lineage, context: dg.AssetExecutionContext) -> None:
+    def __init__(self, asset: AssetName, lineage: Lineage, context: dg.AssetExecutionContext) -> None:
         self.asset, self.lineage, self.context = asset, lineage, context
         self.key: str = context.partition_key if context.has_partition_key else ""
         self.progress: Callable[[str], None] = context.log.info
@@ -60,7 +61,7 @@ def published(
     sheet: str = "sheet.png",
     **metadata: Any,
 ) -> dg.MaterializeResult:
-    """Return what Dagster is told of an object: fingerprint, facts, costs, path and its picture.
+    """Return what Dagster shows of an object: fingerprint, facts, costs, path and its picture.
 
     Args:
         artifact: the object.

@@ -47,7 +47,7 @@ def run_piped_job(train: Callable[[Path, Progress], None], job: Path) -> None:
         try:
             train(job, pipes.log.info)
         except BaseException as error:
-            # The traceback stands in the run's log: Pipes reports it.
+            # The traceback is in the run's log: Pipes reports it.
             reason = "".join(traceback.format_exception_only(error)).strip()
             job.with_name(_REASON_FILE).write_text(f"the fine-tuning failed: {reason}")
             raise

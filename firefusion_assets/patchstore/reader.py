@@ -110,8 +110,7 @@ class Store:
 class Patches:
     """The patches of a base store with overlays laid over it, for one fold.
 
-    An overlay row may be a whole patch (added), a label or a weight for a base patch (replaced).
-    Rows of other folds are not seen.
+    An overlay adds patches. Rows of other folds are not seen.
 
     Args:
         base: folder of the base store.
@@ -131,9 +130,7 @@ class Patches:
     def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0) -> None:
         store = Store(base)
         self.meta, self.path = store.meta, store.path
-        self._records: dict[str, tuple[Store, bytes]] = {}
-        self._planes: dict[str, tuple[Store, bytes]] = {}
-        self._weights: dict[str, float] = {}
+        self._rows: dict[str, tuple[Store, Row]] = {}
         self.base_ids = [row.patch_id for row in store.rows]
         self.added_ids: list[str] = []
         self._add_rows(store, store.rows)
@@ -145,21 +142,11 @@ class Patches:
                     f"its base {base} {self.meta.bands} at {self.meta.patch_size} px"
                 )
             rows = [row for row in overlay.rows if row.fold in (None, fold)]
-            unknown = [row.patch_id for row in rows if row.kind != "patch" and row.patch_id not in self._records]
-            if unknown:
-                raise PatchStoreError(f"overlay {path} changes patches that its base lacks: {unknown[:5]}")
-            self.added_ids += [row.patch_id for row in rows if row.kind == "patch"]
+            self.added_ids += [row.patch_id for row in rows]
             self._add_rows(overlay, rows)
 
     def _add_rows(self, store: Store, rows: Iterable[Row]) -> None:
-        for row in rows:
-            place = (store, record_key(row.patch_id, row.fold))
-            if row.kind != "label":
-                self._weights[row.patch_id] = row.weight
-            if row.kind == "patch":
-                self._records[row.patch_id] = place
-            if row.kind != "weight":
-                self._planes[row.patch_id] = place
+        self._rows.update((row.patch_id, (store, row)) for row in rows)
 
     def read(self, patch_id: str) -> Patch:
         """Return one patch; its bands are a view of the map, without a copy.
@@ -168,23 +155,20 @@ class Patches:
             PatchStoreError: if no store holds the patch.
         """
         try:
-            store, key = self._records[patch_id]
-            plane_store, plane_key = self._planes[patch_id]
+            store, row = self._rows[patch_id]
         except KeyError:
             raise PatchStoreError(f"no store holds patch {patch_id!r}") from None
-        record, planes = store.get(key), plane_store.get(plane_key)
-        if record is None or planes is None:
+        record = store.get(record_key(patch_id, row.fold))
+        if record is None:
             raise PatchStoreError(f"{store.path} is damaged: its index names {patch_id!r}, its records do not")
-        size = self.meta.patch_size
-        label, ignore = decode_planes(planes, size)
-        return Patch(store.bands(record), label, ignore, self._weights[patch_id])
+        label, ignore = decode_planes(record, self.meta.patch_size)
+        return Patch(store.bands(record), label, ignore, row.weight)
 
     def read_batch(
         self,
         ids: Sequence[str],
         rows: Sequence[int] | None = None,
         turns: Sequence[int] | None = None,
-        out: PatchBatch | None = None,
     ) -> PatchBatch:
         """Return several patches in one array each, every band copied once from the map to its place.
 
@@ -192,13 +176,12 @@ class Patches:
             ids: the patches; one may come several times.
             rows: rows of the records' bands, in the order wanted (see `StoreMeta.band_rows`); all by default.
             turns: orientation of each patch, 0 to 7 (see `orientation.turned`); as they lie by default.
-            out: arrays for exactly these patches, to be filled and returned; new ones by default.
 
         Raises:
             PatchStoreError: if no store holds one of the patches.
         """
         n_bands = len(self.meta.bands if rows is None else rows)
-        batch = PatchBatch.empty(len(ids), n_bands, self.meta.patch_size) if out is None else out
+        batch = PatchBatch.empty(len(ids), n_bands, self.meta.patch_size)
         for place, patch_id in enumerate(ids):
             bands, label, ignore, weight = self.read(patch_id)
             if turns is not None:
@@ -212,4 +195,4 @@ class Patches:
         return batch
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._rows)

@@ -1,8 +1,8 @@
 """How one patch lies in a store: uint16 bands as they are, then label and ignore as bit planes.
 
 A record is ``C*H*W`` little-endian uint16, ``H*W/8`` bytes of label bits and ``H*W/8`` bytes of ignore bits
-(rows packed by `numpy.packbits`). A label record holds the two bit planes only. What is small and read for
-every row at once (kind, weight, fold) stands in the index, so that a record stays aligned and is read without a copy.
+(rows packed by `numpy.packbits`). What is small and read for every row at once (weight, fold) is in the index, so
+that a record stays aligned and is read without a copy.
 Checksums (CRC-32 by record key) are a record of their own, which only `verify` reads.
 """
 
@@ -17,8 +17,6 @@ SCHEMA_VERSION = 1
 META_KEY = b"\x00meta"
 INDEX_KEY = b"\x00index"
 CHECKSUMS_KEY = b"\x00checksums"
-
-RowKind = Literal["patch", "label", "weight"]
 
 
 class StoreMeta(BaseModel):
@@ -56,8 +54,8 @@ class Row(BaseModel):
     """One row of a store's index.
 
     Attributes:
-        patch_id: key of the record; in an overlay the id of a base patch for kinds `label` and `weight`.
-        kind: whole patch, only a label for a base patch, or only a weight for one.
+        patch_id: key of the record.
+        kind: a whole patch, the only kind that there is.
         fold: the fold that the row belongs to; None for every fold.
         weight: factor on the patch's loss.
     """
@@ -65,7 +63,7 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patch_id: str
-    kind: RowKind = "patch"
+    kind: Literal["patch"] = "patch"
     fold: int | None = None
     weight: float = 1.0
 
@@ -111,23 +109,10 @@ class PatchBatch(NamedTuple):
             np.empty(n, np.float32),
         )
 
-    def first(self, n: int) -> Self:
-        """Return the first `n` patches, as views."""
-        return type(self)(self.bands[:n], self.label[:n], self.ignore[:n], self.weight[:n])
-
-    def copy(self) -> Self:
-        """Return the same in arrays of its own."""
-        return type(self)(self.bands.copy(), self.label.copy(), self.ignore.copy(), self.weight.copy())
-
 
 def record_key(patch_id: str, fold: int | None) -> bytes:
     """Return the key of a record: the patch id, behind the fold where the row belongs to one."""
     return (patch_id if fold is None else f"{fold}/{patch_id}").encode()
-
-
-def encode_planes(label: npt.NDArray[np.bool_], ignore: npt.NDArray[np.bool_]) -> bytes:
-    """Return label and ignore (H, W) as two bit planes."""
-    return np.packbits(label, axis=None).tobytes() + np.packbits(ignore, axis=None).tobytes()
 
 
 def decode_planes(buffer: memoryview, size: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -141,7 +126,8 @@ def decode_planes(buffer: memoryview, size: int) -> tuple[npt.NDArray[np.bool_],
 
 def encode_patch(patch: Patch) -> bytes:
     """Return the record of a whole patch."""
-    return np.ascontiguousarray(patch.bands, "<u2").tobytes() + encode_planes(patch.label, patch.ignore)
+    planes = (np.packbits(plane, axis=None).tobytes() for plane in (patch.label, patch.ignore))
+    return b"".join((np.ascontiguousarray(patch.bands, "<u2").tobytes(), *planes))
 
 
 def decode_bands(buffer: memoryview, n_bands: int, size: int) -> npt.NDArray[np.uint16]:

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from firefusion_assets.patchstore.environment import WritableMap
 from firefusion_assets.patchstore.records import (
@@ -21,7 +20,6 @@ from firefusion_assets.patchstore.records import (
     Row,
     StoreMeta,
     encode_patch,
-    encode_planes,
     record_key,
 )
 
@@ -53,37 +51,13 @@ class PatchWriter:
             raise ValueError(
                 f"{patch_id}: bands are {patch.bands.dtype} {patch.bands.shape}, the store holds uint16 {shape}"
             )
-        self._check_planes(patch_id, patch.label, patch.ignore)
-        self._add(Row(patch_id=patch_id, fold=fold, weight=patch.weight), encode_patch(patch))
-
-    def add_label(
-        self,
-        patch_id: str,
-        label: npt.NDArray[np.bool_],
-        ignore: npt.NDArray[np.bool_],
-        fold: int | None = None,
-    ) -> None:
-        """Add another label, bool (H, W), and ignore, bool (H, W), for a patch of the base."""
-        self._check_planes(patch_id, label, ignore)
-        self._add(Row(patch_id=patch_id, kind="label", fold=fold), encode_planes(label, ignore))
-
-    def add_weight(self, patch_id: str, weight: float, fold: int | None = None) -> None:
-        """Add another weight for a patch of the base."""
-        self._add(Row(patch_id=patch_id, kind="weight", fold=fold, weight=weight), None)
-
-    def _check_planes(self, patch_id: str, *planes: npt.NDArray[np.bool_]) -> None:
-        shape = (self.meta.patch_size, self.meta.patch_size)
-        for plane in planes:
-            if plane.shape != shape or plane.dtype != np.bool_:
-                raise ValueError(f"{patch_id}: mask is {plane.dtype} {plane.shape}, the store holds bool {shape}")
-
-    def _add(self, row: Row, record: bytes | None) -> None:
-        key = (row.patch_id, row.fold)
-        if key in self._rows:
-            raise ValueError(f"{row.patch_id} was already written to this store")
-        self._rows[key] = row
-        if record is not None:
-            self._put(record_key(row.patch_id, row.fold), record)
+        for plane in (patch.label, patch.ignore):
+            if plane.shape != shape[1:] or plane.dtype != np.bool_:
+                raise ValueError(f"{patch_id}: mask is {plane.dtype} {plane.shape}, the store holds bool {shape[1:]}")
+        if (patch_id, fold) in self._rows:
+            raise ValueError(f"{patch_id} was already written to this store")
+        self._rows[patch_id, fold] = Row(patch_id=patch_id, fold=fold, weight=patch.weight)
+        self._put(record_key(patch_id, fold), encode_patch(patch))
 
     def _put(self, key: bytes, record: bytes) -> None:
         self._checksums[key.decode()] = zlib.crc32(record)

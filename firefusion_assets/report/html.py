@@ -1,6 +1,6 @@
-"""The report as one HTML file that needs nothing beside it, and the short table for the terminal.
+"""The report as one self-contained HTML file, and the short table for the terminal.
 
-How figures are written and laid out belongs here; what they are is for statistics.py; the page's words and
+Says how figures are written and laid out; statistics.py computes them; the page's words and
 looks are in report.html. Equal inputs give equal bytes: it holds no times of day.
 """
 
@@ -156,7 +156,7 @@ def _main_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
 
 
 def _comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
-    # The headline is the Dice that has no column of its own beside `dice_mean`.
+    # The headline is the Dice that has no column of its own but `dice_mean`.
     dice = next(name for column, name in DICE_NAMES.items() if column not in table)
     names = table["key"].where(table["status"] == "current", table["key"] + " (" + table["status"] + ")")
     return pd.DataFrame(

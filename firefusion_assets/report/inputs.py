@@ -22,7 +22,7 @@ METRICS = (
     "dice_micro", "iou", "precision", "recall", "pixel_accuracy", "false_alarms_per_1000_km2",
     "dice_scene_mean", "dice_patch_mean", "dice_batch_mean",
 )  # fmt: skip
-"""Columns of every metrics table, beside fold, seed, n_patches and n_fire_patches."""
+"""Columns of every metrics table, besides fold, seed, n_patches and n_fire_patches."""
 
 DICE_NAMES = {"dice_micro": "Dice", "dice_batch_mean": "Dice (batch mean)"}
 """What each Dice that may be the headline is called as such; the headline is what configs are compared by."""
@@ -59,7 +59,7 @@ class PaintedExample:
 
 @dataclass(frozen=True)
 class PredictionExample:
-    """One evaluated patch beside what a U-Net makes of it.
+    """One evaluated patch and what a U-Net predicts for it.
 
     Attributes:
         bands: uint16 DN (C, H, W).
@@ -86,7 +86,7 @@ class ConfigResult:
         engine: which generator paints.
         status: `current`; `stale`: measured with other settings or data than today's; `missing`: not measured
             yet; `invalid`: the YAML can't be used.
-        note: why it isn't current, and the command that mends it; else empty.
+        note: why it isn't current, and the command that repairs it; else empty.
         metrics: a row for each fold and seed: fold, seed, `METRICS`, n_patches, n_fire_patches.
             Empty unless current or stale.
         history: fold, seed, step, train_loss, val_dice_micro.
@@ -138,12 +138,12 @@ class ReportInputs:
         study: the study.
         bands: names of the bands in the examples' arrays, in their order.
         data: facts of the data set: n_patches, n_scenes, n_groups, n_fire_patches, fire_pixels, and whatever
-            is known beside. A sequence is shown as a list; `skipped_files` (could not be used) is one.
+            else is known. A sequence is shown as a list; `skipped_files` (could not be used) is one.
         split: fold, part (train, val and, where there is one, test), n_groups, n_scenes, n_patches,
             n_fire_patches, fire_pixels, and where known n_fire_scenes.
         configs: all configs of the study, in any order.
         detectors: published detectors, to compare with.
-        orphans: keys that have artifacts but no config any more.
+        orphans: keys that have artifacts but no longer a config.
     """
 
     study: Study

@@ -1,6 +1,6 @@
 """The report's charts, as PNG files.
 
-Charts of figures belong here; pictures of patches are in pictures.py. Colours are Okabe and Ito's; a marker,
+Colours are Okabe and Ito's; a marker,
 a name or a line style says the same as the colour does.
 """
 
@@ -110,7 +110,7 @@ def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
 
 
 def _errors(measured: pd.DataFrame) -> Figure:
-    """Precision against recall with lines of equal Dice; beside it false alarms on fire-free patches."""
+    """Precision against recall with lines of equal Dice; next to it false alarms on fire-free patches."""
     figure = Figure(figsize=(_WIDTH, 4.4))
     axes, alarms = figure.subplots(1, 2, width_ratios=[1.15, 1])
     recall = np.linspace(0.5, 100, 2000)
@@ -148,7 +148,7 @@ def _training(histories: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.plot(run["step"], scale * run[column], **line, linewidth=0.8, alpha=0.4)
             mean = history.groupby("step")[column].mean()
             axes.plot(mean.index, scale * mean, **line, linewidth=2.2, label=label)
-            axes.set_xlabel("optimiser step")
+            axes.set_xlabel("optimizer step")
     panels["val_dice_micro"].set_ylabel("Dice on the validation part\n(percent points)")
     panels["train_loss"].set_ylabel("training loss")
     handles, labels = panels["train_loss"].get_legend_handles_labels()
@@ -193,7 +193,7 @@ def _row_chart(keys: Sequence[str], states: Sequence[str]) -> tuple[Figure, Axes
 
 
 def _marker(place: int, status: str) -> dict[str, Any]:
-    """Return a marker that stands for one row in all charts; hollow and grey where it isn't current."""
+    """Return the marker of one row in all charts; hollow and grey where it isn't current."""
     current = status == "current"
     colour = COLOURS[place % len(COLOURS)] if current else _STALE
     return {

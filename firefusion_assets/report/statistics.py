@@ -1,6 +1,6 @@
 """The comparison of configs, and what a reader must know before believing it.
 
-Only figures and sentences belong here; how they look is for plots and HTML. Dice and shares are fractions in
+Figures and sentences only; plots and HTML say how they look. Dice and shares are fractions in
 tables and percent points in sentences.
 """
 
@@ -87,7 +87,7 @@ def answers(inputs: ReportInputs) -> list[str]:
 
 
 def warnings(inputs: ReportInputs) -> list[str]:
-    """Say in plain words what stands against believing the comparison."""
+    """Say in plain words why the comparison may mislead."""
     return [
         *_protocol_warnings(inputs),
         *_data_warnings(inputs),
@@ -192,7 +192,7 @@ def _size_warnings(inputs: ReportInputs) -> Iterator[str]:
     if scenes < FEW_SCENES or fire_scenes < FEW_FIRE_SCENES:
         known = f", {fire_scenes} of them with fire" if "n_fire_scenes" in part else ""
         yield (
-            f"The {inputs.part_name} part is {_count(scenes, 'scene')}{known}: other scenes may turn the result round. "
+            f"The {inputs.part_name} part is {_count(scenes, 'scene')}{known}: other scenes may reverse the result. "
             f"Test at least {FEW_SCENES}, {FEW_FIRE_SCENES} of them with fire; more folds test more scenes."
         )
     if fire_patches < FEW_FIRE_PATCHES:

@@ -1,14 +1,13 @@
 """What the network sees in training: normalisation constants, and batches of fixed composition.
 
 Which patches a step sees follows from the seed and the step alone: a resumed training needs no random state.
-Reading and drawing belong here; loss and optimiser do not.
+Reading and drawing belong here; loss and optimizer do not.
 """
 
 from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
@@ -61,39 +60,29 @@ class TrainSurvey(NamedTuple):
     fire_free: list[str]
 
 
-def survey_train(part: PatchPart, ids: Sequence[str], bands: Sequence[str]) -> TrainSurvey:
-    """Read each patch once; sums are exact integers, so the constants don't depend on the order of patches.
+def survey_train(train: PatchPart, bands: Sequence[str]) -> TrainSurvey:
+    """Return what the statistics of a train part's real patches say of some bands.
 
     Args:
-        part: the train part.
-        ids: its real patches.
+        train: the real patches.
         bands: names of the bands to fit.
 
     Raises:
-        LeakError: if an id isn't in the part.
+        LeakError: if the part's kept statistics are another part's.
         ValueError: if the store lacks a band, or no patch has fire.
     """
-    rows = part.meta.band_rows(bands)
-    n_pixels, total, squares = 0, [0] * len(rows), [0] * len(rows)
-    fire: list[str] = []
-    fire_free: list[str] = []
-    for patch_id in ids:
-        patch = part.read(patch_id)
-        (fire if (patch.label & ~patch.ignore).any() else fire_free).append(patch_id)
-        n_pixels += int(np.count_nonzero(~patch.ignore))
-        for i, row in enumerate(rows):
-            band = patch.bands[row][~patch.ignore].astype(np.uint64)
-            total[i] += int(band.sum())
-            squares[i] += int((band * band).sum())
-    if not fire:
-        raise ValueError(f"none of {len(ids)} train patches has a fire pixel: there is nothing to learn from")
-    variances = [(q * n_pixels - s * s) / n_pixels**2 for s, q in zip(total, squares, strict=True)]
+    rows, known = train.meta.band_rows(bands), train.statistics
+    if not known.fire:
+        raise ValueError(f"none of {len(train)} train patches has a fire pixel: there is nothing to learn from")
+    n, sums = known.n_pixels, [(known.total[row], known.squares[row]) for row in rows]
     normalisation = Normalisation(
         bands=tuple(bands),
-        mean=tuple(s / n_pixels for s in total),
-        std=tuple(max(sqrt(variance), 1.0) for variance in variances),  # 1 DN: a constant band stays finite
+        mean=tuple(total / n for total, _ in sums),
+        # 1 DN: a constant band stays finite
+        std=tuple(max(sqrt((squares * n - total * total) / n**2), 1.0) for total, squares in sums),
     )
-    return TrainSurvey(normalisation, fire, fire_free)
+    fire = set(known.fire)
+    return TrainSurvey(normalisation, list(known.fire), [patch_id for patch_id in train.ids if patch_id not in fire])
 
 
 class Batch(NamedTuple):

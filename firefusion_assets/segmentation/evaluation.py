@@ -1,6 +1,6 @@
 """Scoring predictions on the test part: one row a patch.
 
-What networks and detectors are judged by belongs here; the figures' definitions are in `metrics`.
+Scores networks and detectors; `metrics` defines the figures.
 """
 
 from collections.abc import Collection, Iterable, Iterator

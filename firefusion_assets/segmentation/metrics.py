@@ -122,14 +122,14 @@ def summarise(patches: pd.DataFrame) -> dict[str, float | None]:
         dice_patch_mean (over scenes and patches with fire), n_patches, n_fire_patches; None if not defined.
 
     Raises:
-        ValueError: if columns are missing, a count is negative, or a patch stands twice.
+        ValueError: if columns are missing, a count is negative, or a patch appears twice.
     """
     missing = [column for column in PATCH_COLUMNS if column not in patches.columns]
     if missing:
         raise ValueError(f"rows of patches lack the columns {', '.join(missing)}")
     twice = patches.loc[patches["patch_id"].duplicated(), "patch_id"]
     if len(twice):
-        raise ValueError(f"patch {twice.iloc[0]!r} stands twice; give the rows of one fold and seed")
+        raise ValueError(f"patch {twice.iloc[0]!r} appears twice; give the rows of one fold and seed")
     counts = [_checked(Counts(*map(int, row))) for row in patches[list(COUNT_COLUMNS)].to_numpy()]
     scenes: dict[str, list[Counts]] = {}
     for scene, patch in zip(patches["scene"], counts, strict=True):

@@ -1,6 +1,6 @@
 """The networks that a study can train: the thesis' U-Net, and those of segmentation-models-pytorch.
 
-What maps scaled bands to logits belongs here; scaling, loss and weights on disk do not.
+Networks map scaled bands to logits; scaling, loss and files are elsewhere.
 """
 
 from itertools import pairwise

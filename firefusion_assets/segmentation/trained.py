@@ -1,6 +1,6 @@
 """A trained network on disk (`network.json`, `network.safetensors`), and predicting with it.
 
-Where a network lies and how it is used belongs here; how it comes about and how it is judged do not.
+Files and use of a trained network; `training` makes it, `evaluation` scores it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class NetworkRecord(BaseModel):
         normalisation: bands and constants that its input is scaled with.
         fold: the fold whose train part it was trained on.
         seed: the training's seed.
-        best_step: optimiser steps after which these weights were taken.
+        best_step: optimizer steps after which these weights were taken.
         val_dice_micro: their Dice on the val part; None where that holds no fire.
     """
 
@@ -57,7 +57,7 @@ def load_network(folder: Path) -> tuple[nn.Module, NetworkRecord]:
     """Return a trained network, ready to predict on the device that is there, and its record.
 
     Raises:
-        FileNotFoundError: if no finished training lies in the folder.
+        FileNotFoundError: if the folder holds no finished training.
     """
     if not (folder / RECORD_FILE).is_file():
         raise FileNotFoundError(f"{folder} holds no {RECORD_FILE}: the training there isn't finished")

@@ -44,6 +44,7 @@ class TrainingJob(BaseModel):
         seed: of weights, batches and orientations.
         train_ids: real patches to train on; what the overlays add comes on top.
         val_ids: real patches that choose the best step.
+        statistics: file with the statistics of the real patches to train on; without it they are measured again.
         training: the study's recipe.
         threshold: probability from which a pixel counts as fire in validation.
     """
@@ -56,6 +57,7 @@ class TrainingJob(BaseModel):
     seed: int
     train_ids: tuple[str, ...] = Field(min_length=1)
     val_ids: tuple[str, ...] = Field(min_length=1)
+    statistics: Path | None = None
     training: Training
     threshold: float = Field(gt=0, lt=1)
 
@@ -106,7 +108,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     patches = Patches(job.base, job.overlays, job.fold)
     train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
     val = PatchPart(Patches(job.base), job.val_ids)  # no overlay may change what chooses the step
-    survey = survey_train(train, job.train_ids, recipe.bands)
+    survey = survey_train(PatchPart(patches, job.train_ids, job.statistics), recipe.bands)
     batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed)
 
     state = _Checkpoint(checkpoint, job, network, optimiser)
@@ -196,7 +198,7 @@ class _Checkpoint:
         self.best_dice: float | None = None
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[list[float | None]] = []
-        self._job = job.model_dump_json(exclude={"base", "overlays"})
+        self._job = job.model_dump_json(exclude={"base", "overlays", "statistics"})
         self._network = network
         self._optimiser = optimiser
         if path.is_file():

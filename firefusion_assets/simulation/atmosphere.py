@@ -1,4 +1,4 @@
-"""What lies between ground and sensor: haze, cloud and its shadow, cirrus.
+"""What is between ground and sensor: haze, cloud and its shadow, cirrus.
 
 Smoke belongs to the fires; scattering by it and by cloud is applied here alike.
 """

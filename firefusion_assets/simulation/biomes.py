@@ -1,6 +1,6 @@
 """What covers the ground in the simulated scenes: spectra, and which of them make a landscape.
 
-Numbers belong here; how they become pixels does not. The spectra are rounded from common spectral libraries
+Numbers only; other modules make pixels of them. The spectra are rounded from common spectral libraries
 and from clear Landsat pixels of such covers: surface reflectance of B1 to B7, and surface temperature against
 the scene's in K.
 """

@@ -1,6 +1,6 @@
 """What a scene's fires do to a window: char, flames, smouldering ground, smoke.
 
-Heat and its physics belong here; where fires are does not. A burning pixel is a small share of its area at
+Heat and its physics; `fires` says where fires are. A burning pixel is a small share of its area at
 flame temperature; how small follows from the reflectance drawn for B7, where Landsat sees flames best.
 """
 

@@ -1,6 +1,6 @@
 """Where fires break out in a scene, how large they are and how they have grown.
 
-Places and shapes belong here; how hot a pixel is does not. A tile's fires follow from the scene's seed and
+Places and shapes; `burning` says how hot a pixel is. A tile's fires follow from the scene's seed and
 the tile alone, so that any window finds all that reach into it.
 """
 

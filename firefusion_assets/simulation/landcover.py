@@ -1,6 +1,6 @@
 """The ground of a scene without fire: surface reflectance and temperature of any window.
 
-Vegetation, fields, water, settlements and relief belong here; fire, air and sensor do not.
+Vegetation, fields, water, settlements and relief.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The simulated scenes: where on the WRS-2 grid they lie, when they were taken, which landscape they show.
 
-Place, date and seeds of a scene belong here, and which of its tiles hold a fire; pixels do not.
+Place, date and seeds of a scene, and which of its tiles hold a fire; no pixels.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Writing simulated scenes as a data set: patches and masks as GeoTIFF, named as in the active fire data set.
 
-Files and names belong here; pixels do not. One patch is in memory at a time.
+Writes the files. One patch is in memory at a time.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from firefusion_assets.simulation.scenes import Scene, scenes
 from firefusion_assets.study.datasets import SimulatedDataset
 
 MASK_LABEL = "v1"
-"""The masks' label: the simulation's truth stands where the data set's first manual annotation does."""
+"""The masks' label: the simulation's truth takes the place of the data set's first manual annotation."""
 
 
 def simulate(dataset: SimulatedDataset, folder: Path) -> None:

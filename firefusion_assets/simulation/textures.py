@@ -1,7 +1,7 @@
 """Random fields over absolute pixel coordinates of a scene.
 
 Every value depends on a seed and on its place in the scene only, never on the window that is computed: two
-windows that overlap agree bit for bit. What the fields stand for (land, cloud, fire) does not belong here.
+windows that overlap agree bit for bit.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """What the report shows, collected from the objects that the keys point at."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import yaml
@@ -11,6 +11,7 @@ from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.base_store import BAD_FILES
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
+from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
@@ -19,7 +20,7 @@ from firefusion_assets.steps.scoring import prediction_examples, score_detector
 from firefusion_assets.steps.status import asset_state, orphans
 from firefusion_assets.study import augmentation_keys
 
-_COSTLY = ("finetuned_model", "synthetic_images", "trained_unet", "dice_metrics")
+_COSTLY: Final[tuple[AssetName, ...]] = ("finetuned_model", "synthetic_images", "trained_unet", "dice_metrics")
 _SCORES = "detector_scores"
 _NOTES = {
     "missing": "not measured yet: {}",

@@ -17,7 +17,7 @@ def export_config(lineage: Lineage, key: str, folder: Path, progress: Callable[[
         lineage: of the study.
         key: of the config.
         folder: a new or empty one; gets a folder a fold if the study has several.
-        progress: is told how many patches lie where.
+        progress: called with how many patches are where.
 
     Raises:
         MissingUpstreamError: if the config's overlay was not made.

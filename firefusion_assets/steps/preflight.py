@@ -1,4 +1,4 @@
-"""What can be known to fail is told before the first expensive step of a config."""
+"""Everything that is known to fail is reported before the first expensive step of a config."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

@@ -2,7 +2,7 @@
 
 In use is, for each key with a YAML file and for what exists once a study, the object that the pointer names, current or
 stale, and the object that today's settings name, finished or begun; and whatever these were made from, as their
-manifests say. What an unfinished attempt uses, or an object that is older than these records, nobody can tell: what its
+manifests say. What an unfinished attempt uses, or an object that is older than these records, is unknown: what its
 step builds on the way is kept then.
 
 Everything else can be made again. What a running process makes is left alone, and so is what this module doesn't know.
@@ -33,7 +33,7 @@ class Unused:
 
     Attributes:
         folders: of objects and of unfinished attempts.
-        pointers: files of keys that have no YAML file any more.
+        pointers: files of keys that no longer have a YAML file.
     """
 
     folders: list[Path]
@@ -49,7 +49,7 @@ def find_unused(lineage: Lineage) -> Unused:
     try:
         return Unused(unused_folders(lineage), unused_pointers(lineage))
     except StudyError as error:
-        raise StudyError([*error.problems, "Mend or remove it first: what it uses can't be told."]) from None
+        raise StudyError([*error.problems, "Repair or remove it first: what it uses can't be told."]) from None
 
 
 def listing(lineage: Lineage, unused: Unused) -> str:
@@ -107,7 +107,7 @@ def unused_folders(lineage: Lineage) -> list[Path]:
 
 
 def unused_pointers(lineage: Lineage) -> list[Path]:
-    """Return the pointer files of keys that have no YAML file any more."""
+    """Return the pointer files of keys that no longer have a YAML file."""
     keys = {*augmentation_keys(lineage.folder), UNPARTITIONED}
     pointers = (pointer for asset in ASSETS for pointer in (lineage.store.root / asset).glob("keys/*.json"))
     return [pointer for pointer in pointers if pointer.stem not in keys]
@@ -146,7 +146,8 @@ def remove(folder: Path) -> bool:
 
 
 def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId], set[str]]:
-    """Return the objects that some are made from, these included, and the assets of which nobody can tell."""
+    """Return the named objects and all that they use, and the assets of which any object may be in use."""
+    parts_of: dict[str, tuple[str, ...]] = {asset.name: asset.parts for asset in ASSETS.values()}
     waiting, used, untold = [*named], set[ObjectId](), set[str]()
     while waiting:
         asset, fingerprint = waiting.pop()
@@ -158,8 +159,8 @@ def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId]
             waiting += found.uses
             continue
         is_attempt = (lineage.store.root / asset / ".work" / fingerprint).is_dir() and (asset, fingerprint) in named
-        if (found is not None or is_attempt) and asset in ASSETS:
-            untold.update(ASSETS[asset].parts)
+        if found is not None or is_attempt:
+            untold.update(parts_of.get(asset, ()))
     try:
         lineage.fingerprint("landsat_patches", UNPARTITIONED)
     except MissingUpstreamError:  # what was made for it so far isn't lost
@@ -177,7 +178,7 @@ def _named_objects(lineage: Lineage) -> set[ObjectId]:
             problems += error.problems
     if problems:
         raise StudyError(dict.fromkeys(problems))
-    named = set()
+    named = set[ObjectId]()
     for asset in ASSETS:
         for key in keys:
             if (pointed := lineage.pointed(asset, key)) is not None:

@@ -35,7 +35,7 @@ def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifac
 
 
 def report_table(lineage: Lineage) -> str:
-    """Return the comparison of all configs, and where the report lies.
+    """Return the comparison of all configs, and the path of the report.
 
     Raises:
         MissingUpstreamError: if there is no report.
@@ -45,7 +45,7 @@ def report_table(lineage: Lineage) -> str:
 
 
 def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
-    """Return a line for each config with its Dice and its difference to the baseline, and where the report lies.
+    """Return a line for each config with its Dice and its difference to the baseline, and the path of the report.
 
     Raises:
         MissingUpstreamError: if there is no report.

@@ -17,7 +17,7 @@ from firefusion_assets.study.engine import Engine
 
 
 def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
-    """Show the patches with most fire beside their label; of a set without fire, its first ones.
+    """Show the patches with most fire next to their label; of a set without fire, its first ones.
 
     Args:
         store: folder of the base store.

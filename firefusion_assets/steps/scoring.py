@@ -53,7 +53,7 @@ def shown_patches(fold: Fold) -> list[str]:
 
 
 def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
-    """Return the kept predictions of a config beside bands and truth."""
+    """Return the kept predictions of a config with bands and truth."""
     size = fold.evaluated.meta.patch_size
     with np.load(path, allow_pickle=False) as file:
         masks = {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in file.files}

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.ingest.sources.listing import raw_listing
-from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.assets import ASSETS, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import StudyError, augmentation_keys
 
-REPORT = "augmentation_report"
+REPORT: Final = "augmentation_report"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AssetState:
         command: what makes it current, where a command can.
     """
 
-    asset: str
+    asset: AssetName
     key: str
     state: Literal["current", "stale", "missing", "invalid"]
     artifact: Artifact | None = None
@@ -49,7 +49,7 @@ def study_status(lineage: Lineage) -> list[AssetState]:
     ]
 
 
-def asset_state(lineage: Lineage, asset: str, key: str) -> AssetState:
+def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     """Return what there is of an asset for a key."""
     if asset == REPORT:
         command = run_command(augmentation_keys(lineage.folder)[0])
@@ -82,16 +82,16 @@ def report_fingerprint(lineage: Lineage) -> str:
 
 
 def orphans(lineage: Lineage) -> list[str]:
-    """Return the keys that were measured and have no YAML file any more."""
+    """Return the keys that were measured and no longer have a YAML file."""
     live = set(augmentation_keys(lineage.folder))
     return [key for key in lineage.store.keys("dice_metrics") if key not in live]
 
 
-def _not_current(asset: str, key: str, pointed: Artifact | None, command: str, changes: Sequence[str]) -> AssetState:
+def _not_current(asset: AssetName, key: str, pointed: Artifact | None, command: str, why: Sequence[str]) -> AssetState:
     if pointed is None:
         return AssetState(asset, key, "missing", why="has not been made", command=command)
-    why = "; ".join(changes) or "was made from other settings or data than today's"
-    return AssetState(asset, key, "stale", pointed, why, command)
+    reason = "; ".join(why) or "was made from other settings or data than today's"
+    return AssetState(asset, key, "stale", pointed, reason, command)
 
 
 def _changed_input(lineage: Lineage, patches: Artifact) -> str:

@@ -26,6 +26,7 @@ def train_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
                 seed=seed,
                 train_ids=tuple(fold.train.ids),
                 val_ids=tuple(fold.val.ids),
+                statistics=fold.train.statistics_file,
                 training=study.training,
                 threshold=study.evaluation.threshold,
             ),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from firefusion_assets.study.models import Study
 
 Progress = Callable[[str], None]
-"""Is told in words how far the work is."""
+"""Called with words on how far the work is."""
 Launch = Callable[[str, Path], None]
 """Runs an engine's `trainer` on a job file, in processes of its own; raises if it failed."""
 
@@ -58,10 +58,10 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """How a fitting speaks to whoever runs it.
+    """How a fitting reports progress and runs trainers.
 
     Attributes:
-        progress: told in words how far the work is.
+        progress: called with words on how far the work is.
         launch: how a trainer with processes of its own is run; by default as a child process.
     """
 
@@ -98,7 +98,7 @@ class Engine(StrictModel, ABC):
         """Say which small files of the study can't be used, before the settings are validated.
 
         Args:
-            settings: as they stand in the YAML file.
+            settings: as the YAML file has them.
             folder: the study folder.
 
         Returns:

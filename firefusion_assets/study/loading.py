@@ -1,4 +1,4 @@
-"""Reading study.yaml and augmentation configs; every mistake of a file is told at once.
+"""Reading study.yaml and augmentation configs; one error lists every mistake of a file.
 
 A message names file and key and says what to do. Nothing here looks at the data itself.
 """
@@ -118,7 +118,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _broken_files(values: Mapping[str, Any], folder: Path) -> Iterable[str]:
-    """Say which files of an engine can't be used; read from raw values, so that all is told at once."""
+    """Say which files of an engine can't be used; read from raw values, so that one error lists everything."""
     settings = values.get("generator")
     if not isinstance(settings, Mapping):
         return ()

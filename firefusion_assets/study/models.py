@@ -33,7 +33,7 @@ class Split(StrictModel):
     @classmethod
     def _folds_leave_a_train_part(cls, folds: int) -> int:
         if folds == 2:
-            raise ValueError("2 folds leave no train part beside val and test; use 1, or 3 and more")
+            raise ValueError("2 folds leave no train part besides val and test; use 1, or 3 and more")
         return folds
 
     @model_validator(mode="after")
@@ -44,7 +44,7 @@ class Split(StrictModel):
 
 
 class Backgrounds(StrictModel):
-    """Which patches fires may be painted on, beside being free of fire."""
+    """Which fire-free patches fires may be painted on."""
 
     min_clear: float = Field(0.8, ge=0, le=1)
     """Least share of a patch's pixels with data that are neither cloud nor cirrus nor cloud shadow: by the product's
@@ -69,7 +69,7 @@ class Training(StrictModel):
     encoder_weights: str | None = None
     """Pretrained weights of that encoder, for example `imagenet`; none by default."""
     steps: int = Field(4000, ge=1)
-    """Optimiser steps, the same for every config."""
+    """Optimizer steps, the same for every config."""
     batch_size: int = Field(8, ge=2)
     """Patches a step."""
     fire_share: float = Field(0.25, gt=0, lt=1)

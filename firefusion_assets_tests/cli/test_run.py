@@ -109,7 +109,7 @@ def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
     where, reason = failed.stderr.splitlines()
     log = Path(where.removeprefix("Full log: "))
     assert "STEP_FAILURE" in log.read_text()
-    problem = f"generator.images: {study / 'painted'}: there is no such folder; mend its path"
+    problem = f"generator.images: {study / 'painted'}: there is no such folder; correct its path"
     assert reason == f"finetuned_model: {study / 'augmentations' / 'webui.yaml'}: {problem}"
     assert "Traceback" not in failed.stdout + failed.stderr
 
@@ -144,7 +144,7 @@ def test_on_a_terminal_the_line_tells_progress_and_ctrl_c_ends_it(tmp_path: Path
         text=True,
     ) as process:
         os.close(theirs)
-        seen, deadline = "", time.monotonic() + 120
+        seen, deadline = "", time.monotonic() + 240
         while not re.search(r"finetuned_model .*step \d+ of 120, .*about [\d.]+ s left", seen):
             assert time.monotonic() < deadline, seen
             seen += os.read(ours, 10_000).decode(errors="replace")

@@ -178,7 +178,7 @@ import sys
 for name in {blocked}:
     sys.modules[name] = None
 from firefusion_assets.definitions import defs
-from firefusion_assets_tests.conftest import materialize
+from firefusion_assets_tests.builders.studies import materialize
 for key in {keys}:
     assert materialize(defs, key).success
 """

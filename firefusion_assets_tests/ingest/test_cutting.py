@@ -9,7 +9,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.ingest.cutting import ProductPatch, cut, strips
+from firefusion_assets.ingest.cutting import ProductPatch, strips
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.landsat.products.naming import Generation
@@ -34,7 +34,8 @@ def cut_all(root: Path, bands: tuple[str, ...] = FILE_BANDS, patch_size: int = 2
     ((files,), problems) = find_products(root)
     assert not problems
     with open_product(files, bands) as product:
-        return {int(patch.name.number): patch for patch in cut(product, bands, patch_size)}
+        cut = (patch for strip in strips(product, bands, patch_size) for patch in strip.patches(bands))
+        return {int(patch.name.number): patch for patch in cut}
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real data; name its folder in FIREFUSION_REAL_DATA")
@@ -76,9 +77,7 @@ def test_a_real_mtl_is_read() -> None:
         metadata = product.metadata
     assert (metadata.path, metadata.row, metadata.acquired.isoformat()) == (20, 39, "2015-08-04")
     assert metadata.sun_elevation == 64.74360932
-    assert metadata.radiance["B1"] == (1.2198e-02, -60.99049)
     assert metadata.reflectance["B9"] == (2e-5, -0.1)
-    assert metadata.thermal_constants == {"B10": (774.8853, 1321.0789), "B11": (480.8883, 1201.1442)}
 
 
 def reference_patches(planes: Planes, size: int) -> dict[int, tuple[int, int, np.ndarray]]:

@@ -70,7 +70,7 @@ def test_patches_with_fire_serve_only_where_no_other_would() -> None:
 def test_the_summary_tells_what_backgrounds_lack() -> None:
     rows = [GOOD, GOOD | UNKNOWN, GOOD | {"fire_pixels": 2}]
     table = pd.DataFrame(rows, index=list("abc"))
-    assert summary(judge(table, Backgrounds(), 10)) == "2 of 3 patches; of 1 nobody knows clouds and water"
+    assert summary(judge(table, Backgrounds(), 10)) == "2 of 3 patches; of 1 clouds and water are unknown"
     assert summary(judge(table[2:], Backgrounds(), 10)) == (
         "1 of 1 patches, 1 of them with a fire of their own, since no other patch will do"
     )

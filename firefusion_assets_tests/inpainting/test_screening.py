@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.inpainting.screening import Screen, Verdict, interquartile_range
+from firefusion_assets.inpainting.screening import Screen, Verdict
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
 
@@ -111,4 +111,4 @@ def test_outside_the_edit_mask_the_label_is_the_backgrounds(part: PatchPart, see
 def test_the_scale_of_a_change_is_the_bands_spread(part: PatchPart) -> None:
     pixels = np.concatenate([part.read(i).bands[:, ~part.read(i).ignore] for i in part.ids], axis=1)
     exact = np.subtract(*np.percentile(pixels, [75, 25], axis=1))
-    np.testing.assert_allclose(interquartile_range(part), exact, rtol=0.1)
+    np.testing.assert_allclose(part.statistics.interquartile_range, exact, rtol=0.1)

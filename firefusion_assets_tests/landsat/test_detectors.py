@@ -1,6 +1,7 @@
 """The fire detectors: against slow plain rules, on a real fire, and what must hold on any scene."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,6 @@ from firefusion_assets.landsat.detectors import (
     SINGLE_DETECTORS,
     detect,
     intersection,
-    kumar_roy,
-    murphy,
-    schroeder,
     voting,
 )
 from firefusion_assets.landsat.fire_rules import REACH
@@ -52,6 +50,18 @@ def burning_ground(seed: int, shape: tuple[int, int] = (40, 50)) -> Bands:
         image[: rng.integers(0, 6)] = 0
         image[:, image.shape[1] - rng.integers(0, 6) :] = 0
     return bands
+
+
+def schroeder(bands: Bands) -> Mask:
+    return detect(["schroeder"], bands)["schroeder"]
+
+
+def murphy(bands: Bands, sun: float, **options: Any) -> Mask:
+    return detect(["murphy"], bands, sun, **options)["murphy"]
+
+
+def kumar_roy(bands: Bands, sun: float) -> Mask:
+    return detect(["kumar-roy"], bands, sun)["kumar-roy"]
 
 
 def unlike(found: Mask, context: plain.Context) -> list[tuple[int, int, float]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from firefusion_assets.ingest.cutting import cut
+from firefusion_assets.ingest.cutting import strips
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.naming import ProductError, ProductId
 from firefusion_assets.landsat.products.product import ProductFiles, find_products, open_product
@@ -62,13 +62,9 @@ def test_products_read_back_exactly(tmp_path: Path, product_id: str, ending: str
         metadata = product.metadata
     assert metadata.sun_elevation == SUN_ELEVATION
     assert metadata.reflectance["B7"] == (2e-5, -0.1) and "B10" not in metadata.reflectance
-    assert metadata.radiance["B2"] == (5e-3, -62.5)
     if product_id == COLLECTION_2:
         assert (metadata.spacecraft, metadata.path, metadata.row) == ("LANDSAT_9", 204, 33)
-        assert metadata.radiance["B10"] == (3.8e-4, 0.1)
-        assert metadata.thermal_constants == {"B10": (799.0284, 1329.2405), "B11": (475.6581, 1198.3494)}
     else:
-        assert metadata.thermal_constants == {"B10": (774.8853, 1321.0789), "B11": (480.8883, 1201.1442)}
         assert metadata.acquired == (date(2020, 9, 14) if product_id == COLLECTION_1 else date(2014, 9, 14))
 
 
@@ -175,8 +171,12 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     write_product(tmp_path, COLLECTION_1, {"B7": planes["B7"].astype(np.uint8)})
     write_product(tmp_path, COLLECTION_1, {"BQA": planes["BQA"][:, 1:]})
     mtl = product / f"{COLLECTION_1}_MTL.txt"
-    lines = [line for line in mtl.read_text().splitlines() if "SUN_ELEVATION" not in line and "K1_" not in line]
-    mtl.write_text("\n".join(lines).replace("K2_CONSTANT_BAND_10 = 1321.0789", "K2_CONSTANT_BAND_10 = 13x1"))
+    lines = [
+        line
+        for line in mtl.read_text().splitlines()
+        if "SUN_ELEVATION" not in line and "REFLECTANCE_ADD_BAND_1 " not in line
+    ]
+    mtl.write_text("\n".join(lines).replace("REFLECTANCE_MULT_BAND_2 = 2.0000E-05", "REFLECTANCE_MULT_BAND_2 = 2x-05"))
     problems = problems_of(product)
     expected = {
         "_B2.TIF": ["lacks", "fetch", "dataset.labels that need no B2"],
@@ -186,8 +186,8 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "_B6.TIF": ["another grid", "EPSG:32617 instead of EPSG:32616"],
         "_B7.TIF": ["uint8", "fetch"],
         "_BQA.TIF": ["another grid", f"{HEIGHT} x {WIDTH - 1}"],
-        "MTL.txt: lacks": ["SUN_ELEVATION", "K1_CONSTANT_BAND_10", "K1_CONSTANT_BAND_11", "fetch"],
-        "MTL.txt: K2": ["K2_CONSTANT_BAND_10", "13x1", "fetch"],
+        "MTL.txt: lacks": ["SUN_ELEVATION", "REFLECTANCE_ADD_BAND_1", "fetch"],
+        "MTL.txt: REFLECTANCE": ["REFLECTANCE_MULT_BAND_2", "2x-05", "fetch"],
     }
     for file, words in expected.items():
         (problem,) = (problem for problem in problems if file in problem)
@@ -199,7 +199,8 @@ def test_bands_that_nobody_wants_may_be_missing(tmp_path: Path) -> None:
     planes = seeded_planes(COLLECTION_1, 1, 8, 8)
     product = write_product(tmp_path, COLLECTION_1, {name: planes[name] for name in ("B1", "B7", "B6", "B2")})
     with open_product(found(product), ("B7", "B6", "B2")) as opened:
-        (patch,) = cut(opened, ("B7", "B6", "B2"), patch_size=8)
+        (strip,) = strips(opened, ("B7", "B6", "B2"), patch_size=8)
+        (patch,) = strip.patches(("B7", "B6", "B2"))
     np.testing.assert_array_equal(patch.bands, np.stack([planes[name] for name in ("B7", "B6", "B2")]))
     assert patch.quality is None
 
@@ -212,7 +213,7 @@ def test_bands_that_nobody_wants_may_be_missing(tmp_path: Path) -> None:
         ("SUN_ELEVATION = 52.25", "SUN_ELEVATION = NaN", "no number"),
         ("WRS_ROW = 069", "WRS_ROW = 070", "another product"),
         ("DATE_ACQUIRED = 2020-09-14", "DATE_ACQUIRED = yesterday", "no date"),
-        ("RADIANCE_ADD_BAND_3", "SOMETHING_ELSE", "lacks RADIANCE_ADD_BAND_3:"),
+        ("REFLECTANCE_ADD_BAND_3", "SOMETHING_ELSE", "lacks REFLECTANCE_ADD_BAND_3:"),
     ],
 )
 def test_an_mtl_that_can_not_be_right_is_told(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -334,7 +335,7 @@ def test_a_band_that_is_damaged_inside_is_told_while_cutting(tmp_path: Path) -> 
         content[len(content) // 2 : len(content) // 2 + 500] = bytes(500)
         path.write_bytes(content)
     with open_product(found(product)) as opened, pytest.raises(ProductError) as error:
-        list(cut(opened, patch_size=64))
+        list(strips(opened, FILE_BANDS, patch_size=64))
     assert len(error.value.problems) == 2
     for name, problem in zip(("B5", "B10"), error.value.problems, strict=True):
         assert f"{COLLECTION_1}_{name}.TIF" in problem and "damaged" in problem and "fetch" in problem

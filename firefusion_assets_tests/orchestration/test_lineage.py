@@ -200,7 +200,7 @@ def test_an_asset_whose_upstream_was_made_from_other_settings_says_what_to_do(
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     message = str(failure.step_failure_data.user_failure_data)
     assert "finetuned_model of 'native' was made from other settings" in message
-    assert "firefusion run native" in message
+    assert "make it first: firefusion run native" in message
 
 
 def test_the_resolved_config_is_published(study: Path) -> None:

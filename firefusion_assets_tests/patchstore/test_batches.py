@@ -16,11 +16,9 @@ from firefusion_assets.patchstore import (
     PatchBatch,
     Patches,
     PatchPart,
-    PatchStoreError,
     PatchWriter,
     StoreMeta,
 )
-from firefusion_assets.patchstore.loader import load_batches
 from firefusion_assets_tests.builders.stores import random_patch, write
 
 SIZE, N_BANDS = 9, 3
@@ -72,26 +70,11 @@ def test_a_batch_holds_patches_bands_and_orientations_as_asked(
     assert all(array.flags.c_contiguous and array.flags.owndata for array in batch)
 
 
-def test_arrays_that_are_given_are_filled(store: Path, written: dict[str, Patch]) -> None:
-    out = PatchBatch.empty(5, N_BANDS, SIZE)
-    patches = Patches(store)
-    for ids in (["p1", "p0"], ["p7", "p7"]):
-        batch = patches.read_batch(ids, out=out.first(2))
-        assert np.shares_memory(batch.bands, out.bands)
-        assert_same(out.first(2), expected(written, ids, range(N_BANDS), [0, 0]))
-
-
 def test_a_batch_sees_overlays(store: Path, written: dict[str, Patch], tmp_path: Path) -> None:
     other = random_patch(99, N_BANDS, SIZE, weight=0.5)
     with PatchWriter(tmp_path, StoreMeta(study="t", bands=("B1", "B2", "B3"), patch_size=SIZE)) as writer:
         writer.add_patch("syn", other, fold=0)
-        writer.add_label("p0", other.label, other.ignore)
-        writer.add_weight("p1", 0.25)
-    seen = written | {
-        "syn": other,
-        "p0": written["p0"]._replace(label=other.label, ignore=other.ignore),
-        "p1": written["p1"]._replace(weight=0.25),
-    }
+    seen = written | {"syn": other}
     ids = ["p1", "syn", "p0", "p2"]
     assert_same(Patches(store, [tmp_path]).read_batch(ids), expected(seen, ids, range(N_BANDS), [0] * 4))
 
@@ -101,25 +84,6 @@ def test_a_part_gives_no_batch_with_a_foreign_patch(store: Path) -> None:
     assert part.read_batch(["p1", "p0"]).bands.shape == (2, N_BANDS, SIZE, SIZE)
     with pytest.raises(LeakError, match="'p2' is not in this part"):
         part.read_batch(["p0", "p2"])
-
-
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_batches_come_in_order_and_stay_as_they_are(store: Path, written: dict[str, Patch], workers: int) -> None:
-    rng = np.random.default_rng(0)
-    batches = [[f"p{i}" for i in rng.integers(0, 20, 4)] for _ in range(30)] + [["p3"]]
-    got = list(load_batches(Patches(store), batches, rows=[2, 0], workers=workers))  # all kept, as views would not
-    assert len(got) == 31
-    for ids, batch in zip(batches, got, strict=True):
-        assert_same(batch, expected(written, ids, [2, 0], [0] * len(ids)))
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_no_batches_are_no_error_and_a_foreign_patch_is_one_in_a_worker_too(store: Path, workers: int) -> None:
-    assert list(load_batches(Patches(store), [], workers=workers)) == []
-    with pytest.raises(PatchStoreError, match="no store holds patch 'z'"):
-        list(load_batches(Patches(store), [["p0"], ["z"]], workers=workers))
-    with pytest.raises(LeakError, match="'p1' is not in this part"):
-        list(load_batches(PatchPart(Patches(store), ["p0"]), [["p0"], ["p1"]], workers=workers))
 
 
 class _Samples(Dataset[int]):

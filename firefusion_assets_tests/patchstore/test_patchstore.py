@@ -55,24 +55,23 @@ def test_bands_are_a_view_of_the_map(tmp_path: Path) -> None:
     assert not bands.flags.writeable
 
 
-def test_overlay_adds_patches_and_replaces_labels_and_weights_of_its_fold_only(tmp_path: Path) -> None:
+def test_overlay_adds_patches_of_its_fold_only(tmp_path: Path) -> None:
     base = {key: random_patch(i, 2, 16) for i, key in enumerate("abc")}
     write(tmp_path / "base", base)
-    added, relabelled = random_patch(7, 2, 16, weight=0.5), random_patch(8, 2, 16)
+    added, other = (random_patch(i, 2, 16, weight=i / 14) for i in (7, 8))
     meta = StoreMeta(study="t", bands=("B1", "B2"), patch_size=16)
     with PatchWriter(tmp_path / "overlay", meta) as writer:
         writer.add_patch("syn", added, fold=0)
-        writer.add_patch("syn", relabelled, fold=1)
-        writer.add_label("a", relabelled.label, relabelled.ignore)
-        writer.add_weight("b", 0.25, fold=0)
+        writer.add_patch("syn", other, fold=1)
+        writer.add_patch("both", other)
     reader = Patches(tmp_path / "base", [tmp_path / "overlay"], fold=0)
-    assert reader.added_ids == ["syn"]
+    assert reader.added_ids == ["syn", "both"]
     assert_same(reader.read("syn"), added)
-    assert_same(reader.read("a"), Patch(base["a"].bands, relabelled.label, relabelled.ignore, 1.0))
-    assert_same(reader.read("b"), base["b"]._replace(weight=0.25))
+    assert_same(reader.read("both"), other)
+    assert_same(reader.read("a"), base["a"])
     assert_same(reader.read("c"), base["c"])
     other_fold = Patches(tmp_path / "base", [tmp_path / "overlay"], fold=1)
-    assert_same(other_fold.read("syn"), relabelled)
+    assert_same(other_fold.read("syn"), other)
     assert_same(other_fold.read("b"), base["b"])
 
 
@@ -128,7 +127,7 @@ def test_wrong_patches_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="holds uint16"):
             writer.add_patch("a", random_patch(0, 2, 8))
         with pytest.raises(ValueError, match="holds bool"):
-            writer.add_label("a", np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool))  # type: ignore[arg-type]
+            writer.add_patch("a", random_patch(0, 1, 8)._replace(label=np.zeros((8, 8), np.uint8)))  # type: ignore[arg-type]
         writer.add_patch("a", random_patch(0, 1, 8))
         with pytest.raises(ValueError, match="already written"):
             writer.add_patch("a", random_patch(0, 1, 8))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import lmdb
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,15 +36,13 @@ def test_one_flipped_bit_is_found_by_the_name_of_its_record(
 
 
 def test_records_of_overlays_are_named_with_their_fold(tmp_path: Path) -> None:
-    label, ignore = PATCHES["p1"].label, PATCHES["p1"].ignore
     with PatchWriter(tmp_path, StoreMeta(study="t", bands=("B1", "B2", "B3"), patch_size=64)) as writer:
         writer.add_patch("syn", PATCHES["p0"], fold=1)
-        writer.add_label("real", label, ignore)
-        writer.add_weight("other", 0.5)
+        writer.add_patch("real", PATCHES["p1"])
     assert verify(tmp_path) == []
     content = (tmp_path / "data.mdb").read_bytes()
     flip(tmp_path / "data.mdb", content.index(encode_patch(PATCHES["p0"])))
-    flip(tmp_path / "data.mdb", content.index(np.packbits(label).tobytes()))
+    flip(tmp_path / "data.mdb", content.index(encode_patch(PATCHES["p1"])))
     assert verify(tmp_path) == ["1/syn", "real"]
 
 

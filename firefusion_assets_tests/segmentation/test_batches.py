@@ -24,14 +24,14 @@ def batches_of(
     patches = Patches(base, [overlay])
     part = PatchPart(patches, [*patches.base_ids, *patches.added_ids])
     training = training or recipe()
-    survey = survey_train(part, patches.base_ids, training.bands)
+    survey = survey_train(PatchPart(patches, patches.base_ids), training.bands)
     return TrainingBatches(part, survey, patches.added_ids, training, seed), patches
 
 
 def test_constants_equal_those_of_all_valid_pixels(tmp_path: Path) -> None:
     patches = squares(9)
     store = Patches(write_store(tmp_path / "base", patches))
-    survey = survey_train(PatchPart(store, store.base_ids), store.base_ids, ("B7", "B2"))
+    survey = survey_train(PatchPart(store, store.base_ids), ("B7", "B2"))
     for band, mean, std in zip(("B7", "B2"), survey.normalisation.mean, survey.normalisation.std, strict=True):
         pixels = np.concatenate([patch.bands[BANDS.index(band)].ravel() for patch in patches.values()])
         valid = pixels[pixels > 0].astype(np.float64)
@@ -52,15 +52,19 @@ def test_fire_and_fire_free_by_pixels_that_count(tmp_path: Path) -> None:
         "only-ignored-fire": square_patch(2, fire=False, ignored_rows=2),
     }
     store = Patches(write_store(tmp_path / "base", survey_patches))
-    survey = survey_train(PatchPart(store, store.base_ids), store.base_ids, BANDS)
+    survey = survey_train(PatchPart(store, store.base_ids), BANDS)
     assert survey.fire == ["fire"]
     assert survey.fire_free == ["free", "only-ignored-fire"]
 
 
 def test_fitting_outside_the_train_part_is_an_error(tmp_path: Path) -> None:
     store = Patches(write_store(tmp_path / "base", squares(6)))
-    with pytest.raises(LeakError, match="'p05'"):
-        survey_train(PatchPart(store, store.base_ids[:5]), store.base_ids, BANDS)
+    whole = PatchPart(store, store.base_ids)
+    file = tmp_path / "statistics.json"
+    file.write_text(whole.statistics.model_dump_json())
+    assert PatchPart(store, store.base_ids, file).statistics == whole.statistics
+    with pytest.raises(LeakError, match="another part"):
+        survey_train(PatchPart(store, store.base_ids[:5], file), BANDS)
 
 
 def test_what_cannot_be_fitted_is_named(tmp_path: Path) -> None:
@@ -68,9 +72,9 @@ def test_what_cannot_be_fitted_is_named(tmp_path: Path) -> None:
     store = Patches(write_store(tmp_path / "free", free))
     part = PatchPart(store, store.base_ids)
     with pytest.raises(ValueError, match="none of 3 train patches has a fire pixel"):
-        survey_train(part, part.ids, BANDS)
+        survey_train(part, BANDS)
     with pytest.raises(ValueError, match="the store holds B2, B6, B7, not B5"):
-        survey_train(part, part.ids, ("B7", "B5"))
+        survey_train(part, ("B7", "B5"))
 
 
 @pytest.mark.parametrize(("batch_size", "composition"), [(8, (4, 2, 2)), (2, (1, 1, 0)), (16, (8, 4, 4))])

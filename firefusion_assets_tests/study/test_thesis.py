@@ -13,7 +13,7 @@ import yaml
 
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
-from firefusion_assets.landsat.detectors import murphy
+from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches
 from firefusion_assets.segmentation.trained import load_network
@@ -139,7 +139,9 @@ def test_networks_and_detector_are_scored_on_the_validation_part(study: Path) ->
 
     sun = pd.read_parquet(lineage.find("landsat_patches", "_").path / "patches.parquet").set_index("patch_id")
     detected = {
-        patch_id: murphy(dict(zip(bands, patch.bands, strict=True)), float(sun.loc[patch_id, "sun_elevation"]))
+        patch_id: detect(
+            ["murphy"], dict(zip(bands, patch.bands, strict=True)), float(sun.loc[patch_id, "sun_elevation"])
+        )["murphy"]
         for patch_id, patch in patches.items()
     }
     micro, batch_mean = plain_dice(detected, patches)

@@ -6,14 +6,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation, find_objects
-from scipy.ndimage import label as connected_components
 
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.patchstore import Patch
 
 _RING: Final = 6
 """px of ground kept around a donor."""
-_JOIN: Final = 2
-"""px by which fires are widened before they are told apart: fragments up to 4 px apart are one fire."""
+_JOIN: Final = 4
+"""px between fragments up to which they are one fire."""
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, slice]
@@ -45,10 +45,9 @@ def donors(patch: Patch) -> Iterator[Donor]:
 
 def fires(mask: Mask) -> Iterator[Mask]:
     """Yield each fire of a mask (H, W) as a mask of its own; fragments of one front are one fire."""
-    eight = np.ones((3, 3), bool)
-    joined, n = connected_components(binary_dilation(mask, eight, iterations=_JOIN), eight)
-    for number in range(1, n + 1):
-        yield mask & (joined == number)
+    numbers = numbered_fires(mask, joined_within=_JOIN)
+    for number in range(1, numbers.max(initial=0) + 1):
+        yield numbers == number
 
 
 def bounding_box(mask: Mask) -> Box:

@@ -1,6 +1,6 @@
 """Fitting engine `files`: images that were painted elsewhere, for example in a web UI, are taken in.
 
-How backgrounds and masks get out to be painted on doesn't belong here; see `inpainting.handout`.
+`inpainting.handout` writes the backgrounds and masks that are painted on.
 """
 
 import json
@@ -27,7 +27,7 @@ def fit(generator: FilesGenerator, train: PatchPart, work: Path, progress: Calla
         generator: the settings; paths are absolute.
         train: the patches that the companion bands are learned from.
         work: gets `images.npy` uint16 DN (N, 3, H, W), `index.csv` with a line for each of them, and `model.json`.
-        progress: told in words how far the work is.
+        progress: called with words on how far the work is.
 
     Returns:
         Facts: images, and how many of them have 8 bit.

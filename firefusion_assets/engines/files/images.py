@@ -20,11 +20,11 @@ def listing(images: Path, table: Path | None) -> list[tuple[str, int, int]]:
     """
     problems = []
     if not images.is_dir():
-        problems.append(f"{images}: there is no such folder; mend its path")
+        problems.append(f"{images}: there is no such folder; correct its path")
     elif not names_in(images):
         problems.append(f"{images}: holds no PNG and no TIFF; put the painted images there")
     if table is not None and not table.is_file():
-        problems.append(f"{table}: there is no such table; mend its path, or leave it out to go by names")
+        problems.append(f"{table}: there is no such table; correct its path, or leave it out to go by names")
     if problems:
         raise ValueError("\n".join(problems))
     files = [*(images / name for name in names_in(images)), *([table] if table else [])]

@@ -1,4 +1,4 @@
-"""Painting with engine `files`: which image belongs to which row of the plan is told by a table, or by names."""
+"""Painting with engine `files`: a table, or the file names, say which image belongs to which row of the plan."""
 
 import json
 import re
@@ -37,7 +37,7 @@ class FilesPainter:
         rows: of the plan: row, background, mask, seed.
 
     Raises:
-        ValueError: with all images that belong to no row, or to none for sure, or to one that has an image.
+        ValueError: with all images that match no row, several rows, or a row that already has an image.
     """
 
     def __init__(self, folder: Path, rows: pd.DataFrame) -> None:

@@ -1,11 +1,11 @@
 """What the diffusion works on: how bands differ from the ground around, whitened.
 
-Ground varies little and fires much, and bands vary together. Whitened apart, on label pixels and beside them,
+Ground varies little and fires much, and bands vary together. Whitened separately, on label pixels and outside,
 both have about unit covariance, which v-prediction is made for: what a short training fails to remove of the
 noise then looks like more fire or more ground. In one common scale it painted visibly noisy ground; with bands
 standardised one by one, fires of all colours (correlation of B6 and B7 0.49 after 600 steps; whitened 0.78, in
 real fires 0.81). Fires differ less from bright ground than from dark: without that slope, 26 % of label pixels
-were saturated; with it 17 %, in real fires 11 %. Nothing of the network belongs here.
+were saturated; with it 17 %, in real fires 11 %.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ class Contrast(NamedTuple):
     A covariance is kept as a factor: a matrix that turns white noise over bands into noise of that covariance.
 
     Attributes:
-        ground_factor: (C, C), beside label pixels.
+        ground_factor: (C, C), outside label pixels.
         fire_mean: (C,), on label pixels with ground 0.
         fire_slope: (C,), by which the mean on label pixels changes with the ground.
         fire_factor: (C, C), on label pixels.
@@ -82,7 +82,7 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
         below.append(ground[painted & label])
         beside.append(difference[painted & ~label])
     on_fire, ground, on_ground = (np.concatenate(pixels) for pixels in (fire, below, beside))
-    # By the mean absolute difference: glow beside fires would raise a standard deviation much more.
+    # By the mean absolute difference: glow around fires would raise a standard deviation much more.
     ground_std = np.maximum(np.abs(on_ground).mean(axis=0) * np.sqrt(np.pi / 2), 1e-3)
     centred = ground - ground.mean(axis=0)
     slope = (centred * on_fire).mean(axis=0) / (ground.var(axis=0) + _SLOPE_RIDGE)
@@ -111,7 +111,7 @@ def _factor(standardised: Array, std: Array) -> Matrix:
 
 
 def _mixed(fire: npt.NDArray[np.floating], ground: npt.NDArray[np.floating], bands: Array, label: Array) -> Array:
-    """Multiply each pixel's bands (N, C, S, S) by a matrix (C, C): one on label pixels, another beside them."""
+    """Multiply each pixel's bands (N, C, S, S) by a matrix (C, C): one on label pixels, another outside."""
     on_fire, on_ground = (np.einsum("ij,njhw->nihw", matrix.astype(np.float32), bands) for matrix in (fire, ground))
     return np.where(label == 1, on_fire, on_ground)
 

@@ -1,6 +1,6 @@
 """Training of engine `native`: one loop that a killed run resumes to the same weights.
 
-What a crop holds is drawn in `crops`; how the network is sampled stands in `pipeline`.
+What a crop holds is drawn in `crops`; `pipeline` samples the network.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """The diffusion pipeline of engine `native`: network, noise schedule and scaling, kept in one folder.
 
-Sampling of one batch of crops belongs here; training and windows over whole patches do not.
+Samples one batch of crops; `fitting` trains, `painter` paints whole patches.
 """
 
 from pathlib import Path

@@ -25,7 +25,7 @@ class NativeGenerator(Engine):
     crop: int = Field(32, ge=16, le=256, multiple_of=4)
     """Height and width in px of what the model sees."""
     steps: int = Field(600, ge=1)
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch_size: int = Field(8, ge=1)
     """Crops a step."""
     learning_rate: float = Field(1e-3, gt=0)

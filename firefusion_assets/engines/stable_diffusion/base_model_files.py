@@ -1,6 +1,6 @@
 """The base model that a config names: a folder on this machine or an id on the hub, and whether it can be used.
 
-What can be read from small JSON files belongs here; loading weights does not.
+Reads small JSON files only; `base_model` loads the weights.
 """
 
 import json

@@ -39,7 +39,7 @@ def area_mean(values: torch.Tensor, factor: int) -> torch.Tensor:
 def without_hidden(window: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Return a window in which each hidden pixel is as the nearest known one.
 
-    `enlarge` blends neighbours: what is hidden, in training the very fire, would shine into the known pixels beside it.
+    `enlarge` blends neighbours: what is hidden, in training the very fire, would shine into the known pixels around it.
 
     Args:
         window: float32 (C, S, S).

@@ -20,7 +20,7 @@ from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.engine import Progress, Run
 
 _TAIL: Final = 100
-"""Lines: the report of a launcher of several processes is long, and the reason stands above it."""
+"""Lines: a launcher of several processes prints a long report below the reason."""
 
 
 def fit(
@@ -35,7 +35,7 @@ def fit(
         generator: the config's; a local `base_model` as an absolute path.
         train: the patches to learn from.
         work: the folder to fill; an interrupted training in it goes on.
-        run: its progress is told what the trainer prints.
+        run: its progress gets what the trainer prints.
 
     Raises:
         NoFireError: if the train part holds no fire.
@@ -66,7 +66,13 @@ def prepare(generator: StableDiffusionGenerator, train: PatchPart, work: Path) -
         NoFireError: if the train part holds no fire.
     """
     Pixels.fit(generator, train).write(work)
-    job = FinetuningJob(generator=generator, base=train.store, train_ids=tuple(train.ids), work=work.resolve())
+    job = FinetuningJob(
+        generator=generator,
+        base=train.store,
+        train_ids=tuple(train.ids),
+        statistics=train.statistics_file and train.statistics_file.resolve(),
+        work=work.resolve(),
+    )
     file = work / "job.json"
     file.write_text(job.model_dump_json())
     return file

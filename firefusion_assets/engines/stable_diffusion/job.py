@@ -15,6 +15,7 @@ class FinetuningJob(BaseModel):
         generator: the config's; a local `base_model` as an absolute path.
         base: folder of the base patch store.
         train_ids: the train part.
+        statistics: file with the train part's statistics; without it the part is measured again.
         work: folder to fill; holds `pixels.json` already.
     """
 
@@ -23,9 +24,10 @@ class FinetuningJob(BaseModel):
     generator: StableDiffusionGenerator
     base: Path
     train_ids: tuple[str, ...] = Field(min_length=1)
+    statistics: Path | None = None
     work: Path
 
 
 def open_part(job: FinetuningJob) -> PatchPart:
     """Return the job's train part."""
-    return PatchPart(Patches(job.base), job.train_ids)
+    return PatchPart(Patches(job.base), job.train_ids, job.statistics)

@@ -88,7 +88,7 @@ def denoising_loss(
     predicted = denoiser(torch.cat([noisy, examples.mask, examples.known], dim=1), drawn.timesteps, text)
     error = (predicted.float() - target.float()).square().mean(dim=1, keepdim=True)
     weight = examples.mask.float() if generator.loss_area == "edit" else torch.ones_like(error)
-    # A mask that lies in nodata altogether weighs nothing.
+    # A mask that lies wholly in nodata has no weight.
     loss: Tensor = (error * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp(min=1e-6)
     if generator.snr_gamma is not None:
         snr = compute_snr(scheduler, drawn.timesteps)

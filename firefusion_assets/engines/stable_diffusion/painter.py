@@ -1,4 +1,4 @@
-"""Painting whole patches with engine `stable-diffusion`: composite in float, the other bands beside it."""
+"""Painting whole patches with engine `stable-diffusion`: the composite in float, then the other bands."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a model folder holds beside weights: how DN become the model's range and come back."""
+"""What a model folder holds besides weights: how DN become the model's range and come back."""
 
 from collections.abc import Sequence
 from pathlib import Path

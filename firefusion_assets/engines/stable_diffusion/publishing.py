@@ -1,4 +1,4 @@
-"""What a fine-tuning leaves behind: a whole pipeline, or adapters beside the base model."""
+"""What a fine-tuning publishes: a whole pipeline, or adapters to the base model."""
 
 import json
 from pathlib import Path

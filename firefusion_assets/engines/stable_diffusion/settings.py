@@ -25,7 +25,7 @@ _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 
 
 class PriorPreservation(StrictModel):
-    """DreamBooth's prior preservation: images that the pretrained model makes of the class are learned beside."""
+    """DreamBooth's prior preservation: the network also learns images of the class that the pretrained model makes."""
 
     class_prompt: str = Field(min_length=1)
     """Prompt of the class images, for example `satellite imagery`."""
@@ -45,7 +45,7 @@ class Lora(StrictModel):
     target_modules: tuple[str, ...] = Field(("to_q", "to_k", "to_v", "to_out.0"), min_length=1)
     """Endings of the names of the layers that get an adapter."""
     merge: bool = True
-    """Publish the whole pipeline with the adapters merged in; otherwise the adapters alone, beside the base model."""
+    """Publish the whole pipeline with the adapters merged in; otherwise the adapters alone."""
 
 
 class StableDiffusionGenerator(Engine):
@@ -70,7 +70,7 @@ class StableDiffusionGenerator(Engine):
     train_text_encoder: bool = False
     """Fine-tune the text encoder too (`dreambooth`)."""
     prior_preservation: PriorPreservation | None = None
-    """Learn class images beside the fires (`dreambooth`, `lora`)."""
+    """Learn class images along with the fires (`dreambooth`, `lora`)."""
     lora: Lora = Lora()
     """Settings of `lora`."""
     instance_prompt: str = Field("satellite imagery, wildfire, landsat-8", min_length=1)
@@ -97,7 +97,7 @@ class StableDiffusionGenerator(Engine):
     train_batch_size: int = Field(4, ge=1)
     """Views at once."""
     gradient_accumulation_steps: int = Field(1, ge=1)
-    """Batches an optimiser step; several devices share them."""
+    """Batches an optimizer step; several devices share them."""
     gradient_checkpointing: bool = False
     """Less memory, more time: activations are computed again in the backward pass."""
     learning_rate: float = Field(5e-6, gt=0)
@@ -105,9 +105,9 @@ class StableDiffusionGenerator(Engine):
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine", "polynomial"] = "constant"
     """Course of the learning rate."""
     lr_warmup_steps: int = Field(0, ge=0)
-    """Optimiser steps over which it rises."""
+    """Optimizer steps over which it rises."""
     max_train_steps: int = Field(2000, ge=1)
-    """Optimiser steps of the fine-tuning (`sampling.steps` are denoising steps)."""
+    """Optimizer steps of the fine-tuning (`sampling.steps` are denoising steps)."""
     snr_gamma: float | None = Field(None, gt=0)
     """Weight the loss by min(SNR, gamma) / SNR (Hang et al. 2023, arXiv 2303.09556), 5 is usual; none by default."""
     use_ema: bool = False
@@ -119,11 +119,11 @@ class StableDiffusionGenerator(Engine):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are clipped to this norm."""
     checkpointing_steps: int = Field(500, ge=1)
-    """Optimiser steps between checkpoints that an interrupted training resumes from."""
+    """Optimizer steps between checkpoints that an interrupted training resumes from."""
     checkpoints_total_limit: int = Field(1, ge=1)
     """Checkpoints kept while training."""
     validation_steps: int | None = Field(None, ge=1)
-    """Optimiser steps between validation pictures; none by default."""
+    """Optimizer steps between validation pictures; none by default."""
     seed: int = 1
     """Seed of views, noise and timesteps."""
 

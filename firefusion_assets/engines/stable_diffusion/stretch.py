@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from firefusion_assets.engines.native.scaling import band_quantiles
 from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.patchstore.statistics import band_quantiles
 
 Kind = Literal["linear", "percentile", "asinh"]
 Array = npt.NDArray[np.float64]

@@ -31,7 +31,7 @@ def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing
     wanted = {name.image: file for name, file in named_masks.items() if name.label == mask_label}
     if not wanted:
         labels = ", ".join(sorted({name.label for name in named_masks if name.label})) or "none"
-        problems.append(f"{masks}: holds no mask labelled {mask_label!r} (found: {labels}); mend dataset.mask_label")
+        problems.append(f"{masks}: holds no mask labelled {mask_label!r} (found: {labels}); correct dataset.mask_label")
     problems += [
         f"{file}: is a mask without its image {name}.tif; add the image or remove the mask"
         for name, file in wanted.items()

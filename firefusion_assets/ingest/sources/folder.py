@@ -108,7 +108,7 @@ def _match(group: str, pattern: str, files: dict[str, RasterFile], key: str) -> 
 
 def _read_table(path: Path, columns: set[str]) -> list[dict[str, str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such table; mend its path in study.yaml")
+        raise FileNotFoundError(f"{path}: there is no such table; correct its path in study.yaml")
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         missing = columns - set(reader.fieldnames or ())

@@ -20,9 +20,9 @@ class BadInputError(UserError, ValueError):
         self.problems = problems
         shown = problems[:200]
         more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
-        remedy = "Mend or remove these files, or set dataset.on_bad_input: skip to go on without them."
+        remedy = "Repair or remove these files, or set dataset.on_bad_input: skip to go on without them."
         if skipped:
-            remedy = "Nothing is left without these files: mend them, or add others."
+            remedy = "Nothing is left without these files: repair them, or add others."
         super().__init__("\n".join([f"{len(problems)} problems in the raw input:", *shown, *more, remedy]))
 
 

@@ -1,4 +1,4 @@
-"""Whole products as a source: labelled by detectors, since nobody annotated them."""
+"""Whole products as a source: labelled by detectors, since they have no annotations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,6 @@ def list_products(dataset: LandsatDataset, study_folder: Path) -> ProductListing
     root = below(study_folder, dataset.products)
     products, problems = find_products(root)
     files = [file for product in products for file in product.raw_input()]
-    # What is refused stands in the list of bad files, which is published too.
+    # Refused products are in the list of bad files, which is published too.
     refused = [(problem.replace(f"{root}/", ""), 0, 0) for problem in problems]
     return ProductListing(dataset, products, problems, sorted(files + refused))

@@ -101,7 +101,7 @@ def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[Rast
     missing = [
         f"{container}: is no zip, or cut short; fetch it again"
         if container.is_file()
-        else f"{container}: there is no such folder or zip; put the files there, or mend its path in study.yaml"
+        else f"{container}: there is no such folder or zip; put the files there, or correct its path in study.yaml"
         for container in (images, masks)
         if not container.is_dir() and not zipfile.is_zipfile(container)
     ]
@@ -135,7 +135,7 @@ def _list(container: Path) -> tuple[list[RasterFile], list[str]]:
             else:
                 files.append(RasterFile(container, info.filename, info.file_size, info.CRC, archive))
     if not files and not problems:
-        raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or mend its path in study.yaml")
+        raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or correct its path in study.yaml")
     return files, problems
 
 

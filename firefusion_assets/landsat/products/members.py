@@ -119,7 +119,7 @@ def _unpacked_members(
                 shutil.copyfileobj(source, target, 2**20)
             members[role] = Member(f"{path}/{info.name}", folder / role)
         while tar.fileobj is not None and tar.fileobj.read(2**20):
-            pass  # the checksum of what was unpacked stands at the end
+            pass  # the checksum of what was unpacked comes last
     return members, problems
 
 

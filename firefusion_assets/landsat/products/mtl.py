@@ -47,8 +47,6 @@ class Metadata:
         acquired: day of the pass.
         sun_elevation: degrees above the horizon at the scene centre.
         reflectance: for each reflective band the rescaling to reflectance without sun correction.
-        radiance: for each band the rescaling to radiance in W/(m2 sr um).
-        thermal_constants: for each thermal band K1 in W/(m2 sr um) and K2 in K of T = K2 / ln(K1 / L + 1).
     """
 
     spacecraft: str
@@ -57,8 +55,6 @@ class Metadata:
     acquired: date
     sun_elevation: float
     reflectance: dict[str, Rescaling]
-    radiance: dict[str, Rescaling]
-    thermal_constants: dict[str, tuple[float, float]]
 
 
 def read_metadata(text: str, bands: Sequence[str]) -> Metadata:
@@ -66,7 +62,7 @@ def read_metadata(text: str, bands: Sequence[str]) -> Metadata:
 
     Args:
         text: the file's content.
-        bands: names of the bands whose constants have to be there.
+        bands: names; for each reflective one the constants have to be there.
 
     Raises:
         MetadataError: with every field that is missing or isn't what it should be.
@@ -75,20 +71,13 @@ def read_metadata(text: str, bands: Sequence[str]) -> Metadata:
     level = fields.text("PROCESSING_LEVEL", "DATA_TYPE")
     if level and not level.startswith("L1"):
         raise MetadataError([f"is of level {level}: another quantity; fetch the level-1 product"])
-    solar = [band for band in bands if band not in THERMAL_BANDS]
-    thermal = [band for band in bands if band in THERMAL_BANDS]
     metadata = Metadata(
         spacecraft=fields.text("SPACECRAFT_ID"),
         path=fields.integer("WRS_PATH"),
         row=fields.integer("WRS_ROW"),
         acquired=fields.day("DATE_ACQUIRED"),
         sun_elevation=fields.number("SUN_ELEVATION"),
-        reflectance={band: fields.rescaling("REFLECTANCE", band) for band in solar},
-        radiance={band: fields.rescaling("RADIANCE", band) for band in bands},
-        thermal_constants={
-            band: (fields.number(f"K1_CONSTANT_BAND_{band[1:]}"), fields.number(f"K2_CONSTANT_BAND_{band[1:]}"))
-            for band in thermal
-        },
+        reflectance={band: fields.rescaling(band) for band in bands if band not in THERMAL_BANDS},
     )
     problems = list(fields.wrong)
     if metadata.sun_elevation <= 0 or metadata.sun_elevation > 90:
@@ -104,7 +93,7 @@ def read_metadata(text: str, bands: Sequence[str]) -> Metadata:
 
 
 class _Fields:
-    """The fields of an MTL; those that were asked for in vain are noted, so that all are told at once."""
+    """The fields of an MTL; fields that are missing are noted, so that one error names them all."""
 
     def __init__(self, text: str) -> None:
         pairs = _json_fields(text) if text.lstrip().startswith("{") else _text_fields(text)
@@ -146,8 +135,8 @@ class _Fields:
             self.wrong.append(f"{key} is {value!r}, no date; fetch it again")
             return date.min
 
-    def rescaling(self, quantity: str, band: str) -> Rescaling:
-        gain, offset = (self.number(f"{quantity}_{part}_BAND_{band[1:]}") for part in ("MULT", "ADD"))
+    def rescaling(self, band: str) -> Rescaling:
+        gain, offset = (self.number(f"REFLECTANCE_{part}_BAND_{band[1:]}") for part in ("MULT", "ADD"))
         return Rescaling(gain, offset)
 
 

@@ -106,7 +106,7 @@ class ProductId:
                 raise ValueError(f"{fields['acquired'][:4]} has no day 366")
             processed = datetime.strptime(fields["processed"], "%Y%m%d").date() if since else acquired
         except ValueError as error:
-            raise ProductError([f"{text} holds a date that does not exist ({error}); mend the name"]) from error
+            raise ProductError([f"{text} holds a date that does not exist ({error}); correct the name"]) from error
         scene = PatchName(
             sensor=fields["instrument"] + spacecraft,
             level=fields.get("level", "L1TP"),

@@ -110,7 +110,7 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
     """
     if not root.exists():
         raise FileNotFoundError(
-            f"{root}: there is no such folder or tar; put the products there, or mend dataset.products in study.yaml"
+            f"{root}: there is no such folder or tar; put the products there, or correct dataset.products in study.yaml"
         )
     names: dict[tuple[Path, str], None] = {}
     for path in [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file()):
