@@ -15,7 +15,7 @@ class NoFireError(UserError, ValueError):
 
 
 class TrainerError(UserError, RuntimeError):
-    """A trainer that runs in processes of its own failed; the message says why, as far as it told."""
+    """A trainer that runs in processes of its own failed; the message holds the reason that it gave."""
 
 
 def compose(

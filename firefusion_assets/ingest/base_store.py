@@ -42,7 +42,7 @@ def ingest(
         study: its data set settings say what the patches look like.
         source: the inputs.
         folder: where `base.lmdb`, `patches.parquet` and `bad_files.csv` are written.
-        progress: told how far it is.
+        progress: called with lines on how far it is.
 
     Returns:
         Facts for the data report: counts of patches, scenes, fire patches and pixels, bad files.

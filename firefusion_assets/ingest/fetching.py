@@ -1,4 +1,4 @@
-"""One file of the drive, brought by gdown: resumed where it was cut off, refused pages told from files."""
+"""One file of the drive, brought by gdown: resumed where it was cut off; a page of refusal is not taken for a file."""
 
 import shutil
 import zipfile

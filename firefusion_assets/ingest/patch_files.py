@@ -118,7 +118,7 @@ def _read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted:
     try:
         with file.open() as dataset:
             shape = (dataset.count, *dataset.shape)
-            if shape != (n_bands, size, size):  # told before it is read, however large it is
+            if shape != (n_bands, size, size):  # checked before it is read, however large it is
                 raise BadFileError(
                     f"{file}: is {shape[1]} x {shape[2]} px with {shape[0]} bands, expected {size} x {size} px with "
                     f"{n_bands} bands{remedy}"

@@ -9,19 +9,15 @@ Each holds two rows of patches in memory; on disk there are at most as many such
 import os
 import shutil
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import psutil
 
-from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.core.processes import end_with
+from firefusion_assets.core.workers import Workers
 from firefusion_assets.ingest.cutting import ProductPatch, Strip, strips
 from firefusion_assets.ingest.patch_table import Georeference, Taken, patch_row
 from firefusion_assets.ingest.sources.patch_inputs import PatchOrigin
@@ -78,11 +74,11 @@ def take_products(source: ProductListing, writer: PatchWriter, folder: Path, pro
         source: the products.
         writer: of the base store.
         folder: where there is room for the products that are being cut.
-        progress: told how far it is.
+        progress: called with lines on how far it is.
 
     Raises:
         OSError: if the disk is full.
-        RuntimeError: if a process was killed.
+        WorkerError: if a process was killed.
     """
     cut_products = folder / _CUT
     shutil.rmtree(cut_products, ignore_errors=True)  # of an attempt that was killed
@@ -93,7 +89,7 @@ def take_products(source: ProductListing, writer: PatchWriter, folder: Path, pro
     ]
     taken = Taken()
     try:
-        with closing(_cut_all(jobs)) as cuts:
+        with closing(_cut_all(jobs, progress)) as cuts:
             for number, (job, cut) in enumerate(zip(jobs, cuts, strict=True), 1):
                 _store(job, cut, writer)
                 taken.rows += (row for _, row in cut.rows)
@@ -116,23 +112,24 @@ def _store(job: _Job, cut: _Cut, writer: PatchWriter) -> None:
         writer.add_patch(row["patch_id"], Patch(record["bands"], record["label"], record["ignore"]))
 
 
-def _cut_all(jobs: Sequence[_Job]) -> Generator[_Cut, None, None]:
+def _cut_all(jobs: Sequence[_Job], progress: Callable[[str], None]) -> Generator[_Cut, None, None]:
     """Yield what each job gave, in their order; a single process is this one."""
     affordable = psutil.virtual_memory().available // _PROCESS_MEMORY
     workers = min(len(jobs), len(os.sched_getaffinity(0)), affordable)
     if workers < 2:
         yield from map(_cut, jobs)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),))
-    try:
+    with Workers(workers, _cutter, _name, progress) as cutters:
         # One more than processes has work while the first is taken over; no more, for the disk's sake.
-        with closing(ahead(pool, _cut, jobs, workers)) as cuts:
-            for cut in cuts:
-                yield cut.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a process that cuts products was killed (out of memory?); free some and run again"
-        ) from error
+        yield from cutters.in_order(jobs, workers)
+
+
+def _name(job: _Job) -> str:
+    return f"cutting of product {job.files.id}"
+
+
+def _cutter(slot: int) -> Callable[[_Job, Callable[[str], None]], _Cut]:
+    return lambda job, progress: _cut(job)
 
 
 def _cut(job: _Job) -> _Cut:

@@ -24,7 +24,7 @@ def judge(table: pd.DataFrame, settings: Backgrounds, patch_size: int) -> pd.Dat
         patch_size: height and width of a patch in px.
 
     Returns:
-        scene, fire_pixels, conditions (what told the clouds; empty where they are unknown) and reason of each patch.
+        scene, fire_pixels, conditions (what the clouds are known by; empty if nothing) and reason of each patch.
         The reason is empty for a background, else ``KIND: figures`` of each kind that applies, of `fire`, `fill`,
         `not clear` and `water`, separated by ``; ``.
     """

@@ -4,13 +4,10 @@ A chunk is an object of the artifact store: a resumed run goes on behind the las
 paint the same (a smaller and a larger dose, another screening) share them.
 """
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.queues import SimpleQueue
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,8 +17,7 @@ import pandas as pd
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
-from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.core.processes import end_with
+from firefusion_assets.core.workers import Workers
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
@@ -88,23 +84,19 @@ def painted_chunks(
         job: what to paint.
         load_painter: called once in each process that has to paint.
         store: where the chunks lie.
-        progress: told when a chunk is awaited from another run.
+        progress: called when a chunk is awaited from another run.
         shards: processes that paint; 1 is this process.
     """
     size, n_rows = job.sampling.batch_size, len(job.plan.rows)
     places = [range(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+    worker = _Worker(job, load_painter, store)
     if shards == 1:
-        worker = _Worker(job, load_painter, store)
         yield (Chunk(n, rows, worker.chunk(rows, progress)) for n, rows in enumerate(places))
         return
-    context = multiprocessing.get_context("spawn")  # a forked process can't use CUDA
-    slots: SimpleQueue[int] = context.SimpleQueue()
-    for slot in range(shards):
-        slots.put(slot)
-    arguments = (_Worker(job, load_painter, store), slots, os.getpid())
-    pool = ProcessPoolExecutor(shards, context, _start_worker, arguments)
-    with closing(ahead(pool, _paint_in_worker, places, shards - 1)) as paintings:
-        yield (Chunk(n, rows, one.result()) for n, (rows, one) in enumerate(zip(places, paintings, strict=True)))
+    with Workers(shards, partial(_painting, worker), _name, progress) as painters:
+        finished = zip(places, painters.in_order(places, shards - 1), strict=True)
+        # Asked for here too, where it is found: only then does the store note it as used by what is being made.
+        yield (Chunk(n, rows, worker.chunk(rows, progress)) for n, (rows, _) in enumerate(finished))
 
 
 class _Worker:
@@ -138,23 +130,14 @@ class _Worker:
         return self._painter.paint(*arguments)
 
 
-_worker: _Worker | None = None
-"""Of a painting process; None in any other."""
+def _name(places: range) -> str:
+    return f"painting of rows {places.start} to {places.stop - 1} of the plan"
 
 
-def _start_worker(worker: _Worker, slots: "SimpleQueue[int]", parent: int) -> None:
-    """Get a process ready: it ends with its parent, has a device of its own and one thread."""
-    global _worker
+def _painting(worker: _Worker, slot: int) -> Callable[[range, Callable[[str], None]], Artifact]:
+    """Give a process a device of its own and return how it paints."""
     import torch
 
-    end_with(parent)
-    slot = slots.get()
     if torch.cuda.is_available():
         torch.cuda.set_device(slot % torch.cuda.device_count())
-    _worker = worker
-
-
-def _paint_in_worker(places: range) -> Artifact:
-    if _worker is None:
-        raise RuntimeError("this process was not started to paint")
-    return _worker.chunk(places, lambda line: None)
+    return worker.chunk

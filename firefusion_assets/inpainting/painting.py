@@ -57,7 +57,7 @@ def paint(
         screen: decides which patches count.
         store: where the chunks lie.
         folder: gets `chunk-NNNNN.npy` (hard links to the chunks), `provenance.parquet` and the verdicts.
-        progress: told after every chunk.
+        progress: called after every chunk.
         shards: processes that paint, a device each; their number changes no byte.
 
     Returns:

@@ -31,7 +31,7 @@ _PLANES: Final = ("cloud", "cirrus", "shadow", "snow", "water")
 
 CONDITION_COLUMNS: Final = ("conditions", "clear_share", *(f"{plane}_share" for plane in _PLANES))
 """What the table of patches says of a patch's pixels with data: shares of them, NaN where unknown. `clear` is neither
-cloud nor cirrus nor shadow; `conditions` says what told them: `quality band`, `reflectance`, or nothing (empty)."""
+cloud nor cirrus nor shadow; `conditions` says by what: `quality band`, `reflectance`, or nothing (empty)."""
 
 
 def by_reflectance(bands: Bands, sun_elevation: float, calibration: Calibration = LANDSAT_8) -> dict[str, Mask]:

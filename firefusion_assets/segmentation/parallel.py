@@ -1,21 +1,15 @@
-"""Training several U-Nets at once: a process each, as far as GPUs or cores go.
+"""Training several U-Nets at once: a process each, as far as GPUs or cores go."""
 
-Processes and their messages belong here; what a training does does not.
-"""
-
-import multiprocessing
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.core.processes import end_with
+from firefusion_assets.core.workers import WorkerError, Workers
 from firefusion_assets.segmentation.training import TrainingJob, is_finished, train_unet
 
 
@@ -33,7 +27,7 @@ def train_all(jobs: Sequence[tuple[TrainingJob, Path]], progress: Callable[[str]
 
     Args:
         jobs: trainings and their folders.
-        progress: is told, in this process, how each training stands.
+        progress: called in this process with lines on how each training goes.
 
     Raises:
         TrainingError: if a worker failed. The others are stopped, and go on from their checkpoints next time.
@@ -66,68 +60,32 @@ def _train_named(job: TrainingJob, work: Path, progress: Callable[[str], None]) 
         raise
 
 
-class _Worker(NamedTuple):
-    job: TrainingJob
-    slot: int
-    process: BaseProcess
-    messages: "Connection[Any, Any]"
-
-
 def _train_in_processes(
     jobs: Sequence[tuple[TrainingJob, Path]], workers: int, threads: int, progress: Callable[[str], None]
 ) -> None:
     waiting = [(job, work) for job, work in jobs if not is_finished(work)]
-    free = list(range(workers))
-    running: list[_Worker] = []
     try:
-        while waiting or running:
-            while waiting and free:
-                running.append(_start(*waiting.pop(0), free.pop(0), threads))
-            heard = wait([worker.messages for worker in running])
-            for worker in [worker for worker in running if worker.messages in heard]:
-                if not _hear(worker, progress):
-                    running.remove(worker)
-                    free.append(worker.slot)
-    finally:
-        for worker in running:
-            worker.process.terminate()
-            worker.process.join()
+        with Workers(workers, partial(_trainer, threads), _name, progress) as trainers:
+            for _ in trainers.as_done(waiting):
+                pass
+    except WorkerError as error:
+        raise TrainingError(str(error)) from None
 
 
-def _start(job: TrainingJob, work: Path, slot: int, threads: int) -> _Worker:
-    context = multiprocessing.get_context("spawn")  # a forked process can't use CUDA
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, work, slot, threads, os.getpid(), sender))
-    process.start()
-    sender.close()  # the worker's end is now the only one: the pipe closes when the worker ends
-    return _Worker(job, slot, process, receiver)
+def _name(job_and_folder: tuple[TrainingJob, Path]) -> str:
+    return f"training of {job_and_folder[0].name}"
 
 
-def _hear(worker: _Worker, progress: Callable[[str], None]) -> bool:
-    """Pass a worker's message on; return False where it has finished instead of sending one."""
-    try:
-        kind, text = worker.messages.recv()
-    except EOFError:
-        worker.process.join()
-        code = worker.process.exitcode
-        if code:
-            how = f"signal {-code} (out of memory?)" if code < 0 else f"exit code {code}"
-            raise TrainingError(f"training of {worker.job.name} was ended by {how}") from None
-        return False
-    if kind == "error":
-        raise TrainingError(f"training of {worker.job.name} failed:\n{text}")
-    progress(text)
-    return True
-
-
-def _work(job: TrainingJob, work: Path, slot: int, threads: int, parent: int, messages: "Connection[Any, Any]") -> None:
-    """Train one job in a process of its own; messages are ("progress", text) or ("error", traceback)."""
-    end_with(parent)
+def _trainer(threads: int, slot: int) -> Callable[[tuple[TrainingJob, Path], Callable[[str], None]], None]:
+    """Get a process ready to train on a device of its own, or with its share of the cores."""
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(slot)
+    return _train
+
+
+def _train(job_and_folder: tuple[TrainingJob, Path], progress: Callable[[str], None]) -> None:
     try:
-        train_unet(job, work, lambda text: messages.send(("progress", text)))
+        train_unet(*job_and_folder, progress)
     except BaseException:
-        messages.send(("error", traceback.format_exc()))
-        raise
+        raise TrainingError(f"{_name(job_and_folder)} failed:\n{traceback.format_exc()}") from None

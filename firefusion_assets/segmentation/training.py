@@ -1,10 +1,9 @@
-"""Training one U-Net: a loop over optimiser steps that can be stopped at any moment and goes on where it was.
+"""Training one U-Net: a loop over optimizer steps that can be stopped at any moment and goes on where it was.
 
-The job, the loop, the loss and the checkpoint belong here; what a batch holds and what the network is do not.
+The job, its loss and its validation belong here; what a batch holds and what the network is do not.
 """
 
 import csv
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.core.training import TrainingLoop, has_checkpoint, remove_checkpoints
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.segmentation import metrics
 from firefusion_assets.segmentation.batches import Batch, Normalisation, TrainingBatches, survey_train
@@ -30,7 +30,6 @@ from firefusion_assets.segmentation.trained import (
 from firefusion_assets.study.models import Training
 
 HISTORY_FILE = "history.csv"
-CHECKPOINT_FILE = "checkpoint.pt"
 _HISTORY_COLUMNS = ("step", "train_loss", "val_dice_micro", "val_precision", "val_recall")
 
 
@@ -87,23 +86,22 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         work: folder that in the end holds `network.safetensors` (the best weights), `network.json`
             (`NetworkRecord`) and `history.csv` (a row a validation; train_loss is the mean since the last).
             If it holds `network.json` already, nothing is trained.
-        progress: is told after each validation how it stands.
+        progress: called after each validation with its result.
 
     Raises:
         ValueError: if no train patch has fire, the store lacks a band, or the checkpoint is another job's.
         PatchStoreError: if the stores don't hold the patches.
         FloatingPointError: if the loss stops being finite.
     """
-    checkpoint = work / CHECKPOINT_FILE
     if (work / RECORD_FILE).is_file():
-        checkpoint.unlink(missing_ok=True)  # it outlives a process that is killed at the very end
+        remove_checkpoints(work)  # they outlive a process that is killed at the very end
         return
     work.mkdir(parents=True, exist_ok=True)
     recipe, device = job.training, compute_device()
 
     torch.manual_seed(derive_seed(job.seed, "weights"))
     network = build_network(recipe).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
 
     patches = Patches(job.base, job.overlays, job.fold)
     train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
@@ -111,48 +109,43 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     survey = survey_train(PatchPart(patches, job.train_ids, job.statistics), recipe.bands)
     batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed)
 
-    state = _Checkpoint(checkpoint, job, network, optimiser)
-    summed_loss = torch.zeros((), dtype=torch.float64, device=device)
-    for step in range(state.step, recipe.steps):
+    validations = _Validations(network)
+    loop = TrainingLoop(
+        work,
+        job.model_dump_json(exclude={"base", "overlays", "statistics"}),  # the stores may have moved
+        recipe.steps,
+        {"network": network, "optimizer": optimizer, "validations": validations},
+        label=f"{job.name}: ",
+        remedy="lower learning_rate",
+        progress=progress,
+    )
+    for step in loop:
         torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
         network.train()
         batch = batches.read(step).to(device)
-        loss = masked_loss(network(survey.normalisation.scale(batch.dn))[:, 0], batch)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        summed_loss += loss.detach()
+        loop.descend(optimizer, masked_loss(network(survey.normalisation.scale(batch.dn))[:, 0], batch))
+        if loop.due(recipe.validate_every):
+            train_loss = loop.mean_loss(since=validations.last_step)
+            dice = validations.note(loop.step, train_loss, validate(network, survey.normalisation, val, job.threshold))
+            loop.save()
+            loop.report(train_loss, f", val Dice {'not defined' if dice is None else f'{dice:.4f}'}")
 
-        done = step + 1
-        if done % recipe.validate_every == 0 or done == recipe.steps:
-            train_loss = float(summed_loss) / (done - state.step)
-            if not math.isfinite(train_loss):
-                raise FloatingPointError(f"{job.name}: loss not finite at step {done}; lower learning_rate")
-            counts = validate(network, survey.normalisation, val, job.threshold)
-            state.record(done, train_loss, counts)
-            summed_loss.zero_()
-            dice = _deciding_dice(counts)
-            progress(
-                f"{job.name}: step {done}/{recipe.steps}, loss {train_loss:.4g}, "
-                f"val Dice {'not defined' if dice is None else f'{dice:.4f}'}"
-            )
-
-    write_atomically(work / HISTORY_FILE, state.write_history)
+    write_atomically(work / HISTORY_FILE, validations.write)
     record = NetworkRecord(
         training=recipe,
         normalisation=survey.normalisation,
         fold=job.fold,
         seed=job.seed,
-        best_step=state.best_step,
-        val_dice_micro=state.best_dice,
+        best_step=validations.best_step,
+        val_dice_micro=validations.best_dice,
     )
-    save_network(work, state.best_weights, record)
-    checkpoint.unlink()
+    save_network(work, validations.best_weights, record)
+    remove_checkpoints(work)
 
 
 def is_finished(work: Path) -> bool:
     """Tell whether `train_unet` has nothing left to do in a folder."""
-    return (work / RECORD_FILE).is_file() and not (work / CHECKPOINT_FILE).exists()
+    return (work / RECORD_FILE).is_file() and not has_checkpoint(work)
 
 
 def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -181,59 +174,45 @@ def validate(network: nn.Module, normalisation: Normalisation, part: PatchPart, 
     )
 
 
-class _Checkpoint:
-    """Where a training stands; written to one file at each validation, so that its parts always fit together.
+class _Validations:
+    """What the validations of a network found, and its best weights so far.
 
     Args:
-        path: the file; if it is there, network and optimiser are brought to its state.
-        job: the training; a checkpoint of another one is refused. The stores may have moved.
         network: the network in training.
-        optimiser: its optimiser.
     """
 
-    def __init__(self, path: Path, job: TrainingJob, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        self.path = path
-        self.step = 0
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
         self.best_step = 0
         self.best_dice: float | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self.history: list[list[float | None]] = []
-        self._job = job.model_dump_json(exclude={"base", "overlays", "statistics"})
-        self._network = network
-        self._optimiser = optimiser
-        if path.is_file():
-            self._resume(torch.load(path, weights_only=True, map_location="cpu"))
+        self.last_step = 0
+        self._history: list[list[float | None]] = []
 
-    def _resume(self, saved: dict[str, Any]) -> None:
-        if saved["job"] != self._job:
-            raise ValueError(f"{self.path} belongs to a training with other settings; remove it to start afresh")
-        self._network.load_state_dict(saved["network"])
-        self._optimiser.load_state_dict(saved["optimiser"])
-        self.step, self.history = saved["step"], saved["history"]
-        self.best_step, self.best_dice, self.best_weights = saved["best"]
-
-    def record(self, step: int, train_loss: float, val: metrics.Counts) -> None:
-        """Note a validation, keep the weights if they are the best so far, and write the file."""
+    def note(self, step: int, train_loss: float, val: metrics.Counts) -> float | None:
+        """Note a validation, keep the weights if they are the best so far, and return the Dice that decides."""
         dice = _deciding_dice(val)
-        self.history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
+        self._history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
+        self.last_step = step
         if self.best_dice is None or (dice is not None and dice > self.best_dice):
             self.best_step, self.best_dice = step, dice
             self.best_weights = {name: value.cpu().clone() for name, value in self._network.state_dict().items()}
-        self.step = step
-        state = {
-            "job": self._job,
-            "step": step,
-            "history": self.history,
-            "best": (self.best_step, self.best_dice, self.best_weights),
-            "network": self._network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        write_atomically(self.path, lambda path: torch.save(state, path))
+        return dice
 
-    def write_history(self, path: Path) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, for a checkpoint."""
+        best = (self.best_step, self.best_dice, self.best_weights)
+        return {"history": self._history, "last_step": self.last_step, "best": best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it from a checkpoint."""
+        self._history, self.last_step = state["history"], state["last_step"]
+        self.best_step, self.best_dice, self.best_weights = state["best"]
+
+    def write(self, path: Path) -> None:
         """Write a row a validation; a figure that isn't defined stays empty."""
         with path.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([_HISTORY_COLUMNS, *self.history])
+            csv.writer(file, lineterminator="\n").writerows([_HISTORY_COLUMNS, *self._history])
 
 
 def _deciding_dice(val: metrics.Counts) -> float | None:

@@ -1,4 +1,4 @@
-"""What is wrong with a study, told at once and before any work: settings, files, packages, what the hub has."""
+"""Everything that is wrong with a study, listed before any work: settings, files, packages, what the hub has."""
 
 from dataclasses import dataclass, field
 

@@ -37,7 +37,7 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
 
 
 def problems_without_data(lineage: Lineage, key: str) -> list[str]:
-    """Return what keeps a config from running on this machine, as far as that can be told before data is there.
+    """Return what keeps a config from running on this machine, as far as that is known before data is there.
 
     Raises:
         StudyError: if study or config can't be read.

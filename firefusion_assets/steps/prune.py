@@ -44,12 +44,12 @@ def find_unused(lineage: Lineage) -> Unused:
     """Return what a study no longer uses.
 
     Raises:
-        StudyError: if study or configs can't be read: what they use can't be told then.
+        StudyError: if study or configs can't be read: what they use is unknown then.
     """
     try:
         return Unused(unused_folders(lineage), unused_pointers(lineage))
     except StudyError as error:
-        raise StudyError([*error.problems, "Repair or remove it first: what it uses can't be told."]) from None
+        raise StudyError([*error.problems, "Repair or remove it first: what it uses is unknown."]) from None
 
 
 def listing(lineage: Lineage, unused: Unused) -> str:
@@ -88,7 +88,7 @@ def unused_folders(lineage: Lineage) -> list[Path]:
     """Return the folders of objects and of unfinished attempts that nothing uses, sorted.
 
     Raises:
-        StudyError: if study or configs can't be read: what they use can't be told then.
+        StudyError: if study or configs can't be read: what they use is unknown then.
     """
     root = lineage.store.root
     parts = dict.fromkeys(part for asset in ASSETS.values() for part in asset.parts)

@@ -48,7 +48,7 @@ class Backgrounds(StrictModel):
 
     min_clear: float = Field(0.8, ge=0, le=1)
     """Least share of a patch's pixels with data that are neither cloud nor cirrus nor cloud shadow: by the product's
-    quality band, else by thresholds on reflectance; what can't be told counts as clear."""
+    quality band, else by thresholds on reflectance; what is unknown counts as clear."""
     max_water: float = Field(0.5, ge=0, le=1)
     """Largest share of them that is water."""
     max_fill: float = Field(0.5, ge=0, lt=1)

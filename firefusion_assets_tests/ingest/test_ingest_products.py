@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -301,11 +302,15 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_makes_it_anew(
     assert not (build() / "products").exists()
 
 
+def kill_this_process(slot: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_six_products(tmp_path / "products")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(ingest_products, "end_with", os._exit)
-    with pytest.raises(RuntimeError, match=r"was killed \(out of memory\?\)"):
+    monkeypatch.setattr(ingest_products, "_cutter", kill_this_process)
+    with pytest.raises(RuntimeError, match=r"cutting of product LC08.* was ended by signal 9 \(out of memory\?\)"):
         run(landsat(), tmp_path, tmp_path / "out")
     assert not (tmp_path / "out" / "products").exists()
 

@@ -107,7 +107,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         names.append(str(name))
     with subprocess.Popen([sys.executable, "-c", PARENT, *names], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        assert "step 4/100000" in parent.stdout.readline()
+        assert "step 4 of 100000" in parent.stdout.readline()
         workers = workers_of(parent.pid)
         assert len(workers) == 2
         parent.kill()

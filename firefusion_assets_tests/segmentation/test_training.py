@@ -65,14 +65,14 @@ def test_what_a_finished_training_leaves(tmp_path: Path) -> None:
     assert record.best_step == best.idxmax()
     assert record.val_dice_micro == best.max()
     assert any(name.endswith("running_var") for name in load_file(tmp_path / "work" / "network.safetensors"))
-    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 5: step {n}/12" for n in (4, 8, 12)]
+    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 5: step {n} of 12" for n in (4, 8, 12)]
 
 
 def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
     job = square_job(tmp_path)
     train_unet(job, tmp_path / "work")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()}
-    (tmp_path / "work" / "checkpoint.pt").write_bytes(b"left behind by a kill at the very end")
+    (tmp_path / "work" / "checkpoint-0000012.pt").write_bytes(b"left behind by a kill at the very end")
     train_unet(job, tmp_path / "work", lambda _: pytest.fail("trained again"))
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "work").iterdir()} == before
 
@@ -128,11 +128,12 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
-    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint.pt"]
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint-0000012.pt"]
 
     messages: list[str] = []
     train_unet(job, tmp_path / "killed", messages.append)
-    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 187: step {n}/24" for n in (18, 24)]
+    assert messages.pop(0) == "fold 0 seed 187: resumed at step 12 of 24"
+    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 187: step {n} of 24" for n in (18, 24)]
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
 
 
@@ -160,7 +161,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train_unet(square_job(tmp_path), tmp_path / "work", stop)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to a training with other settings; remove it"):
+    refused = r"checkpoint-0000004\.pt belongs to a training with other settings; remove it"
+    with pytest.raises(ValueError, match=refused):
         train_unet(square_job(tmp_path, learning_rate=0.5), tmp_path / "work")
 
 

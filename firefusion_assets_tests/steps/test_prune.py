@@ -151,7 +151,7 @@ def test_nothing_is_removed_while_a_config_cant_be_read(study: Path) -> None:
     with pytest.raises(StudyError):
         prune.unused_folders(lineage_of(study))
     refusal = firefusion_refuses("prune", "--yes", study=study)
-    assert re.search(r"(?s)baseline\.yaml.*other\.yaml.*can't be told", refusal)
+    assert re.search(r"(?s)baseline\.yaml.*other\.yaml.*is unknown", refusal)
     (study / "study.yaml").write_text("name: 3")
     assert firefusion_refuses("prune", "--yes", study=study).count("training: missing") == 1
     assert objects(study) == {"trained_unet/dead"}

@@ -4,18 +4,17 @@ What a crop holds is drawn in `crops`; `pipeline` samples the network.
 """
 
 import copy
-import csv
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core import seeding
-from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.training import TrainingLoop, remove_checkpoints, write_losses
 from firefusion_assets.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import draw_noise
@@ -36,7 +35,6 @@ _CONTRAST_STEPS: Final = 50
 _EMA_DECAY: Final = 0.995
 _LABEL_WEIGHT: Final = 4.0
 """A label pixel's weight in the loss; other pixels of the edit mask have 1."""
-_CHECKPOINT: Final = "checkpoint.pt"
 
 
 def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[str, float]:
@@ -54,39 +52,30 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
         pipeline = new_pipeline(train.meta.bands, scaling, contrast, generator.crop, generator.channels)
     unet = pipeline.to(compute_device()).unet.train()
     averaged = copy.deepcopy(unet)
-    optimizer = torch.optim.Adam(unet.parameters(), lr=generator.learning_rate)
-    losses: list[float] = []
-    checkpoint = work / _CHECKPOINT
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location=compute_device(), weights_only=True)
-        unet.load_state_dict(state["unet"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        losses = state["losses"]
-        progress(f"resumed at step {len(losses)} of {generator.steps}")
-
-    for step in range(len(losses), generator.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(generator, step)
-        loss = training_loss(pipeline, stream.batch(step, generator.batch_size), generator.seed, step)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    # A rate of 1, which the schedule multiplies: diffusers' cosine starts only after its warm-up, this one at once.
+    optimizer = torch.optim.Adam(unet.parameters(), lr=1.0)
+    loop = TrainingLoop(
+        work,
+        generator.model_dump_json(exclude={"checkpoint_every"}),
+        generator.steps,
+        {"unet": unet, "averaged": averaged, "optimizer": optimizer},
+        schedule=LambdaLR(optimizer, lambda step: learning_rate(generator, step)),
+        remedy="lower generator.learning_rate",
+        progress=progress,
+    )
+    for step in loop:
+        crops = stream.batch(step, generator.batch_size)
+        loop.descend(optimizer, training_loss(pipeline, crops, generator.seed, step))
         update_average(averaged, unet, step)
-        losses.append(loss.item())
-        if (step + 1) % generator.checkpoint_every == 0:
-            state = {"unet": unet.state_dict(), "averaged": averaged.state_dict(), "losses": losses}
-            state |= {"optimizer": optimizer.state_dict()}
-            write_atomically(checkpoint, partial(torch.save, state))
-            recent = losses[-generator.checkpoint_every :]
-            progress(f"step {step + 1} of {generator.steps}, loss {sum(recent) / len(recent):.4f}")
+        if loop.due(generator.checkpoint_every):
+            loop.save()
+            loop.report(loop.mean_loss(since=max(0, loop.step - generator.checkpoint_every)))
 
     pipeline.register_modules(unet=averaged.eval())
     pipeline.save_pretrained(work)
-    with (work / "history.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("step", "loss"), *enumerate(losses, start=1)])
-    for left in work.glob(f"{_CHECKPOINT}*"):
-        left.unlink()
+    losses = loop.losses
+    write_losses(work / "history.csv", losses)
+    remove_checkpoints(work)
     last = losses[-_WARM_UP:]
     return {
         "n_fire_patches": len(stream.fire_ids),
@@ -127,7 +116,10 @@ def learning_rate(generator: NativeGenerator, step: int) -> float:
 
 @torch.no_grad()
 def update_average(averaged: torch.nn.Module, current: torch.nn.Module, step: int) -> None:
-    """Move the averaged weights towards the current ones; early steps, which start from noise, count less."""
+    """Move the averaged weights towards the current ones; early steps, which start from noise, count less.
+
+    Not diffusers' `EMAModel`: it counts steps from another start and rounds otherwise, so other bytes would follow.
+    """
     decay = min(_EMA_DECAY, (1 + step) / (10 + step))
     for average, parameter in zip(averaged.parameters(), current.parameters(), strict=True):
         average.lerp_(parameter, 1 - decay)

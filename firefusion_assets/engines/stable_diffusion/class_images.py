@@ -42,7 +42,7 @@ def make_class_images(
         factor: model pixels a window pixel, along a side.
         seed: of the noise.
         work: the trainer's folder.
-        progress: told after every batch.
+        progress: called after every batch.
     """
     (work / FOLDER).mkdir(exist_ok=True)
     settings = Sampling(prompts=(prior.class_prompt,), steps=_STEPS, batch_size=_BATCH)

@@ -1,5 +1,6 @@
 """What is trained of a pipeline: the U-Net, adapters in it, or the U-Net with the text encoder; and its loss."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -60,6 +61,27 @@ class Denoiser(nn.Module):
             text = self.text_encoder(text).last_hidden_state
         prediction: Tensor = self.unet(inputs, timesteps, text).sample
         return prediction
+
+
+class TrainedParameters:
+    """What is trained, as a part of a checkpoint: frozen weights are no part of it.
+
+    Args:
+        parameters: by name.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self._parameters = parameters
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return {name: parameter.detach() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the values over."""
+        for name, parameter in self._parameters.items():
+            parameter.copy_(state[name])
 
 
 def denoising_loss(

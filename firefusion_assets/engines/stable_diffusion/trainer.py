@@ -3,13 +3,10 @@
 What views hold stands in `views`, what is trained in `network`.
 """
 
-import csv
-import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -19,12 +16,12 @@ from diffusers.training_utils import EMAModel
 from filelock import FileLock
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.training import TrainingLoop, write_losses
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
-from firefusion_assets.engines.stable_diffusion.checkpoints import TrainingState
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
-from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
+from firefusion_assets.engines.stable_diffusion.network import Denoiser, TrainedParameters, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.publishing import publish
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
@@ -35,12 +32,17 @@ HISTORY_FILE: Final = "history.csv"
 LOCK_FILE: Final = "trainer.lock"
 _REPORT_EVERY: Final = 25
 _EMA_DECAY: Final = 0.9999
+_NOT_OF_THE_JOB: Final[dict[str, Any]] = {
+    "base": True, "work": True, "statistics": True,
+    "generator": {"base_model", "checkpointing_steps", "checkpoints_total_limit"},
+}  # fmt: skip
+"""What may change between two attempts: paths, and how often a checkpoint is written."""
 
 
 def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
     """Train, and publish the pipeline and `history.csv` into the job's folder.
 
-    Each optimiser step takes `gradient_accumulation_steps` batches of `train_batch_size`, which the processes share
+    Each optimizer step takes `gradient_accumulation_steps` batches of `train_batch_size`, which the processes share
     out: what a step learns from doesn't depend on their number. Order, noise and timesteps follow from the seed and
     the position, so that a checkpoint needs the step alone to go on with the same draws.
 
@@ -73,20 +75,31 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
         torch.manual_seed(seeding.derive_seed(generator.seed, "adapters"))
         denoiser = Denoiser(pipeline, generator)
     parameters = denoiser.trained()
-    state = TrainingState(
-        parameters,
-        optimizer := _optimizer(generator, list(parameters.values())),
-        get_scheduler(
+    optimizer = _optimizer(generator, list(parameters.values()))
+    average = EMAModel(parameters.values(), decay=_EMA_DECAY) if generator.use_ema else None
+    parts = {
+        "parameters": TrainedParameters(parameters),
+        "optimizer": optimizer,
+        "average": average,
+        "scaler": accelerator.scaler,
+    }
+    loop = TrainingLoop(
+        work,
+        job.model_dump_json(exclude=_NOT_OF_THE_JOB),
+        generator.max_train_steps,
+        {name: part for name, part in parts.items() if part is not None},
+        schedule=get_scheduler(
             generator.lr_scheduler,
             optimizer,
             num_warmup_steps=generator.lr_warmup_steps,
             num_training_steps=generator.max_train_steps,
         ),
-        EMAModel(parameters.values(), decay=_EMA_DECAY) if generator.use_ema else None,
-        accelerator.scaler,
+        keep=generator.checkpoints_total_limit,
+        remedy="lower generator.learning_rate, or use mixed_precision bf16",
+        progress=progress,
     )
-    if state.resume(work):
-        progress(f"resumed at step {state.step} of {generator.max_train_steps}")
+    if average is not None:  # it keeps what a checkpoint gives it where that lies
+        average.to(device=accelerator.device)
     model, prepared = accelerator.prepare(denoiser, optimizer)
     # The base model may name a sampler that adds noise in another scale; training is always DDPM's.
     scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
@@ -94,8 +107,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
     n_timesteps = scheduler.config.num_train_timesteps
     batch_size, batches = generator.train_batch_size, generator.gradient_accumulation_steps
     own_batches = range(rank, batches, n_processes)
-    started, first_step = time.monotonic(), state.step
-    for step in range(first_step, generator.max_train_steps):
+    for step in loop:
         total = torch.zeros((), device=accelerator.device)
         for number in own_batches:
             loss = torch.zeros((), device=accelerator.device)
@@ -111,15 +123,17 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
         accelerator.clip_grad_norm_(parameters.values(), generator.max_grad_norm)
         prepared.step()
         prepared.zero_grad()
-        state.stepped(accelerator.reduce(total))
+        loop.stepped(accelerator.reduce(total))
+        if average is not None:
+            average.step(parameters.values())
         if accelerator.is_main_process:
-            _after_step(job, pipeline, state, started, first_step, progress)
+            _after_step(job, pipeline, loop)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        state.use_average()
+        if average is not None:
+            average.copy_to(parameters.values())
         publish(pipeline, generator, work)
-        with (work / HISTORY_FILE).open("w", newline="") as file:
-            csv.writer(file).writerows([("step", "loss"), *enumerate(state.losses, start=1)])
+        write_losses(work / HISTORY_FILE, loop.losses)
 
 
 def _encoded(
@@ -180,35 +194,12 @@ def _optimizer(generator: StableDiffusionGenerator, parameters: list[torch.nn.Pa
     return torch.optim.AdamW(parameters, lr=generator.learning_rate, fused=parameters[0].is_cuda)
 
 
-def _after_step(
-    job: FinetuningJob,
-    pipeline: StableDiffusionInpaintPipeline,
-    state: TrainingState,
-    started: float,
-    first_step: int,
-    progress: Callable[[str], None],
-) -> None:
+def _after_step(job: FinetuningJob, pipeline: StableDiffusionInpaintPipeline, loop: TrainingLoop) -> None:
     """Report, look and save, where it is time to."""
-    generator, step = job.generator, state.step
-    if step % _REPORT_EVERY == 0 or step == generator.max_train_steps:
-        recent = state.losses[-_REPORT_EVERY:]  # waits for the device, so that the time is that of steps done
-        _require_finite(state)
-        speed = (step - first_step) / (time.monotonic() - started)
-        left = (generator.max_train_steps - step) / speed / 60
-        progress(
-            f"step {step} of {generator.max_train_steps}, loss {sum(recent) / len(recent):.4f}, "
-            f"{speed:.2f} steps/s, {left:.0f} min left"
-        )
+    generator, step = job.generator, loop.step
+    if loop.due(_REPORT_EVERY):
+        loop.report(loop.mean_loss(since=max(0, step - _REPORT_EVERY)))
     if generator.validation_steps is not None and step % generator.validation_steps == 0:
         validation_picture(pipeline, job, step)
     if step % generator.checkpointing_steps == 0 and step < generator.max_train_steps:
-        _require_finite(state)
-        state.save(job.work, keep=generator.checkpoints_total_limit)
-
-
-def _require_finite(state: TrainingState) -> None:
-    """Stop a training that has diverged before it is saved over what was good."""
-    if not all(map(math.isfinite, state.losses[-_REPORT_EVERY:])):
-        raise FloatingPointError(
-            f"the loss is not finite at step {state.step}; lower generator.learning_rate, or use mixed_precision bf16"
-        )
+        loop.save()

@@ -323,8 +323,8 @@ def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, model: Pa
         assert process.stdout is not None
         assert any(line.startswith("step 4") for line in process.stdout)
         os.kill(process.pid, signal.SIGKILL)
-    assert list(files(work)) == ["checkpoint.pt"]
-    (work / "checkpoint.pt.1.partial").write_bytes(b"a write that the kill cut short")
+    assert list(files(work)) == ["checkpoint-0000004.pt"]
+    (work / "checkpoint-0000004.pt.1.partial").write_bytes(b"a write that the kill cut short")
     messages: list[str] = []
     fit(TINY, train, work, messages.append)
     assert messages[0] == "resumed at step 4 of 6"

@@ -1,0 +1,175 @@
+"""What all trainings share: counting steps, the checkpoint that a killed run goes on from, and saying how it goes."""
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from firefusion_assets.core.atomic_files import write_atomically
+
+
+class Part(Protocol):
+    """What a checkpoint holds of a training: a network, an optimizer, a schedule, an average of the weights."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, of tensors and plain values."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """Go back to a state."""
+
+
+class Schedule(Part, Protocol):
+    """How the learning rate of an optimizer moves."""
+
+    def step(self) -> None:
+        """Move on by an optimizer step."""
+
+
+class TrainingLoop:
+    """Steps of a training that can be stopped at any moment; iterate over it to take those that are left.
+
+    A checkpoint is one file, `checkpoint-STEP.pt`. Random state and the place in the data have to follow from the
+    step, so they are no part of it.
+
+    Args:
+        work: folder of the checkpoints.
+        job: what the training depends on, as text; a checkpoint of another job is refused.
+        steps: optimizer steps in all.
+        parts: what makes up the training's state, by name.
+        schedule: of the learning rate, if it moves.
+        keep: how many checkpoints stay.
+        label: what messages begin with.
+        remedy: what to do if the loss stops being finite.
+        progress: called with lines on how the training goes.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        job: str,
+        steps: int,
+        parts: Mapping[str, Part],
+        *,
+        schedule: Schedule | None = None,
+        keep: int = 1,
+        label: str = "",
+        remedy: str,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._work, self._job, self._steps = work, job, steps
+        self._parts = dict(parts) if schedule is None else {**parts, "schedule": schedule}
+        self._schedule, self._keep = schedule, keep
+        self._label, self._remedy, self._progress = label, remedy, progress
+        self._losses: list[float] = []
+        self._unread: list[Tensor] = []
+        self._saved = 0
+        self._resume()
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return len(self._losses) + len(self._unread)
+
+    @property
+    def losses(self) -> list[float]:
+        """Loss of each step so far; waits for the device."""
+        if self._unread:
+            self._losses += torch.stack(self._unread).tolist()
+            self._unread.clear()
+        return self._losses
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the numbers, from 0, of the steps that are left; each has to end with `stepped` or `descend`."""
+        self._started, self._first = time.monotonic(), self.step
+        yield from range(self.step, self._steps)
+
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """Take a step down the gradient of a loss."""
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        self.stepped(loss)
+
+    def stepped(self, loss: Tensor) -> None:
+        """Count a step that the optimizer has taken; its loss, a scalar, stays on the device until it is read."""
+        self._unread.append(loss.detach())
+        if self._schedule is not None:
+            self._schedule.step()
+
+    def due(self, every: int) -> bool:
+        """Tell whether it is time for what is done each `every` steps and after the last."""
+        return self.step % every == 0 or self.step == self._steps
+
+    def mean_loss(self, since: int) -> float:
+        """Return the mean loss of the steps after step `since`.
+
+        Raises:
+            FloatingPointError: if one of them isn't finite.
+        """
+        recent = self.losses[since:]
+        if not all(map(math.isfinite, recent)):
+            raise FloatingPointError(f"{self._label}loss not finite at step {self.step}; {self._remedy}")
+        *_, total = accumulate(recent)
+        return total / len(recent)
+
+    def report(self, loss: float, more: str = "") -> None:
+        """Tell step, loss, speed and the time that is left."""
+        speed = (self.step - self._first) / (time.monotonic() - self._started)
+        self._progress(
+            f"{self._label}step {self.step} of {self._steps}, loss {loss:.4f}{more}, {speed:.2g} steps/s, "
+            f"about {(self._steps - self.step) / speed / 60:.1f} min left"
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint and remove older ones.
+
+        Raises:
+            FloatingPointError: if a loss since the last one isn't finite: it would be saved over what was good.
+        """
+        self.mean_loss(since=self._saved)
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        state |= {"job": self._job, "losses": self.losses}
+        write_atomically(self._work / f"checkpoint-{self.step:07d}.pt", partial(torch.save, state))
+        self._saved = self.step
+        for old in _checkpoints(self._work)[: -self._keep]:
+            old.unlink()
+
+    def _resume(self) -> None:
+        if checkpoints := _checkpoints(self._work):
+            newest = checkpoints[-1]
+            state = torch.load(newest, map_location="cpu", weights_only=True)
+            if state.get("job") != self._job:
+                raise ValueError(f"{newest} belongs to a training with other settings; remove it to start afresh")
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
+            self._losses = state["losses"]
+            self._progress(f"{self._label}resumed at step {self.step} of {self._steps}")
+        self._saved = self.step
+
+
+def write_losses(path: Path, losses: list[float]) -> None:
+    """Write the loss of each step, from 1, as CSV."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("step", "loss"), *enumerate(losses, start=1)])
+
+
+def has_checkpoint(work: Path) -> bool:
+    """Tell whether a folder holds what a training would go on from."""
+    return bool(_checkpoints(work))
+
+
+def remove_checkpoints(work: Path) -> None:
+    """Remove what only a resumed training needs, files that a kill cut short among it."""
+    for checkpoint in work.glob("checkpoint*.pt*"):
+        checkpoint.unlink()
+
+
+def _checkpoints(work: Path) -> list[Path]:
+    return sorted(work.glob("checkpoint-*.pt"))
