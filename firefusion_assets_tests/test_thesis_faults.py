@@ -130,6 +130,7 @@ def test_every_pair_of_complete_has_a_seed_of_its_own_and_keeps_it(part: PatchPa
     assert plans[0].tolist() == plans[1].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dreambooth", "lora"])
 def test_what_is_published_is_called_an_inpainting_pipeline(
     method: str, part: PatchPart, base: Path, tmp_path: Path

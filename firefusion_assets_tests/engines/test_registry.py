@@ -27,7 +27,7 @@ from firefusion_assets_tests.builders.studies import (
     materialize,
     write_study,
 )
-from firefusion_assets_tests.engines.toy_engine import ToyGenerator
+from firefusion_assets_tests.builders.toy_engine import ToyGenerator
 
 PACKAGE = Path(firefusion_assets.__file__).parent
 DECLARED = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"][registry.GROUP]
@@ -157,6 +157,7 @@ def test_an_engine_that_can_not_be_used_is_told(
         registry._installed.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_told_with_the_command_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load_definitions: LoadDefinitions
 ) -> None:

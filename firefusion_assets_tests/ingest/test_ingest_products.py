@@ -195,6 +195,7 @@ def test_fill_is_ignored_in_any_band_that_the_label_needs(tmp_path: Path) -> Non
     assert facts["n_empty_patches"] == 1 and f"{COLLECTION_1}_p00002" not in table.index and len(table) == 8
 
 
+@pytest.mark.slow
 def test_a_product_of_fill_alone_gives_no_patch(tmp_path: Path) -> None:
     for product_id in (COLLECTION_1, COLLECTION_2):
         write_product(tmp_path / "products", product_id, burning_planes(product_id))
@@ -205,6 +206,7 @@ def test_a_product_of_fill_alone_gives_no_patch(tmp_path: Path) -> None:
     assert (facts["n_scenes"], facts["n_patches"], facts["n_empty_patches"]) == (2, 18, 1)
 
 
+@pytest.mark.slow
 def test_the_store_is_the_same_with_any_number_of_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_six_products(tmp_path / "products")
     packed(paths[4], ".tar.gz")
@@ -237,6 +239,7 @@ def spoil(paths: list[Path]) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, 2])
 def test_every_damaged_product_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
@@ -250,6 +253,7 @@ def test_every_damaged_product_is_named_at_once(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "out" / "products").exists()
 
 
+@pytest.mark.slow
 def test_skipping_leaves_no_patch_of_a_damaged_product(tmp_path: Path) -> None:
     expected = spoil(write_six_products(tmp_path / "products"))
     facts, table, patches = run(landsat(on_bad_input="skip"), tmp_path, tmp_path / "out")

@@ -25,6 +25,7 @@ def table(fires: list[list[int]], **columns: object) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**columns)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=5, max_size=15),
@@ -53,6 +54,7 @@ def test_parts_come_close_to_their_shares_of_fire() -> None:
     assert summary["n_groups"].to_dict() == {"train": 12, "val": 4, "test": 4}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=2, max_size=15),

@@ -72,6 +72,7 @@ def test_the_schedule_runs_every_config_and_is_off(tmp_path: Path, load_definiti
     assert len({request.run_key for request in requests}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["multiprocess", "in_process"])
 def test_executors_by_name(tmp_path: Path, executor: str) -> None:
     environment = os.environ | {
@@ -83,6 +84,7 @@ def test_executors_by_name(tmp_path: Path, executor: str) -> None:
     assert output.stdout.strip() == executor
 
 
+@pytest.mark.slow
 def test_wrong_environments_are_named(tmp_path: Path) -> None:
     study = str(write_study(tmp_path / "s"))
     for settings, expected in (
@@ -101,6 +103,7 @@ def test_wrong_environments_are_named(tmp_path: Path) -> None:
         assert expected in output.stderr
 
 
+@pytest.mark.slow
 def test_two_steps_get_two_gpus(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """

@@ -99,6 +99,7 @@ class _Samples(Dataset[int]):
         return int(self.patches.read(f"p{i}").bands.sum(dtype=np.int64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_a_plain_data_loader_share_a_reader_that_was_in_use(
     store: Path, written: dict[str, Patch], method: str

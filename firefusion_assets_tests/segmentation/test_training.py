@@ -39,6 +39,7 @@ def bytes_of(work: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in work.iterdir()}
 
 
+@pytest.mark.slow
 def test_learns_bright_squares(tmp_path: Path) -> None:
     job = square_job(tmp_path, steps=60, validate_every=20)
     train_unet(job, tmp_path / "work")
@@ -81,6 +82,7 @@ def test_the_last_step_is_validated_too(tmp_path: Path) -> None:
     assert list(pd.read_csv(tmp_path / "work" / "history.csv")["step"]) == [3, 5]
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_other_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train_unet(square_job(tmp_path, seed=seed), tmp_path / name)
@@ -135,6 +137,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_dropout_of_a_resumed_training_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = square_job(tmp_path, architecture="smp-fpn", steps=2, validate_every=1, batch_size=4)
     train_unet(job, tmp_path / "undisturbed")

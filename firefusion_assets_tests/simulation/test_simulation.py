@@ -137,6 +137,7 @@ def test_small_and_odd_grids_work(patch_size: int, patches: int, tmp_path: Path)
     assert len(list((tmp_path / "landsat_patches").iterdir())) == patches
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_patches(tmp_path: Path) -> None:
     def peak(patches: int) -> int:
         tracemalloc.start()
@@ -245,6 +246,7 @@ def test_sun_elevation_follows_from_place_and_date() -> None:
 # Fires
 
 
+@pytest.mark.slow
 def test_fires_are_spread_over_the_scenes_in_the_share_that_was_asked_for(samples: list[Sample]) -> None:
     assert np.mean([sample.label.any() for sample in samples]) == pytest.approx(0.4, abs=0.06)
     burning = {sample.scene.path for sample in samples if sample.label.any()}
@@ -257,6 +259,7 @@ def test_fire_share_is_exact_in_what_is_lit() -> None:
         assert sum(len(scene.fire_numbers) for scene in found) == round(share * 70)
 
 
+@pytest.mark.slow
 def test_fires_are_of_all_sizes(samples: list[Sample]) -> None:
     sizes = [int(sample.label.sum()) for sample in samples if sample.label.any()]
     assert min(sizes) <= 3
@@ -264,6 +267,7 @@ def test_fires_are_of_all_sizes(samples: list[Sample]) -> None:
     assert np.median(sizes) < 0.5 * np.mean(sizes)  # heavy-tailed
 
 
+@pytest.mark.slow
 def test_murphy_finds_most_of_the_label_and_is_baited_now_and_then(samples: list[Sample]) -> None:
     found = missed = false = 0
     for sample in samples:
@@ -276,6 +280,7 @@ def test_murphy_finds_most_of_the_label_and_is_baited_now_and_then(samples: list
     assert 0 < false < found + missed
 
 
+@pytest.mark.slow
 def test_fires_clip_and_fold_as_the_sensor_does(samples: list[Sample]) -> None:
     b6, b7 = (
         np.concatenate([sample.dn[FILE_BANDS.index(band)][sample.label] for sample in samples]) for band in ("B6", "B7")
@@ -292,12 +297,14 @@ def test_fire_reflectance_follows_planck() -> None:
     assert 0.005 * fire_reflectance("B6", flame, april)[0] == pytest.approx(0.0915, rel=0.02)
 
 
+@pytest.mark.slow
 def test_fires_show_in_the_thermal_bands(samples: list[Sample]) -> None:
     b10 = FILE_BANDS.index("B10")
     warmer = [np.median(s.dn[b10][s.label].astype(float)) > np.median(s.dn[b10]) for s in samples if s.label.sum() > 20]
     assert np.mean(warmer) > 0.8
 
 
+@pytest.mark.slow
 def test_land_lies_in_the_range_of_real_patches(samples: list[Sample]) -> None:
     """Medians of patch 099069 p00819 of the active fire data set."""
     real = np.array([9728, 8915, 8196, 8168, 12568, 11743, 8469, 5037, 28727, 25337])

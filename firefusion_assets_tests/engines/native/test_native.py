@@ -284,6 +284,7 @@ def test_seeds_decide_and_the_ground_below_a_fire_does_not(model: Path) -> None:
     np.testing.assert_array_equal(paint(model, under=20000)[:, :, 5:7, 1:23], painted[:, :, 5:7, 1:23])
 
 
+@pytest.mark.slow
 def test_training_learns_that_labels_are_hot(train: PatchPart, tmp_path: Path) -> None:
     fit(TINY.model_copy(update={"steps": 60, "batch_size": 4}), train, tmp_path, lambda message: None)
     painted = paint(tmp_path)[0, 2].astype(int)

@@ -304,6 +304,7 @@ def test_nothing_changes_outside_the_edit_mask(
     assert other[expected].mean() > 0.9 if expected.any() else True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", get_args(Scheduler))
 def test_every_sampler_paints(models: dict[str, tuple[Any, Path]], part: PatchPart, scheduler: str) -> None:
     for sampling in ({"steps": 3}, {"steps": 4, "strength": 0.5}):
@@ -354,6 +355,7 @@ def masks(draw: st.DrawFn) -> tuple[Mask, Mask]:
     return label, dilated_slowly(label, draw(st.integers(0, 4))) if draw(st.booleans()) else label | (label.T)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     pairs=st.lists(masks(), min_size=1, max_size=3), seed=st.integers(0, 2**62), name=st.sampled_from(["crop", "patch"])

@@ -119,6 +119,7 @@ def test_diffusers_reads_every_weight_back(folder: Path, tmp_path: Path) -> None
     assert_same_weights(load_single_file(target, folder), folder, torch.float32)
 
 
+@pytest.mark.slow
 def test_half_precision_is_the_rounded_weight_and_the_default(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "half.safetensors"
     single_file.export_single_file(folder, target)
@@ -126,6 +127,7 @@ def test_half_precision_is_the_rounded_weight_and_the_default(folder: Path, tmp_
     assert_same_weights(load_single_file(target, folder), folder, torch.float16)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_paints_what_the_folder_paints(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "full.safetensors"
     single_file.export_single_file(folder, target, half=False)

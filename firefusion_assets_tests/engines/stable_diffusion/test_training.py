@@ -34,6 +34,8 @@ from firefusion_assets_tests.builders.painting import paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
+pytestmark = pytest.mark.slow
+
 UNET, TEXT_ENCODER, VAE = (
     "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
@@ -390,7 +392,6 @@ def test_a_trainer_that_fails_shows_the_end_of_its_output(
         generator(base).fit(part, tmp_path, Run(lambda message: None))
 
 
-@pytest.mark.slow
 def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPart, tmp_path: Path) -> None:
     settings = generator(base, max_train_steps=80, checkpointing_steps=5)
     fit(settings, part, tmp_path / "undisturbed")
@@ -415,7 +416,6 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("two_processes")
 def test_two_processes_learn_what_one_does(trained: Trained, base: Path, part: PatchPart, tmp_path: Path) -> None:
     changes: Settings = {"gradient_accumulation_steps": 2, "prior_preservation": PRIOR}
@@ -427,7 +427,6 @@ def test_two_processes_learn_what_one_does(trained: Trained, base: Path, part: P
     np.testing.assert_allclose(losses(work), losses(alone), rtol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("two_processes")
 def test_batches_that_two_processes_cannot_share_are_refused(base: Path, part: PatchPart, tmp_path: Path) -> None:
     expected = "generator.gradient_accumulation_steps: 1 batches a step can't be shared out over 2 processes"
