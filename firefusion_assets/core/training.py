@@ -44,6 +44,7 @@ class TrainingLoop:
         steps: optimizer steps in all.
         parts: what makes up the training's state, by name.
         schedule: of the learning rate, if it moves.
+        average: moves averaged weights on after a step, of which it gets the number, if an average is kept.
         keep: how many checkpoints stay.
         label: what messages begin with.
         remedy: what to do if the loss stops being finite.
@@ -58,6 +59,7 @@ class TrainingLoop:
         parts: Mapping[str, Part],
         *,
         schedule: Schedule | None = None,
+        average: Callable[[int], object] | None = None,
         keep: int = 1,
         label: str = "",
         remedy: str,
@@ -65,7 +67,7 @@ class TrainingLoop:
     ) -> None:
         self._work, self._job, self._steps = work, job, steps
         self._parts = dict(parts) if schedule is None else {**parts, "schedule": schedule}
-        self._schedule, self._keep = schedule, keep
+        self._schedule, self._average, self._keep = schedule, average, keep
         self._label, self._remedy, self._progress = label, remedy, progress
         self._losses: list[float] = []
         self._unread: list[Tensor] = []
@@ -99,6 +101,8 @@ class TrainingLoop:
 
     def stepped(self, loss: Tensor) -> None:
         """Count a step that the optimizer has taken; its loss, a scalar, stays on the device until it is read."""
+        if self._average is not None:
+            self._average(self.step)
         self._unread.append(loss.detach())
         if self._schedule is not None:
             self._schedule.step()

@@ -60,13 +60,13 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
         generator.steps,
         {"unet": unet, "averaged": averaged, "optimizer": optimizer},
         schedule=LambdaLR(optimizer, lambda step: learning_rate(generator, step)),
+        average=lambda step: update_average(averaged, unet, step),
         remedy="lower generator.learning_rate",
         progress=progress,
     )
     for step in loop:
         crops = stream.batch(step, generator.batch_size)
         loop.descend(optimizer, training_loss(pipeline, crops, generator.seed, step))
-        update_average(averaged, unet, step)
         if loop.due(generator.checkpoint_every):
             loop.save()
             loop.report(loop.mean_loss(since=max(0, loop.step - generator.checkpoint_every)))

@@ -94,6 +94,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
             num_warmup_steps=generator.lr_warmup_steps,
             num_training_steps=generator.max_train_steps,
         ),
+        average=None if average is None else lambda step: average.step(parameters.values()),
         keep=generator.checkpoints_total_limit,
         remedy="lower generator.learning_rate, or use mixed_precision bf16",
         progress=progress,
@@ -124,8 +125,6 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
         prepared.step()
         prepared.zero_grad()
         loop.stepped(accelerator.reduce(total))
-        if average is not None:
-            average.step(parameters.values())
         if accelerator.is_main_process:
             _after_step(job, pipeline, loop)
     accelerator.wait_for_everyone()

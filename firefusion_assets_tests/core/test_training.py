@@ -1,0 +1,123 @@
+"""The loop that all trainings share: it resumes to the same state, keeps few checkpoints, and stops what diverges."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from firefusion_assets.core.training import TrainingLoop, has_checkpoint, remove_checkpoints, write_losses
+
+STEPS = 12
+
+
+class Line:
+    """A straight line that is fitted to noisy points; what a step draws follows from its number."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(1)
+        self.network = torch.nn.Linear(1, 1)
+        self.average = torch.nn.Linear(1, 1)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.1)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1 / (1 + step))
+
+    def loop(self, work: Path, messages: list[str], job: str = "line", keep: int = 1) -> TrainingLoop:
+        return TrainingLoop(
+            work,
+            job,
+            STEPS,
+            {"network": self.network, "average": self.average, "optimizer": self.optimizer},
+            schedule=self.schedule,
+            average=self.move_average,
+            keep=keep,
+            label="line: ",
+            remedy="lower the rate",
+            progress=messages.append,
+        )
+
+    @torch.no_grad()
+    def move_average(self, step: int) -> None:
+        for average, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(parameter, 1 / (2 + step))
+
+    def loss(self, step: int) -> torch.Tensor:
+        torch.manual_seed(step)
+        x = torch.rand(8, 1)
+        return (self.network(x) - 3 * x - 1).square().mean()
+
+    def train(self, loop: TrainingLoop, until: int = STEPS) -> None:
+        for step in loop:
+            loop.descend(self.optimizer, self.loss(step))
+            if loop.due(5):
+                loop.report(loop.mean_loss(since=0))
+                loop.save()
+            if loop.step == until:
+                return
+
+
+def test_a_training_that_was_cut_short_goes_on_to_the_same_weights_average_and_losses(tmp_path: Path) -> None:
+    undisturbed, whole = Line(), tmp_path / "whole"
+    whole.mkdir()
+    undisturbed.train(loop := undisturbed.loop(whole, []))
+    cut, messages = Line(), list[str]()
+    cut.train(cut.loop(tmp_path, messages), until=8)
+    resumed = Line()
+    resumed.train(again := resumed.loop(tmp_path, messages))
+    assert "line: resumed at step 5 of 12" in messages
+    assert again.losses == loop.losses and len(loop.losses) == STEPS
+    for name in ("network", "average"):
+        states = [getattr(line, name).state_dict() for line in (undisturbed, resumed)]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert undisturbed.schedule.get_last_lr() == resumed.schedule.get_last_lr()
+    assert not torch.equal(undisturbed.average.weight, undisturbed.network.weight)
+
+
+def test_the_average_gets_the_number_of_each_step(tmp_path: Path) -> None:
+    line, numbers = Line(), list[int]()
+    line.move_average = numbers.append  # type: ignore[method-assign, assignment]
+    line.train(line.loop(tmp_path, []))
+    assert numbers == list(range(STEPS))
+
+
+def test_the_last_checkpoints_are_kept_until_they_are_removed(tmp_path: Path) -> None:
+    line = Line()
+    (tmp_path / "checkpoint-0000001.pt.77.partial").touch()  # of an attempt that was killed while it wrote
+    line.train(line.loop(tmp_path, [], keep=2))
+    assert sorted(file.name for file in tmp_path.glob("*.pt")) == ["checkpoint-0000010.pt", "checkpoint-0000012.pt"]
+    assert has_checkpoint(tmp_path)
+    remove_checkpoints(tmp_path)
+    assert not has_checkpoint(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_reports_come_at_their_interval_and_after_the_last_step(tmp_path: Path) -> None:
+    line, messages = Line(), list[str]()
+    line.train(loop := line.loop(tmp_path, messages))
+    assert [message.split(",")[0] for message in messages] == [f"line: step {step} of 12" for step in (5, 10, 12)]
+    assert all("steps/s, about" in message and message.endswith("min left") for message in messages)
+    assert f"loss {sum(loop.losses) / STEPS:.4f}" in messages[-1]
+
+
+def test_another_job_is_refused(tmp_path: Path) -> None:
+    line = Line()
+    line.train(line.loop(tmp_path, []))
+    with pytest.raises(ValueError, match="belongs to a training with other settings; remove it"):
+        Line().loop(tmp_path, [], job="another")
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved_over_what_was_good(tmp_path: Path) -> None:
+    line = Line()
+    loop = line.loop(tmp_path, [])
+    for step in loop:
+        loop.descend(line.optimizer, line.loss(step) * (float("nan") if step == 7 else 1))
+        if loop.step == 5:
+            loop.save()
+        if loop.step == 9:
+            break
+    with pytest.raises(FloatingPointError, match="line: loss not finite at step 9; lower the rate"):
+        loop.save()
+    assert [file.name for file in tmp_path.glob("*.pt")] == ["checkpoint-0000005.pt"]
+
+
+def test_losses_are_written_from_step_one(tmp_path: Path) -> None:
+    write_losses(tmp_path / "history.csv", [0.5, 0.25])
+    assert (tmp_path / "history.csv").read_text().split() == ["step,loss", "1,0.5", "2,0.25"]

@@ -1,0 +1,74 @@
+"""The pool of worker processes: results, progress, and what becomes of workers that die or don't want to."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from firefusion_assets.core import workers
+from firefusion_assets.core.workers import WorkerError, Workers
+
+pytestmark = pytest.mark.slow
+
+Progress = Callable[[str], None]
+
+
+def squaring(slot: int) -> Callable[[int, Progress], tuple[int, int]]:
+    """Get ready to square numbers; a result holds the slot of its process."""
+
+    def square(number: int, progress: Progress) -> tuple[int, int]:
+        if number < 0:
+            raise ValueError(f"{number} is negative")
+        progress(f"squared {number}")
+        return slot, number**2
+
+    return square
+
+
+def dying(slot: int) -> Callable[[Path, Progress], None]:
+    """Get ready to die by a signal; a second worker ignores SIGTERM and waits."""
+
+    def work(mark: Path, progress: Progress) -> None:
+        if mark.name == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            mark.write_text(str(os.getpid()))
+            time.sleep(300)
+        limit = time.monotonic() + 100
+        while not (mark.parent / "stubborn").exists() and time.monotonic() < limit:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return work
+
+
+def name_of(item: object) -> str:
+    return f"work on {item}"
+
+
+def test_results_come_in_order_and_progress_reaches_the_caller() -> None:
+    told: list[str] = []
+    with Workers(2, squaring, name_of, told.append) as pool:
+        results = list(pool.in_order(range(6), 1))
+    assert [square for _, square in results] == [number**2 for number in range(6)]
+    assert {slot for slot, _ in results} <= {0, 1}
+    assert sorted(told) == [f"squared {number}" for number in range(6)]
+
+
+def test_an_error_of_the_work_is_raised_as_it_is() -> None:
+    with pytest.raises(ValueError, match="-1 is negative"), Workers(1, squaring, name_of, print) as pool:
+        list(pool.as_done([-1]))
+
+
+def test_a_killed_worker_is_named_and_one_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_GRACE_S", 0.5)
+    stubborn = tmp_path / "stubborn"
+    with pytest.raises(WorkerError, match=r"work on .*/mortal was ended by signal 9 \(out of memory\?\)"):  # noqa: SIM117
+        with Workers(2, dying, name_of, print) as pool:
+            list(pool.as_done([stubborn, tmp_path / "mortal"]))
+    assert not psutil.pid_exists(int(stubborn.read_text()))
