@@ -306,6 +306,7 @@ def kill_this_process(slot: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_six_products(tmp_path / "products")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
