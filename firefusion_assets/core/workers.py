@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, Self, TypeVar
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.processes import end_with
 
@@ -32,7 +33,7 @@ _GRACE_S: Final = 10.0
 """What a process may take to end when asked to; writing a large file to a slow disk takes seconds."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(UserError, RuntimeError):
     """A worker process was killed or left; the message names its work and how it ended."""
 
 

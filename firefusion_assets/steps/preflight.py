@@ -54,7 +54,7 @@ def require_engine(generator: Engine, study_folder: Path, key: str) -> None:
     Raises:
         StudyError: naming file, key and remedy.
     """
-    problems = list(_unavailable(generator.resolved(study_folder)))
+    problems = _missing_packages(generator) or [*generator.resolved(study_folder).unreachable()]
     if problems:
         raise StudyError(f"{study_folder / 'augmentations' / key}.yaml: {problem}" for problem in problems)
 
@@ -70,13 +70,12 @@ def require_sun(lineage: Lineage, key: str) -> None:
         raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
 
 
-def _unavailable(generator: Engine) -> Iterator[str]:
+def _missing_packages(generator: Engine) -> list[str]:
     missing = [module for module in generator.modules if find_spec(module) is None]
-    if missing:
-        lacks = f"{generator.engine} needs {', '.join(missing)}, which this installation lacks"
-        yield f"generator.engine: {lacks}; pip install '{generator.requirement}'"
-    else:
-        yield from generator.unreachable()
+    if not missing:
+        return []
+    lacks = f"{generator.engine} needs {', '.join(missing)}, which this installation lacks"
+    return [f"generator.engine: {lacks}; pip install '{generator.requirement}'"]
 
 
 def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
@@ -115,6 +114,5 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
 def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[str]:
     config = lineage.config(key)
     generator = config.generator.resolved(lineage.folder)
-    yield from (unavailable := list(_unavailable(generator)))
-    if not unavailable:
-        yield from generator.problems(config.sampling, fitting)
+    # What an engine asks may need its packages.
+    yield from _missing_packages(generator) or (*generator.unreachable(), *generator.problems(config.sampling, fitting))

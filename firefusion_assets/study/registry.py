@@ -4,6 +4,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, TypeVar, get_args
 
+from firefusion_assets.core.errors import UserError
 from firefusion_assets.study.engine import Engine
 
 GROUP: Final = "firefusion.engines"
@@ -13,7 +14,7 @@ EngineT = TypeVar("EngineT", bound=Engine)
 _registered: dict[str, type[Engine]] = {}
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """An engine that can't be used as it is installed. The message says what to do."""
 
 

@@ -1,6 +1,7 @@
 """Painting by several processes: the same bytes as by one, whatever is begun beyond the stop or killed halfway."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,9 +22,10 @@ from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.inpainting.chunks import PaintJob
-from firefusion_assets.inpainting.painting import paint
+from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen, Verdict
+from firefusion_assets.inpainting.verdicts import screen_fold
 from firefusion_assets.patchstore import Patch, Patches, PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling, Screening
 from firefusion_assets.study.engine import Painter
@@ -99,6 +101,7 @@ def painted_files(run: Path) -> dict[str, bytes]:
     """Return what a run left in its folder: the bytes of its chunks, the records of its provenance."""
     files = {path.name: path.read_bytes() for path in (run / "fold-0").glob("*.npy")}
     files["provenance"] = pd.read_parquet(run / "fold-0" / "provenance.parquet").to_json().encode()
+    files["screening"] = (run / "fold-0" / "screening.json").read_bytes()
     assert len(files) == len(list((run / "fold-0").iterdir()))
     return files
 
@@ -139,6 +142,37 @@ def test_four_shards_leave_the_bytes_of_one_and_stop_where_it_does(
     # What was begun beyond the stop lies in the store, for a larger dose to find, and nowhere else.
     assert len(chunks(four)) > n_chunks
     assert painted_files(four) == painted_files(one)
+
+
+def test_the_chunks_that_shards_paint_count_as_used_by_what_is_being_made(
+    root: Path, one_shard: tuple[Path, Mapping[str, Any]], load_copy_paste: Callable[[], Painter]
+) -> None:
+    run = root / "used"
+    made = ArtifactStore(run / "objects").build("painted", "f", lambda work: paint_below(root, run, 2, load_copy_paste))
+    assert made.uses is not None
+    used = {fingerprint for asset, fingerprint in made.uses if asset == "painted_chunks"}
+    assert used == {path.parent.name for path in chunks(one_shard[0])}
+
+
+def test_a_painted_patch_is_screened_once(root: Path, one_shard: tuple[Path, Mapping[str, Any]]) -> None:
+    patches, run = Patches(root / "store"), one_shard[0]
+    part, plan = PatchPart(patches, patches.base_ids), Plan.read(root / "plan", SIZE)
+
+    class Never(Screen):
+        def __call__(self, *arguments: Any) -> Verdict:
+            raise AssertionError("screened again")
+
+    def screened(folder: Path, screen: Screen, into: Path) -> dict[str, bytes]:
+        facts = screen_fold(SyntheticPatches(folder), plan, part, screen, SAMPLING.images, into)
+        assert facts["n_images"] == SAMPLING.images
+        return {path.name: path.read_bytes() for path in into.iterdir()}
+
+    kept = screened(run / "fold-0", Never(Screening(), part), root / "kept")
+    # Objects of earlier versions hold no verdicts.
+    older = shutil.copytree(run / "fold-0", root / "older")
+    for file in older.glob("scree*"):
+        file.unlink()
+    assert screened(older, PickyScreen(Screening(), part), root / "anew") == kept
 
 
 def test_painting_killed_halfway_ends_with_its_processes_and_goes_on_to_the_same_bytes(
