@@ -71,6 +71,7 @@ def unlike(found: Mask, context: plain.Context) -> list[tuple[int, int, float]]:
     return [one for one in margins if not abs(one[2]) < 1e-6 or not context.candidate[one[:2]]]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, SUNS)
 def test_on_burning_ground_they_follow_the_plain_rules(seed: int, sun: float) -> None:
@@ -81,6 +82,7 @@ def test_on_burning_ground_they_follow_the_plain_rules(seed: int, sun: float) ->
         assert (murphy(bands, sun, mode=mode) == plain.murphy(bands, sun, published=mode == "published")).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(SEEDS, SUNS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

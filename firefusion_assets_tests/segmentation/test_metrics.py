@@ -120,5 +120,5 @@ def test_wrong_inputs_are_named() -> None:
     frame = rows([Counts(1, 1, 1, 1)] * 2, ["a", "a"])
     with pytest.raises(ValueError, match="lack the columns scene, area_km2"):
         summarise(frame.drop(columns=["scene", "area_km2"]))
-    with pytest.raises(ValueError, match="'p000' stands twice"):
+    with pytest.raises(ValueError, match="'p000' appears twice"):
         summarise(pd.concat([frame, frame]))

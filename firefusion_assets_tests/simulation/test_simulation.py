@@ -65,6 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # Files
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_and_another_seed_another_ground(written: Path, tmp_path: Path) -> None:
     simulate(dataset(), tmp_path / "again")
     assert contents(tmp_path / "again") == contents(written)
@@ -153,6 +154,7 @@ def test_memory_does_not_grow_with_the_number_of_patches(tmp_path: Path) -> None
 # Windows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1, 3, 9])
 def test_a_patch_is_the_same_alone_and_in_a_larger_window(index: int) -> None:
     scene = list(scenes(dataset(scenes=12, patches_per_scene=16, patch_size=64)))[index]
@@ -172,6 +174,7 @@ def larger_window() -> tuple[Scene, Rendered]:
     return scene, render(scene, Window(-4, -4, 132, 132))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 90), st.integers(0, 90), st.integers(1, 38), st.integers(1, 38))
 def test_any_window_is_a_cut_of_any_larger_one(row: int, column: int, height: int, width: int) -> None:
@@ -185,6 +188,7 @@ def test_any_window_is_a_cut_of_any_larger_one(row: int, column: int, height: in
 # Noise
 
 
+@pytest.mark.slow
 def test_noise_is_standard_normal_on_and_between_its_nodes() -> None:
     for field in (
         lambda seed: smooth(seed, Window(-40, 7, 24, 24), 8.0),

@@ -279,6 +279,7 @@ def assert_painted_inside_alone(painted: npt.NDArray[np.uint16], backgrounds: An
             assert (patch[band] != background[band])[edit].mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["crop regressed", "crop background", "patch regressed", "patch background"])
 @pytest.mark.parametrize(
     "sampling",
@@ -314,6 +315,7 @@ def test_every_sampler_paints(models: dict[str, tuple[Any, Path]], part: PatchPa
     assert scheduler == "ddim" or not np.array_equal(painted, plain)
 
 
+@pytest.mark.slow
 def test_bytes_follow_from_the_chunk_alone(models: dict[str, tuple[Any, Path]], part: PatchPart) -> None:
     settings, folder = models["crop regressed"]
     sampling = Sampling(images=1, steps=2, batch_size=3, scheduler="euler-a", prompts=("a", "b"))

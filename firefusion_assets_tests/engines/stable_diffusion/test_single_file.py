@@ -113,6 +113,7 @@ def paint(pipeline: StableDiffusionInpaintPipeline) -> np.ndarray:
     ).images
 
 
+@pytest.mark.slow
 def test_diffusers_reads_every_weight_back(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "full.safetensors"
     single_file.export_single_file(folder, target, half=False)
