@@ -44,7 +44,7 @@ def default_engine() -> Engine:
 
 @cache
 def _installed() -> dict[str, type[Engine]]:
-    found = {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
+    found = {entry.name: _load(entry) for entry in sorted(entry_points(group=GROUP))}
     if not found:
         raise EngineError(
             f"no installed package declares an engine (entry points {GROUP}); install FireFusion anew: "
