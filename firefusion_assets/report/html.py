@@ -107,13 +107,17 @@ def text_table(table: pd.DataFrame) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def text_figure(row: pd.Series) -> str:
-    """Write the figure of one row of a comparison: its Dice, and its difference to the baseline if it has one."""
-    dice = next(name for column, name in DICE_NAMES.items() if column not in row)
-    text = f"{row['key']}: {dice} {_with_spread(row['dice_mean'], row['dice_std'], _percent)}"
-    if pd.notna(row["difference"]):
-        text += f", difference to the baseline {_with_spread(row['difference'], row['difference_std'], points)}"
-    return text
+def text_figures(table: pd.DataFrame) -> list[str]:
+    """Write the figure of each row of a comparison: its Dice, and its difference to the baseline if it has one."""
+    dice = next(name for column, name in DICE_NAMES.items() if column not in table)
+    figures = _with_spread(table["dice_mean"], table["dice_std"], _percent)
+    differences = _with_spread(table["difference"], table["difference_std"], points)
+    return [
+        f"{key}: {dice} {figure}" + (f", difference to the baseline {difference}" if is_known else "")
+        for key, figure, difference, is_known in zip(
+            table["key"], figures, differences, table["difference"].notna(), strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)

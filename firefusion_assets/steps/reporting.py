@@ -9,7 +9,7 @@ import pandas as pd
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
-from firefusion_assets.report.html import build_report, text_figure, text_table
+from firefusion_assets.report.html import build_report, text_figures, text_table
 from firefusion_assets.steps.collecting import collect
 from firefusion_assets.steps.status import report_fingerprint
 
@@ -52,7 +52,7 @@ def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
     """
     folder = _last_report(lineage)
     table = _comparison(folder).set_index("key", drop=False)
-    return "\n".join([*(text_figure(table.loc[key]) for key in keys), _where(folder)])
+    return "\n".join([*text_figures(table.loc[list(keys)]), _where(folder)])
 
 
 def _last_report(lineage: Lineage) -> Path:
