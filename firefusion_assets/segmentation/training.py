@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.seeding import derive_seed
-from firefusion_assets.core.training import TrainingLoop, has_checkpoint, remove_checkpoints
+from firefusion_assets.core.training_loop import TrainingLoop, has_checkpoint, remove_checkpoints
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.segmentation import metrics
 from firefusion_assets.segmentation.batches import Batch, Normalisation, TrainingBatches, survey_train

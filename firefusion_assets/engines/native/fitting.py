@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
-from firefusion_assets.core.training import TrainingLoop, remove_checkpoints, write_losses
+from firefusion_assets.core.training_loop import TrainingLoop, remove_checkpoints, write_losses
 from firefusion_assets.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import draw_noise

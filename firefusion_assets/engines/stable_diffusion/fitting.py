@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from firefusion_assets.core.training import remove_checkpoints
+from firefusion_assets.core.training_loop import remove_checkpoints
 from firefusion_assets.engines.contract import TrainerError
 from firefusion_assets.engines.launching import trainer_command
 from firefusion_assets.engines.stable_diffusion.class_images import FOLDER

@@ -16,7 +16,7 @@ from diffusers.training_utils import EMAModel
 from filelock import FileLock
 
 from firefusion_assets.core import seeding
-from firefusion_assets.core.training import TrainingLoop, write_losses
+from firefusion_assets.core.training_loop import TrainingLoop, write_losses
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged

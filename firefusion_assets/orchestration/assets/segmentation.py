@@ -13,7 +13,7 @@ def trained_unet(step: Step) -> dg.MaterializeResult:
 
     Publishes `fold-N/seed-S/`: `network.safetensors` (best on val), `network.json`, `history.csv`.
     """
-    from firefusion_assets.steps.training import train_config
+    from firefusion_assets.steps.unets import train_config
 
     return published(step.build(train_config))
 

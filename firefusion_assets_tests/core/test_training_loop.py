@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firefusion_assets.core.training import TrainingLoop, has_checkpoint, remove_checkpoints, write_losses
+from firefusion_assets.core.training_loop import TrainingLoop, has_checkpoint, remove_checkpoints, write_losses
 
 STEPS = 12
 
