@@ -61,7 +61,8 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     except StudyError as error:
         return AssetState(asset, key, "invalid", why=str(error))
     except MissingUpstreamError:
-        return _not_current(asset, key, pointed, command, [])
+        why = lineage.changes(asset, key) if asset == "landsat_patches" else []
+        return _not_current(asset, key, pointed, command, why)
     current = lineage.store.find(asset, today)
     if current is None:
         return _not_current(asset, key, pointed, command, lineage.changes(asset, key) if asset != REPORT else [])

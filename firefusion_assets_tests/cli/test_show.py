@@ -68,10 +68,10 @@ def test_what_was_made_is_current_until_settings_change(measured: Path) -> None:
         changed = {asset for (key, asset), state in after.items() if key != "copy-paste" and state == "stale"}
         assert changed == {"trained_unet", "dice_metrics", "augmentation_report"}
         state = asset_state(lineage_of(measured), "dice_metrics", "baseline")
-        assert state.why == "was made from other settings or data than today's"
-        assert state.command == "firefusion run baseline"
+        assert (state.why, state.command) == ("trained_unet changed", "firefusion run baseline")
+        assert asset_state(lineage_of(measured), "trained_unet", "baseline").why == "steps: 6 -> 7"
         (measured / "study.yaml").write_text(settings.replace("seed: 3", "seed: 4"))
-        assert states(measured)["", "landsat_patches"] == "stale"
+        assert asset_state(lineage_of(measured), "landsat_patches", "").why == "seed: 3 -> 4"
     finally:
         (measured / "study.yaml").write_text(settings)
     assert states(measured) == before

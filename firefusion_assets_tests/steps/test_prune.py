@@ -104,6 +104,16 @@ def test_a_chunk_is_used_as_long_as_a_painted_object_in_use_holds_it(study: Path
     assert third.is_dir()
 
 
+def test_what_an_object_of_an_earlier_version_may_use_stays(study: Path) -> None:
+    put(study, "painted_chunks", "of-some-object")
+    painted = put(study, "synthetic_images", "older", "baseline")
+    assert unused(study) == {"painted_chunks/of-some-object"}
+    manifest = json.loads((painted / "manifest.json").read_text())
+    del manifest["uses"]
+    (painted / "manifest.json").write_text(json.dumps(manifest))
+    assert unused(study) == set()
+
+
 def test_shared_objects_stay_while_nothing_can_tell_which_are_used(study: Path) -> None:
     for asset in ("simulated_scenes", "detector_scores"):
         put(study, asset, "of-some-settings")
