@@ -12,8 +12,8 @@ R = TypeVar("R")
 def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T], n: int) -> Generator[Future[R], None, None]:
     """Yield the outcome of each piece of work, in the order of the items.
 
-    Memory and disk hold what at most `n + 1` items gave, besides the one that was taken last. The pool ends with this
-    generator, which wants to be closed: then no further work begins.
+    Memory and disk hold what at most `n + 1` items gave, besides the one that was taken last. Close the generator when
+    no more is wanted: then no further work begins.
 
     Args:
         pool: of threads or processes.
@@ -21,8 +21,8 @@ def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T], n: int) ->
         items: taken one by one, as the work goes on.
         n: how many more items are begun before the result of one is taken.
     """
+    waiting: deque[Future[R]] = deque()
     try:
-        waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > n:
@@ -30,4 +30,5 @@ def ahead(pool: Executor, work: Callable[[T], R], items: Iterable[T], n: int) ->
         while waiting:
             yield waiting.popleft()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for outcome in waiting:
+            outcome.cancel()

@@ -126,8 +126,9 @@ class TrainingLoop:
     def report(self, loss: float, more: str = "") -> None:
         """Tell step, loss, speed and the time that is left."""
         speed = (self.step - self._first) / (time.monotonic() - self._started)
+        shown = f"{speed:.1f}" if speed >= 1 else f"{speed:.2g}"
         self._progress(
-            f"{self._label}step {self.step} of {self._steps}, loss {loss:.4f}{more}, {speed:.2g} steps/s, "
+            f"{self._label}step {self.step} of {self._steps}, loss {loss:.4f}{more}, {shown} steps/s, "
             f"about {(self._steps - self.step) / speed / 60:.1f} min left"
         )
 

@@ -7,9 +7,10 @@ waits for its process; the parent's own thread hears of progress and takes resul
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -60,6 +61,7 @@ class Workers(Generic[T, R]):
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(n)
+        self._death: WorkerError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +78,7 @@ class Workers(Generic[T, R]):
             _wait_for(processes)
         self._threads.shutdown()  # every process has ended, so no thread waits any longer
 
-    def in_order(self, items: Iterable[T], n_ahead: int) -> Iterator[R]:
+    def in_order(self, items: Iterable[T], n_ahead: int) -> Generator[R, None, None]:
         """Yield the result of each item, in their order.
 
         Args:
@@ -87,9 +89,10 @@ class Workers(Generic[T, R]):
             WorkerError: if a worker was killed.
             Exception: what the work raised.
         """
-        for outcome in ahead(self._threads, self._run, items, n_ahead):
-            self._await({outcome})
-            yield outcome.result()
+        with closing(ahead(self._threads, self._run, items, n_ahead)) as outcomes:
+            for outcome in outcomes:
+                self._await({outcome})
+                yield outcome.result()
 
     def as_done(self, items: Iterable[T]) -> Iterator[R]:
         """Yield the results as they come; raises what `in_order` does."""
@@ -100,10 +103,15 @@ class Workers(Generic[T, R]):
             yield from (outcome.result() for outcome in done)
 
     def _run(self, item: T) -> R:
+        if self._death is not None:
+            raise self._death  # else another item would be blamed for it
         worker = self._idle.get_nowait()  # there are as many threads as workers
         try:
             result: R = worker.run(item, self._name(item))
             return result
+        except WorkerError as death:
+            self._death = death
+            raise
         finally:
             self._idle.put(worker)
 
@@ -146,22 +154,24 @@ class _Worker:
 
     def run(self, item: Any, name: str) -> Any:
         """Return what the work on an item gives."""
-        outcome = self._pool.submit(_work_on, item)
-        self._sender.close()  # the process's end is now the only one
-        while not wait([outcome], _LISTEN_S).done:
-            self._listen()
-        self._listen()
         try:
+            outcome = self._pool.submit(_work_on, item)
+            self._sender.close()  # the process's end is now the only one
+            while not wait([outcome], _LISTEN_S).done:
+                self._listen()
+            self._listen()
             return outcome.result()
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
+            if error.__cause__ is not None:  # the process lives, but what it sent doesn't unpickle
+                raise WorkerError(f"{name}: its outcome can't be read:\n{error.__cause__}") from None
             raise WorkerError(f"{name} was ended by {self._end()}") from None
 
     def _listen(self) -> None:
         try:
             while self._receiver.poll():
                 self._tell(self._receiver.recv())
-        except EOFError:
-            pass  # the process has ended; its outcome says how
+        except (EOFError, OSError):
+            pass  # the process has ended, maybe while it wrote; its outcome says how
 
     def _end(self) -> str:
         (process,) = self._context.started

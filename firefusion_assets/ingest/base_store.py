@@ -89,7 +89,7 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
     taken = Taken()
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     read = partial(read_files, expected=expected)
-    with closing(ahead(ThreadPoolExecutor(threads), read, source.inputs, 2 * threads)) as readings:
+    with ThreadPoolExecutor(threads) as pool, closing(ahead(pool, read, source.inputs, 2 * threads)) as readings:
         for number, (item, reading) in enumerate(zip(source.inputs, readings, strict=True)):
             if number % 500 == 0:
                 progress(f"reading patch {number} of {len(source.inputs)}")

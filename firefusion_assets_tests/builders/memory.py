@@ -29,7 +29,7 @@ def watched_rss_anon() -> Iterator[Peak]:
         yield peak
     finally:
         ended.set()
-        watcher.join()
+        watcher.join(30)  # it looks every 10 ms whether to end
         peak.mib = max(peak.mib, _rss_anon_mib())
 
 

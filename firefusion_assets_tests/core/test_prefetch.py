@@ -21,7 +21,7 @@ def test_work_is_begun_in_order_and_no_further_ahead_than_told() -> None:
             assert item - len(taken) <= 3
             yield item
 
-    with closing(ahead(ThreadPoolExecutor(1), work, items(), 3)) as outcomes:
+    with ThreadPoolExecutor(1) as pool, closing(ahead(pool, work, items(), 3)) as outcomes:
         for outcome in outcomes:
             taken.append(outcome.result())
     assert begun == list(range(20)) and taken == [-item for item in begun]

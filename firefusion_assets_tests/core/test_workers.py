@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -72,3 +73,72 @@ def test_a_killed_worker_is_named_and_one_that_ignores_sigterm_is_killed(
         with Workers(2, dying, name_of, print) as pool:
             list(pool.as_done([stubborn, tmp_path / "mortal"]))
     assert not psutil.pid_exists(int(stubborn.read_text()))
+
+
+def lingering(slot: int) -> Callable[[Path, Progress], None]:
+    """Get ready to leave a mark and take minutes; the first item is done at once."""
+
+    def work(mark: Path, progress: Progress) -> None:
+        mark.write_text(str(os.getpid()))
+        if mark.name != "first":
+            time.sleep(300)
+
+    return work
+
+
+def test_work_that_nobody_wants_any_longer_is_stopped_at_once(tmp_path: Path) -> None:
+    marks = [tmp_path / "first", tmp_path / "second"]
+
+    def results() -> Generator[None, None, None]:
+        with Workers(2, lingering, name_of, print) as pool:
+            yield from pool.in_order(marks, 1)
+
+    with pytest.raises(OSError, match="disk full"), closing(results()) as first:
+        next(first)
+        limit = time.monotonic() + 100
+        while not (marks[1].exists() and marks[1].read_text()) and time.monotonic() < limit:
+            time.sleep(0.02)
+        started = time.monotonic()
+        raise OSError("disk full")
+    assert time.monotonic() - started < 60
+    assert not any(psutil.pid_exists(int(mark.read_text())) for mark in marks)
+
+
+def dying_at_zero(slot: int) -> Callable[[int, Progress], None]:
+    """Get ready to die of item 0."""
+
+    def work(item: int, progress: Progress) -> None:
+        if item == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return work
+
+
+def test_a_death_is_not_blamed_on_the_work_that_waits_behind_it() -> None:
+    with (
+        pytest.raises(WorkerError, match="work on 0 was ended by signal 9"),
+        Workers(1, dying_at_zero, name_of, print) as pool,
+    ):
+        list(pool.as_done(range(20)))
+
+
+class TwoArgumentsError(Exception):
+    """An error that pickles, and doesn't unpickle."""
+
+    def __init__(self, file: str, line: int) -> None:
+        super().__init__(f"{file}, line {line}")
+
+
+def raising(slot: int) -> Callable[[int, Progress], None]:
+    """Get ready to raise an error that the parent can't read."""
+
+    def work(item: int, progress: Progress) -> None:
+        raise TwoArgumentsError("a.tif", 3)
+
+    return work
+
+
+def test_an_outcome_that_does_not_unpickle_is_not_taken_for_a_kill() -> None:
+    with pytest.raises(WorkerError, match=r"(?s)work on 7: its outcome can't be read:.*missing 1 required"):  # noqa: SIM117
+        with Workers(1, raising, name_of, print) as pool:
+            list(pool.as_done([7]))

@@ -117,7 +117,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.start()
         yield state
         httpd.shutdown()
-        thread.join()
+        thread.join(30)  # shutdown waits for the loop to end; what is left takes no time
 
 
 def silent(line: str) -> None:

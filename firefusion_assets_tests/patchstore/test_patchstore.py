@@ -98,7 +98,8 @@ def test_one_reader_serves_several_processes(tmp_path: Path, method: str) -> Non
     child = context.Process(target=_read_in_child, args=(reader, queue))
     child.start()
     assert queue.get(timeout=60) == expected == int(patch.bands.astype(np.int64).sum())
-    child.join()
+    child.join(60)  # it only has to end
+    assert child.exitcode == 0
     assert_same(pickle.loads(pickle.dumps(reader)).read("p"), patch)  # noqa: S301
 
 
