@@ -28,7 +28,7 @@ def test_a_prepared_job_is_run_by_the_printed_command(tmp_path: Path, load_defin
     data = [asset_key(asset) for asset in ("landsat_patches", "scene_split")]
     assert materialize(load_definitions(study), "wildfire", asset_selection=data).success
     for arguments, reason in (
-        (("native", work), "'native' has engine native; only stable-diffusion is fine-tuned"),
+        (("native", work), "'native' has engine native, which has no trainer of its own"),
         (("wildfire", work, "--fold", "1"), "--fold: there is no fold 1; the study has 0"),
         (("wildfire", study), "is there already; name a new folder"),
     ):
