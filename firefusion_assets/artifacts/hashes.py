@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.folders import files_below
 
 
 def digest(value: Any) -> str:
@@ -15,7 +16,7 @@ def digest(value: Any) -> str:
 
 
 def folder_hash(folder: Path, memory: Path) -> str:
-    """Return a hash of the names and contents of a folder's files, hidden ones left out.
+    """Return a hash of the names and contents of a folder's files, through links too, hidden ones left out.
 
     Args:
         folder: what to hash.
@@ -23,9 +24,9 @@ def folder_hash(folder: Path, memory: Path) -> str:
     """
     known: dict[str, list[str]] = json.loads(memory.read_text()) if memory.is_file() else {}
     hashes = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         name = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if any(part.startswith(".") for part in name.parts):
             continue
         stat = path.stat()
         stamp = f"{stat.st_size}-{stat.st_mtime_ns}"

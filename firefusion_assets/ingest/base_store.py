@@ -11,24 +11,26 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-import rasterio
 
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.ingest.patch_files import BadFileError, Expected, checked_patch, read_files
+from firefusion_assets.ingest.patch_files import Expected, Kind, checked_patch, read_files
 from firefusion_assets.ingest.patch_table import Taken, patch_row
 from firefusion_assets.ingest.product_patches import take_products
+from firefusion_assets.ingest.rasters import BadFileError
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError, SourceListing
 from firefusion_assets.ingest.sources.products import ProductListing
 from firefusion_assets.patchstore import PatchWriter, StoreMeta
+from firefusion_assets.study.datasets import ActiveFireDataset, FolderDataset
 from firefusion_assets.study.models import Study
 
 BASE_STORE = "base.lmdb"
 TABLE = "patches.parquet"
 BAD_FILES = "bad_files.csv"
+_DN_MAX: Final = 65535
 _MOST_THREADS: Final = 8
 """More would read faster than one thread checks and writes."""
 
@@ -51,7 +53,7 @@ def ingest(
         BadInputError: with every bad file, unless the study skips them; or if nothing is left.
     """
     dataset = study.dataset
-    meta = StoreMeta(study=study.name, bands=dataset.bands, patch_size=dataset.patch_size, dn_max=_dn_max(source))
+    meta = StoreMeta(study=study.name, bands=dataset.bands, patch_size=dataset.patch_size)
     with PatchWriter(folder / BASE_STORE, meta) as writer:
         if isinstance(source, ProductListing):
             taken = take_products(source, writer, folder, progress)
@@ -61,8 +63,16 @@ def ingest(
     pd.DataFrame({"problem": problems}).to_csv(folder / BAD_FILES, index=False)
     if problems and (dataset.on_bad_input == "fail" or not taken.rows):
         raise BadInputError(problems, skipped=dataset.on_bad_input == "skip")
+    facts = {
+        "n_empty_patches": taken.n_empty,
+        "empty_bands": dict(sorted(taken.empty_bands.items())),
+        "n_without_mask": source.without_mask if isinstance(source, SourceListing) else 0,
+        "unread_files": source.unread if isinstance(source, SourceListing) else [],
+    }
+    for line in left_out(facts):
+        progress(line)
     if not taken.rows:
-        raise BadInputError(["no patch holds data: every pixel of every patch is fill"])
+        raise BadInputError(["no patch holds data", *left_out(facts)])
     table = pd.DataFrame(taken.rows)
     table.to_parquet(folder / TABLE, index=False)
     return {
@@ -70,11 +80,29 @@ def ingest(
         "n_scenes": int(table["scene"].nunique()),
         "n_fire_patches": int((table["fire_pixels"] > 0).sum()),
         "fire_pixels": int(table["fire_pixels"].sum()),
-        "n_empty_patches": taken.n_empty,
         "n_bad_files": len(problems),
         "bad_files": problems[:50],
         "simulated": dataset.source == "simulated",
+        **facts,
     }
+
+
+def left_out(facts: Mapping[str, Any]) -> list[str]:
+    """Return a line for each thing that a base store leaves out or takes for granted.
+
+    Args:
+        facts: of the object of `landsat_patches`.
+    """
+    lines = []
+    if n_empty := facts.get("n_empty_patches"):
+        bands = ", ".join(f"{band} of {count}" for band, count in facts.get("empty_bands", {}).items())
+        remedy = f" (band {bands} holds nothing: leave it out of dataset.bands, or mend the files)" if bands else ""
+        lines.append(f"{n_empty} patches left out: every pixel is fill{remedy}")
+    if n_without_mask := facts.get("n_without_mask"):
+        lines.append(f"{n_without_mask} images without a mask count as event-free (dataset.missing_mask)")
+    if unread := facts.get("unread_files"):
+        lines.append(f"{len(unread)} files are no GeoTIFF and not read: {some_of(unread)}")
+    return lines
 
 
 def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progress: Callable[[str], None]) -> Taken:
@@ -85,8 +113,9 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
         dataset.bands,
         dataset.source != "folder",
         dataset.sun_elevation,
+        dataset.mask_ignore if isinstance(dataset, ActiveFireDataset | FolderDataset) else None,
     )
-    taken = Taken()
+    taken, kinds = Taken(), dict[Kind, list[str]]()
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     read = partial(read_files, expected=expected)
     with ThreadPoolExecutor(threads) as pool, closing(ahead(pool, read, source.inputs, 2 * threads)) as readings:
@@ -94,25 +123,33 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
             if number % 500 == 0:
                 progress(f"reading patch {number} of {len(source.inputs)}")
             try:
-                patch, place = checked_patch(item, *reading.result(), expected)
+                patch, place, kind, empty_bands = checked_patch(item, *reading.result(), expected)
             except BadFileError as error:
                 taken.problems.append(str(error))
                 continue
+            kinds.setdefault(kind, []).append(str(item.image))
             if patch.ignore.all():
                 taken.n_empty += 1
+                taken.empty_bands.update(empty_bands)
                 continue
             writer.add_patch(item.patch_id, patch)
             taken.rows.append(patch_row(item, patch, place, str(item.image), str(item.mask) if item.mask else None))
+    writer.meta = writer.meta.model_copy(update={"dn_max": _dn_max(kinds)})
     return taken
 
 
-def _dn_max(source: SourceListing | ProductListing) -> int:
-    """Return the largest DN that the images' integer type can hold, as far as the store can."""
-    for item in source.inputs if isinstance(source, SourceListing) else ():
-        try:
-            with item.image.open() as dataset:
-                dtype = np.dtype(dataset.dtypes[0])
-                return int(min(65535, np.iinfo(dtype).max)) if np.issubdtype(dtype, np.integer) else 65535
-        except (rasterio.errors.RasterioError, BadZipFile, OSError):
-            continue
-    return 65535
+def _dn_max(kinds: Mapping[Kind, list[str]]) -> int:
+    """Return the largest DN that the images' integer types can hold, as far as the store can.
+
+    Raises:
+        BadInputError: if values of some images mean something else than those of others.
+    """
+    kinds_by_scaling: dict[Any, list[Kind]] = {}
+    for kind in kinds:
+        kinds_by_scaling.setdefault((kind.scaling, kind.dtype == "uint8"), []).append(kind)
+    if len(kinds_by_scaling) > 1:
+        raise BadInputError(
+            [f"{files[0]}: {kind}, as {len(files)} of the images are" for kind, files in kinds.items()],
+            remedy="One DN would mean different things: convert all images to one type and scale.",
+        )
+    return max((min(_DN_MAX, np.iinfo(kind.dtype).max) for kind in kinds), default=_DN_MAX)

@@ -1,23 +1,25 @@
-"""The GeoTIFFs of one patch: read, held against what the study expects, and made a patch of the store."""
+"""The GeoTIFFs of one patch, held against what the study expects, and made a patch of the store."""
 
-import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
+from rasterio.crs import CRS
 
 from firefusion_assets.ingest.patch_table import Georeference
+from firefusion_assets.ingest.rasters import BadFileError, Raster, read_raster
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput
 from firefusion_assets.ingest.sources.raster_files import RasterFile
 from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
 from firefusion_assets.patchstore import Patch
 
+_DN_MAX: Final = 65535
+_TOLERANCE: Final = 1e-3
+"""px by which a mask may lie off its image: what programs round away, and far less than what one sees."""
 
-class BadFileError(ValueError):
-    """One file that can't be used."""
+_NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""What stands for no geotransform."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Expected:
     bands: tuple[str, ...]
     landsat: bool
     sun_elevation: float | None
+    mask_ignore: int | None
 
     @property
     def read_bands(self) -> list[str]:
@@ -37,12 +40,24 @@ class Expected:
         return list(dict.fromkeys((*self.bands, *conditions)))
 
 
-class Raster(NamedTuple):
-    """What was read of a file (bands, height, width), where it lies, and what it fills with, if it says so."""
+class Kind(NamedTuple):
+    """What an image's values mean: their type, and the scales and offsets that it declares."""
 
-    array: npt.NDArray[Any]
-    georeference: Georeference
-    nodata: float | None
+    dtype: str
+    scaling: tuple[tuple[float, float], ...]
+
+    def __str__(self) -> str:
+        scales = ", ".join(f"{scale:g} * DN + {offset:g}" for scale, offset in self.scaling)
+        return f"is of type {self.dtype}" + (f" and declares {scales}" if scales else "")
+
+
+class Checked(NamedTuple):
+    """A patch, the table's columns on place, sun and conditions, its image's kind, and its bands without any data."""
+
+    patch: Patch
+    place: dict[str, Any]
+    kind: Kind
+    empty_bands: tuple[str, ...]
 
 
 def read_files(item: PatchInput, expected: Expected) -> tuple[Raster, Raster | None]:
@@ -55,93 +70,117 @@ def read_files(item: PatchInput, expected: Expected) -> tuple[Raster, Raster | N
     """
     bands = expected.file_bands
     remedy = f" ({', '.join(bands)}); correct dataset.patch_size or the file's bands"
-    image = _read_raster(
+    image = read_raster(
         item.image, expected.patch_size, len(bands), remedy, [bands.index(b) for b in expected.read_bands]
     )
-    return image, None if item.mask is None else _read_raster(
+    return image, None if item.mask is None else read_raster(
         item.mask, expected.patch_size, 1, "; repair the mask", [0]
     )
 
 
-def checked_patch(
-    item: PatchInput, image_raster: Raster, mask_raster: Raster | None, expected: Expected
-) -> tuple[Patch, dict[str, Any]]:
-    """Return the patch, and the table's columns on place, sun and conditions.
+def checked_patch(item: PatchInput, image: Raster, mask: Raster | None, expected: Expected) -> Checked:
+    """Return the patch and what else is known of it.
 
     Many short array operations: several threads at once would only wait for each other.
 
     Args:
         item: what the files are.
-        image_raster: of `read_files`, and so is mask_raster.
-        mask_raster: None where nothing is annotated.
+        image: of `read_files`, and so is mask.
+        mask: None where nothing is annotated.
         expected: what they have to look like.
 
     Raises:
         BadFileError: if they don't.
     """
-    image, georeference, nodata = image_raster
-    if expected.landsat and image.dtype != np.uint16:
-        raise BadFileError(f"{item.image}: is of type {image.dtype}, Landsat DN are uint16")
-    fits = image.dtype in (np.uint8, np.uint16)
-    if not fits and (not np.issubdtype(image.dtype, np.integer) or image.min() < 0 or image.max() > 65535):
-        raise BadFileError(
-            f"{item.image}: holds {image.dtype} from {image.min()} to {image.max()}; the store takes integers from "
-            "0 to 65535, scale them first"
-        )
-    bands = image[: len(expected.bands)].astype(np.uint16, copy=False)
-    ignore = _nodata(bands, nodata, expected.landsat)
-    bands[:, ignore] = 0  # whatever the file fills with, the store fills with 0
+    bands, ignore = _bands(item.image, image, expected)
     label = np.zeros_like(ignore)
-    if mask_raster is not None:
-        (mask,), mask_reference, mask_nodata = mask_raster
-        if expected.landsat and mask.max() > 1:
-            raise BadFileError(f"{item.mask}: holds values up to {mask.max()}, a mask is 0 or 1")
-        both = georeference.crs and mask_reference.crs
-        if both and georeference.transform != mask_reference.transform:
-            raise BadFileError(f"{item.mask}: lies elsewhere than its image (other geotransform)")
-        ignore |= np.isnan(mask)
-        if mask_nodata:  # where it is 0, it only says that nothing burns there
-            ignore |= mask == mask_nodata
-        label = (mask != 0) & ~ignore
+    if mask is not None and item.mask is not None:
+        if (elsewhere := _elsewhere(image.georeference, mask.georeference, expected.patch_size)) is not None:
+            raise BadFileError(f"{item.mask}: lies elsewhere than its image ({elsewhere}); repair the mask")
+        label, unknown = _label(item.mask, mask, expected)
+        ignore |= unknown
+        label &= ~ignore
     try:
-        place = georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
+        place = image.georeference.place(item.acquired, expected.sun_elevation, expected.landsat)
     except ValueError as error:
         raise BadFileError(f"{item.image}: {error}; correct its georeference") from error
     if expected.landsat:
         # Every second pixel of every second line tells shares as well, for a quarter of the time.
-        planes = dict(zip(expected.read_bands, image[:, ::2, ::2], strict=True))
+        planes = dict(zip(expected.read_bands, image.array[:, ::2, ::2], strict=True))
         place |= condition_columns(planes, ~ignore[::2, ::2], place["sun_elevation"])
-    return Patch(bands, label, ignore), place
+    empty = tuple(band for band, plane in zip(expected.bands, image.array, strict=False) if not plane.any())
+    return Checked(Patch(bands, label, ignore), place, Kind(image.array.dtype.name, image.scaling), empty)
 
 
-def _read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: list[int]) -> Raster:
-    try:
-        with file.open() as dataset:
-            shape = (dataset.count, *dataset.shape)
-            if shape != (n_bands, size, size):  # checked before it is read, however large it is
-                raise BadFileError(
-                    f"{file}: is {shape[1]} x {shape[2]} px with {shape[0]} bands, expected {size} x {size} px with "
-                    f"{n_bands} bands{remedy}"
-                )
-            georeference = Georeference(
-                crs=dataset.crs.to_string() if dataset.crs else None,
-                transform=tuple(dataset.transform)[:6],
-                bounds=tuple(dataset.bounds),
-            )
-            return Raster(dataset.read([place + 1 for place in wanted]), georeference, dataset.nodata)
-    except (rasterio.errors.RasterioError, BadZipFile, OSError) as error:
-        cause = str(error.__cause__ or error) or type(error).__name__
-        # A member of a zip has another path in memory each time.
-        cause = re.sub(r"/vsimem/[^\s:',]+", file.name, cause)
-        raise BadFileError(f"{file}: can't be read ({cause}): truncated, or no TIFF; fetch it again") from error
+def _bands(file: RasterFile, image: Raster, expected: Expected) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
+    """Return the bands of the store, 0 where there is no data, and bool (H, W): fill.
+
+    Fill is a pixel without data in all bands: by the file's nodata and mask, or 0 where it has neither. Landsat's is
+    also one with DN 0 in any band.
+    """
+    dtype = image.array.dtype
+    if expected.landsat and dtype != np.uint16:
+        raise BadFileError(f"{file}: is of type {dtype}, Landsat DN are uint16")
+    if not np.issubdtype(dtype, np.integer):
+        raise BadFileError(
+            f"{file}: is of type {dtype}; the store takes integers from 0 to {_DN_MAX}, scale them first"
+        )
+    n_bands = len(expected.bands)
+    missing = image.declared()[:n_bands]
+    values = np.where(missing, 0, image.array[:n_bands])
+    if values.min() < 0 or values.max() > _DN_MAX:
+        raise BadFileError(
+            f"{file}: holds {dtype} from {values.min()} to {values.max()}; the store takes integers from 0 to "
+            f"{_DN_MAX}: scale them first, or declare what means no data as the file's nodata"
+        )
+    ignore = np.asarray(missing.all(0))
+    if expected.landsat:
+        ignore |= (values == 0).any(0)
+    elif image.valid is None and set(image.nodata) == {None}:
+        ignore = (values == 0).all(0)
+    values[:, ignore] = 0  # whatever the file fills with, the store fills with 0
+    return values.astype(np.uint16), ignore
 
 
-def _nodata(bands: npt.NDArray[np.uint16], nodata: float | None, landsat: bool) -> npt.NDArray[np.bool_]:
-    """Return bool (H, W): fill. Landsat fills with DN 0 in any band; elsewhere 0 may be a value of one band."""
-    if landsat:
-        filled: npt.NDArray[np.bool_] = (bands == 0).any(0)
-    elif nodata is not None:
-        filled = (bands == nodata).any(0)
-    else:
-        filled = (bands == 0).all(0)
-    return filled
+def _label(file: RasterFile, mask: Raster, expected: Expected) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return bool (H, W) each: event, and unknown."""
+    values = mask.array[0]
+    if values.dtype.kind not in "buif":
+        raise BadFileError(f"{file}: is of type {values.dtype}; a mask holds whole numbers")
+    unknown = mask.declared()[0]
+    if mask.nodata[0] == 0:  # then it only says that nothing burns there
+        unknown = np.zeros_like(unknown) if mask.valid is None else ~mask.valid[0]
+    if expected.mask_ignore is not None:
+        unknown |= values == expected.mask_ignore
+    known = values[~unknown]
+    largest = 1 if expected.landsat else np.inf
+    wrong = known[~((known >= 0) & (known <= largest) & (known == np.floor(known)))]
+    if wrong.size:
+        found = ", ".join(f"{value:g}" for value in np.unique(wrong)[:5])
+        allowed = "0 or 1" if expected.landsat else "0, or a whole number above 0 for an event"
+        remedy = "repair the mask, or set dataset.mask_ignore to the value that means unknown"
+        raise BadFileError(f"{file}: holds values {found}; a mask is {allowed}: {remedy}")
+    nodata = mask.nodata[0]
+    if nodata and nodata != expected.mask_ignore and (values == nodata).any() and not known.any():
+        raise BadFileError(
+            f"{file}: {nodata:g} is its only value besides 0, and also its nodata, which means unknown; if it is the "
+            f"event, remove the nodata tag; if it is unknown, set dataset.mask_ignore: {nodata:g}"
+        )
+    return (values != 0) & ~unknown, unknown
+
+
+def _elsewhere(image: Georeference, mask: Georeference, size: int) -> str | None:
+    """Say how a mask lies elsewhere than its image; None where it does not, or where one of them doesn't say."""
+    if image.crs and mask.crs and CRS.from_string(image.crs) != CRS.from_string(mask.crs):
+        return f"CRS {_short(mask.crs)} instead of {_short(image.crs)}"
+    if _NOWHERE in (image.transform, mask.transform):
+        return None
+    corners = np.array([(x, y, 1) for x in (0, size) for y in (0, size)])
+    of_image, of_mask = (corners @ np.reshape(one.transform, (2, 3)).T for one in (image, mask))
+    a, b, _, d, e, _ = image.transform
+    off = np.abs(of_mask - of_image).max() / min(np.hypot(a, d), np.hypot(b, e))
+    return f"by {off:.3g} px" if off > _TOLERANCE else None
+
+
+def _short(crs: str) -> str:
+    return crs if len(crs) < 40 else f"{crs[:40]}..."

@@ -1,5 +1,6 @@
 """The table of a base store: a row a patch, with its origin, its location and its contents."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,11 +23,13 @@ class Taken:
         rows: one for each patch, in the store's order.
         problems: one line for each input that could not be used.
         n_empty: patches that were left out because every pixel is fill.
+        empty_bands: how many of them hold nothing in a band, by its name.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     n_empty: int = 0
+    empty_bands: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

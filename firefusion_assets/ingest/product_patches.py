@@ -8,6 +8,7 @@ Each holds two rows of patches in memory; on disk there are at most as many such
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class _Cut:
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     n_empty: int = 0
+    empty_bands: Counter[str] = field(default_factory=Counter)
 
 
 def take_products(source: ProductListing, writer: PatchWriter, folder: Path, progress: Callable[[str], None]) -> Taken:
@@ -94,6 +96,7 @@ def take_products(source: ProductListing, writer: PatchWriter, folder: Path, pro
                 _store(job, cut, writer)
                 taken.rows += (row for _, row in cut.rows)
                 taken.n_empty += cut.n_empty
+                taken.empty_bands += cut.empty_bands
                 taken.problems += cut.problems
                 shutil.rmtree(job.folder)
                 outcome = f"{len(cut.problems)} problems" if cut.problems else f"{len(cut.rows)} patches"
@@ -155,6 +158,9 @@ def _cut(job: _Job) -> _Cut:
                     patch = _stored(cut, strip.tile(fire, cut.column), len(job.meta.bands), len(labelled))
                     if patch.ignore.all():
                         done.n_empty += 1
+                        done.empty_bands.update(
+                            band for band, plane in zip(labelled, cut.bands, strict=False) if not plane.any()
+                        )
                         continue
                     for array in (patch.bands, patch.label, patch.ignore):
                         file.write(array.tobytes())

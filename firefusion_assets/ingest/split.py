@@ -48,6 +48,10 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
                 "fire_pixels": table["fire_pixels"],
             }
         )
+        if (homeless := rows.loc[rows["part"].isna(), "patch_id"].tolist()) or rows["patch_id"].duplicated().any():
+            raise SplitError(
+                f"fold {fold}: patches without a part, or there twice: {homeless or rows['patch_id'].tolist()}"
+            )
         without = [part for part in _parts(split) if not rows.loc[rows["part"] == part, "fire_pixels"].sum()]
         if without:
             raise SplitError(

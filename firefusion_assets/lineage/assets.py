@@ -99,8 +99,8 @@ def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) 
 ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
-        Asset("landsat_patches", 2, (), _patches, per_config=False, parts=("simulated_scenes",)),
-        Asset("scene_split", 1, ("landsat_patches",), _split, per_config=False),
+        Asset("landsat_patches", 3, (), _patches, per_config=False, parts=("simulated_scenes",)),
+        Asset("scene_split", 2, ("landsat_patches",), _split, per_config=False),
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",
@@ -137,7 +137,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset("dice_metrics", 1, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset("augmentation_report", 2, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset("augmentation_report", 3, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

@@ -54,6 +54,16 @@ def build_network(training: Training) -> nn.Module:
     return Padded(network, _SMP_STRIDE)
 
 
+def encoder_weights_of(encoder: str) -> list[str] | None:
+    """Return the pretrained weights that an encoder of segmentation-models-pytorch has.
+
+    None for encoders of timm (`tu-NAME`, `timm-NAME`): their weights are part of the name.
+    """
+    from segmentation_models_pytorch.encoders import encoders
+
+    return None if encoder.startswith(("tu-", "timm-")) else sorted(encoders[encoder]["pretrained_settings"])
+
+
 class UNet(nn.Module):
     """The thesis' U-Net: five levels, two convolutions each, transposed convolutions up, no dropout.
 

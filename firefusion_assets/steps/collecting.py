@@ -8,7 +8,7 @@ import yaml
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED
-from firefusion_assets.ingest.base_store import BAD_FILES
+from firefusion_assets.ingest.base_store import BAD_FILES, left_out
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
 from firefusion_assets.lineage.assets import AssetName
@@ -44,6 +44,7 @@ def collect(lineage: Lineage) -> ReportInputs:
             "n_groups": split["n_groups"],
             "backgrounds": summary(judged),
             "reasons_of_rejected_backgrounds": [f"{kind}: {n} patches" for kind, n in count_reasons(judged).items()],
+            "left_out": left_out(data),
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
         split=_split_table(folds, split["parts"]),

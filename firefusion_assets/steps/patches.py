@@ -7,17 +7,19 @@ from typing import Any
 import pandas as pd
 
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
-from firefusion_assets.ingest.base_store import BASE_STORE, TABLE, ingest
+from firefusion_assets.ingest.base_store import BASE_STORE, TABLE, ingest, left_out
 from firefusion_assets.ingest.sources.listing import list_source, raw_listing
-from firefusion_assets.ingest.split import leaks, split_patches, split_summary
+from firefusion_assets.ingest.split import SplitError, leaks, split_patches, split_summary
 from firefusion_assets.inpainting.backgrounds import judge
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.steps.preflight import require_network
 from firefusion_assets.steps.samples import patch_sheet
 
 
 def build_patches(lineage: Lineage, progress: Callable[[str], None]) -> tuple[Artifact, bool]:
     """Return the object of `landsat_patches` for the raw input as it is now, and whether this call made it."""
+    require_network(lineage)  # else it fails after all is painted
     raw_input = raw_listing(lineage.study, lineage.folder)
     made = []
 
@@ -43,8 +45,11 @@ def judged_patches(lineage: Lineage, patches: Artifact) -> pd.DataFrame:
 
 def split_scenes(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write `split.parquet`; return facts."""
-    patches = pd.read_parquet(lineage.find("landsat_patches", UNPARTITIONED).path / TABLE)
-    split = split_patches(patches, lineage.study.split)
+    patches = lineage.find("landsat_patches", UNPARTITIONED)
+    try:
+        split = split_patches(pd.read_parquet(patches.path / TABLE), lineage.study.split)
+    except SplitError as error:
+        raise SplitError("\n".join([str(error), *left_out(patches.facts)])) from error
     split.to_parquet(work / "split.parquet", index=False)
     return {
         "n_folds": lineage.study.split.folds,

@@ -48,6 +48,17 @@ def problems_without_data(lineage: Lineage, key: str) -> list[str]:
     ]
 
 
+def require_network(lineage: Lineage) -> None:
+    """Stop if the study's network can't be built here.
+
+    Raises:
+        StudyError: naming file, key and remedy.
+    """
+    problems = list(_impossible_network(lineage))
+    if problems:
+        raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
+
+
 def require_engine(generator: Engine, study_folder: Path, key: str) -> None:
     """Stop if this installation lacks what a config's engine needs, or its base model can't be had from the hub.
 
@@ -103,12 +114,20 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
             f"pip install 'firefusion-assets[smp]', or set {THESIS_UNET}"
         )
         return
-    from firefusion_assets.segmentation.networks import build_network
+    from firefusion_assets.segmentation.networks import build_network, encoder_weights_of
 
     try:
         build_network(training.model_copy(update={"encoder_weights": None}))
     except (ValueError, ImportError) as error:
         yield f"training.architecture, training.encoder: {error}"
+        return
+    known, chosen = encoder_weights_of(training.encoder), training.encoder_weights
+    if chosen is not None and known is not None and chosen not in known:
+        there = f"{training.encoder} has {', '.join(known)}" if known else f"{training.encoder} has none"
+        yield (
+            f"training.encoder_weights: {chosen!r} is unknown; {there}; leave it out to start from random weights. "
+            "Weights are fetched from the hub at first use, or read from its cache where there is no network"
+        )
 
 
 def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[str]:

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.study.strict import StrictModel
 
+MissingMask = Literal["event-free", "fail"]
+
 
 class _Dataset(StrictModel):
     patch_size: int = Field(256, ge=8, le=4096)
@@ -48,6 +50,10 @@ class ActiveFireDataset(_LandsatDataset):
     """Folder of the patches, or the zip as downloaded; relative to the study folder."""
     masks: Path
     """Folder of the masks, or the zip as downloaded; relative to the study folder."""
+    missing_mask: MissingMask = "event-free"
+    """What an image without a mask is: a patch without an event, or a problem."""
+    mask_ignore: int | None = None
+    """A mask's value that means unknown, for example 255."""
     mask_label: str = "v1"
     """Which masks are the truth: v1 (manual), Voting, Intersection, Schroeder, Murphy, Kumar-Roy, ..."""
 
@@ -118,7 +124,11 @@ class FolderDataset(_Dataset):
     images: Path
     """Folder of the images; relative to the study folder."""
     masks: Path
-    """Folder of the masks (0 = no event, anything else = event); relative to the study folder."""
+    """Folder of the masks (0 = no event, any larger whole number = event); relative to the study folder."""
+    missing_mask: MissingMask = "fail"
+    """What an image without a mask is: a patch without an event, or a problem. A table says it with an empty cell."""
+    mask_ignore: int | None = None
+    """A mask's value that means unknown, for example 255."""
     file_bands: tuple[str, ...] = ()
     """Names of the bands in file order; by default the same as `bands`."""
     pairs: Pairs

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -18,6 +17,7 @@ from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.study.augmentation import Augmentation, augmentation_model
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.registry import engines
+from firefusion_assets.study.yaml_files import YamlError, read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -57,6 +57,10 @@ def augmentation_keys(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
     keys = sorted(file.stem for file in (folder / "augmentations").glob("*.yaml"))
+    unread = [file for file in (folder / "augmentations").glob("*") if file.suffix.lower() in (".yml", ".yaml")]
+    unread = sorted(file for file in unread if file.suffix != ".yaml")
+    if unread:
+        raise StudyError(f"{file}: rename it; the name of a config ends in .yaml" for file in unread)
     if not keys:
         raise StudyError([f"{folder / 'augmentations'}: holds no *.yaml; add at least one augmentation config"])
     wrong = [key for key in keys if not _SLUG.fullmatch(key)]
@@ -146,16 +150,12 @@ def _detector_misfits(config: Augmentation, study: Study) -> Iterable[str]:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise StudyError([f"{file}: missing"])
+        others = sorted(path.name for path in file.parent.glob("*") if path.stem == file.stem and path.is_file())
+        raise StudyError([f"{file}: missing" + (f"; rename {others[0]} to {file.name}" if others else "")])
     try:
-        values = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise StudyError([f"{file}: is not YAML: {error}"]) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise StudyError([f"{file}: holds {type(values).__name__}, expected keys with values"])
-    return values
+        return read_yaml(file)
+    except YamlError as error:
+        raise StudyError(error.problems) from error
 
 
 def _validate(model: type[ModelT], values: dict[str, Any], file: Path) -> ModelT:
@@ -183,10 +183,22 @@ def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
         return f"{file}: {key}.{_discriminator(details)}: missing; add it"
     if details["type"] == "union_tag_invalid":
         chosen, known = details["ctx"]["tag"], details["ctx"]["expected_tags"]
-        return f"{file}: {key}.{_discriminator(details)}: {chosen!r} is unknown; known are {known}"
+        hint = _nearest(chosen, known)
+        return f"{file}: {key}.{_discriminator(details)}: {chosen!r} is unknown; known are {known}{hint}"
+    if details["type"] == "literal_error":
+        chosen, known = details["input"], details["ctx"]["expected"]
+        return f"{file}: {key}: {chosen!r} is unknown; known are {known}{_nearest(chosen, known)}"
+    if details["type"] == "string_type" and "bands" in location and isinstance(details["input"], int):
+        return f"{file}: {key}: a band's name is text; write B{details['input']}"
     message = details["msg"].removeprefix("Value error, ")
     given = "" if isinstance(details["input"], dict) else f" (given: {details['input']!r})"
     return f"{file}: {key + ': ' if key else ''}{message}{given}"
+
+
+def _nearest(chosen: object, known: str) -> str:
+    """Return a hint at the choice that was probably meant; the choices come in quotes."""
+    close = difflib.get_close_matches(str(chosen), re.findall("'([^']*)'", known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _discriminator(details: ErrorDetails) -> str:

@@ -2,14 +2,10 @@
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-
-Keys = tuple[str, ...]
-"""The keys that lead to a value."""
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -27,21 +23,8 @@ class YamlError(ValueError):
         super().__init__("\n".join(problems))
 
 
-@dataclass(frozen=True)
-class YamlFile:
-    """What a file holds.
-
-    Attributes:
-        values: by key; empty for an empty file.
-        places: ``file:line`` of each key, by the keys that lead to it.
-    """
-
-    values: dict[str, Any]
-    places: dict[Keys, str]
-
-
-def read_yaml(file: Path) -> YamlFile:
-    """Read a file whose top level is a mapping.
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a file whose top level is a mapping; an empty one has no keys.
 
     Raises:
         YamlError: with all problems: other encodings than UTF-8, keys given twice or that are no text, booleans
@@ -69,7 +52,7 @@ def read_yaml(file: Path) -> YamlFile:
         raise YamlError([f"{file}: is nested too deeply to be settings"]) from None
     if not isinstance(values, dict):
         raise YamlError([f"{file}: holds {type(values).__name__}, expected keys with values"])
-    return YamlFile(values, {keys: f"{file}:{line}" for keys, line in _lines(root, (), set())})
+    return values
 
 
 def _text(file: Path) -> str:
@@ -83,7 +66,7 @@ def _text(file: Path) -> str:
         raise YamlError([f"{file}:{line}: byte 0x{byte:02x} is no UTF-8; save the file as UTF-8"]) from error
 
 
-def _misread(node: yaml.Node | None, keys: Keys, seen: set[int]) -> Iterator[tuple[yaml.Node, str]]:
+def _misread(node: yaml.Node | None, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[yaml.Node, str]]:
     """Yield what YAML reads otherwise than people do."""
     if node is None or id(node) in seen:  # an alias shows its anchor's node again
         return
@@ -116,13 +99,3 @@ def _misread_scalar(node: yaml.Node) -> str | None:
     if kind == "int" and text.lstrip("+-").startswith("0") and text.lstrip("+-0_").isdigit():
         return f"YAML reads {text} to base 8; write {int(text.replace('_', ''))}, or put it in quotes"
     return None
-
-
-def _lines(node: yaml.Node | None, keys: Keys, seen: set[int]) -> Iterator[tuple[Keys, int]]:
-    """Yield the line of each key; those that are merged in keep the lines where they stand."""
-    if isinstance(node, yaml.MappingNode) and id(node) not in seen:
-        seen.add(id(node))
-        for key, value in node.value:
-            below = (*keys, str(key.value))
-            yield below, key.start_mark.line + 1
-            yield from _lines(value, below, seen)

@@ -13,7 +13,7 @@ import pytest
 
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.ingest import base_store as ingest_module
-from firefusion_assets.ingest import patch_files
+from firefusion_assets.ingest import rasters
 from firefusion_assets.ingest.base_store import ingest
 from firefusion_assets.ingest.sources.listing import list_source
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError
@@ -129,12 +129,12 @@ def test_a_file_of_another_size_is_told_before_it_is_read(tmp_path: Path, monkey
     write_raster(large, np.ones((10, 300, 300), np.uint16))
     shapes = []
 
-    def noted(array: np.ndarray, *others: Any) -> patch_files.Raster:
+    def noted(array: np.ndarray, *others: Any) -> rasters.Raster:
         shapes.append(array.shape)
         return raster(array, *others)
 
-    raster = patch_files.Raster
-    monkeypatch.setattr(patch_files, "Raster", noted)
+    raster = rasters.Raster
+    monkeypatch.setattr(rasters, "Raster", noted)
     with pytest.raises(BadInputError, match=r"p00002\.tif: is 300 x 300 px with 10 bands, expected 16 x 16 px"):
         run(folder, tmp_path / "out")
     assert shapes and all(shape[1:] == (16, 16) for shape in shapes)

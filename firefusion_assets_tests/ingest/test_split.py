@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firefusion_assets.ingest.groups import group_patches
+from firefusion_assets.ingest.patch_table import Georeference
 from firefusion_assets.ingest.split import SplitError, leaks, part_ids, split_patches, split_summary
 from firefusion_assets.study.models import Split
 
@@ -133,6 +134,55 @@ NAN = [np.nan] * 4
 )
 def test_groups_join_what_may_show_the_same_ground(columns: dict[str, object], expected: list[str]) -> None:
     assert groups_of(**columns) == expected
+
+
+FOOTPRINTS = st.lists(
+    st.tuples(st.integers(-180, 179), st.integers(1, 15), st.integers(-8, 8), st.integers(-90, 80), st.integers(1, 10)),
+    min_size=2,
+    max_size=6,
+)
+
+
+@given(footprints=FOOTPRINTS)
+def test_footprints_that_overlap_anywhere_on_earth_are_one_group(
+    footprints: list[tuple[int, int, int, int, int]],
+) -> None:
+    """Scenes of two patches each; the oracle counts the one-degree cells between them."""
+
+    def bounds(start: int, width: int) -> tuple[int, int]:
+        """West and east as transforms give them: from -180 to 180, east below west where 180 degrees is crossed."""
+        west, east = (start + 180) % 360 - 180, (start + width + 180) % 360 - 180
+        return west, 180 if east == -180 else east
+
+    rows, cells = [], []
+    for number, (start, width, step, south, height) in enumerate(footprints):
+        for patch, first in enumerate((start, start + step)):
+            west, east = bounds(first, width)
+            rows.append({"patch_id": f"{number}-{patch}", "scene": f"s{number}", "group": None, "path": 9 * number,
+                         "row": 1, "west": west, "east": east, "south": south, "north": south + height})  # fmt: skip
+        columns = range(min(start, start + step), max(start, start + step) + width)
+        cells.append({(x % 360, y) for x in columns for y in range(south, south + height)})
+    expected = list(range(len(cells)))
+    for _ in cells:
+        for i, mine in enumerate(cells):
+            expected[i] = min(expected[j] for j, other in enumerate(cells) if mine & other)
+    groups = group_patches(pd.DataFrame(rows))
+    assert groups.tolist() == [f"s{first}" for first in expected for _ in range(2)]
+
+
+def test_footprints_in_two_crs_across_180_degrees_are_one_group() -> None:
+    """The same ground seen from UTM zones 60 and 1, and a third scene far away."""
+    grid = {
+        "a": ("EPSG:32660", (770000.0, 3980000.0, 780000.0, 3990000.0)),
+        "b": ("EPSG:32601", (225000.0, 3980000.0, 235000.0, 3990000.0)),
+        "c": ("EPSG:32601", (525000.0, 3980000.0, 535000.0, 3990000.0)),
+    }
+    rows = [
+        {"patch_id": scene, "scene": scene, "group": None, "path": 50 * number, "row": 1}
+        | Georeference(crs, (30.0, 0.0, bounds[0], 0.0, -30.0, bounds[3]), bounds).place(None, None, True)
+        for number, (scene, (crs, bounds)) in enumerate(grid.items())
+    ]
+    assert group_patches(pd.DataFrame(rows)).tolist() == ["a", "a", "c"]
 
 
 def test_by_patch_cuts_groups_and_the_leak_is_seen() -> None:

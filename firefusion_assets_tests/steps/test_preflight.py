@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from firefusion_assets.steps.patches import build_patches
 from firefusion_assets.steps.preflight import check_before_work, require_sun
 from firefusion_assets.study import StudyError
 from firefusion_assets_tests.builders.studies import TINY_CONFIGS, TINY_STUDY, lineage_of, write_study
@@ -51,6 +52,17 @@ def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unp
     assert len(error.value.problems) == 2
     assert "training.architecture, training.encoder: " in error.value.problems[1]
     assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]
+
+
+@pytest.mark.parametrize("weights", ["none", "imagnet"])
+def test_weights_that_an_encoder_lacks_stop_before_any_patch_is_read(tmp_path: Path, weights: str) -> None:
+    unet = f"architecture: smp-unet, encoder_weights: {weights}"
+    study = write_study(tmp_path / "study", TINY_STUDY.replace("filters: 2", unet))
+    with pytest.raises(
+        StudyError, match=f"study.yaml: training.encoder_weights: '{weights}' is unknown; resnet18 has imag"
+    ):
+        build_patches(lineage_of(study), print)
+    assert not (study / "artifacts").exists()
 
 
 def test_a_missing_package_of_an_architecture_is_told_with_the_command(

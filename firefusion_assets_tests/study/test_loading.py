@@ -241,3 +241,41 @@ def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:
 
 def test_batches_have_room_for_each_kind() -> None:
     assert load_study(DATA / "demo").training.batch_composition == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("study", "expected"),
+    [
+        ("training: {bands: [B7], steps: true}", "study.yaml: training: steps: is true or false, a number is meant"),
+        ("training: {bands: [B7], seeds: [1, false]}", "study.yaml: training: seeds: is true or false, a number"),
+        ("training: {bands: [B7], steps: yes}", "study.yaml:4: training.steps: YAML reads yes as true or false"),
+        ("training: {bands: [B7]}\ntraining: {bands: [B6]}", "study.yaml:5: training: stands in line 4 too"),
+        ("training: {bands: [2, 6, 7]}", "study.yaml: training.bands.0: a band's name is text; write B2"),
+        (
+            "training: {bands: [B7]}\nevaluation: {part: tset}",
+            "evaluation.part: 'tset' is unknown; known are 'test' or",
+        ),
+        ("training: {bands: [B7]}\nevaluation: {part: tset}", "did you mean test?"),
+    ],
+)
+def test_what_is_no_number_name_or_choice_is_told_with_the_right_one(tmp_path: Path, study: str, expected: str) -> None:
+    folder = write_study(tmp_path / "s", "name: tiny\n\ndataset: {source: simulated}\n" + study)
+    with pytest.raises(StudyError) as error:
+        load_study(folder)
+    assert expected in str(error.value)
+
+
+def test_a_misspelt_engine_is_told_with_the_nearest(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", a="generator: {engine: nativ}")
+    with pytest.raises(StudyError, match=r"generator.engine: 'nativ' is unknown; known are .*; did you mean native\?"):
+        load_augmentation(folder, "a", load_study(folder))
+
+
+def test_files_of_another_ending_are_named(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", a="generator: {engine: none}")
+    (folder / "augmentations" / "b.yml").touch()
+    with pytest.raises(StudyError, match=r"b\.yml: rename it; the name of a config ends in \.yaml"):
+        augmentation_keys(folder)
+    (folder / "study.yaml").rename(folder / "study.yml")
+    with pytest.raises(StudyError, match=r"study\.yaml: missing; rename study\.yml to study\.yaml"):
+        load_study(folder)

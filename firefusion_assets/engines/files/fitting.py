@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.engines.companions import fit_companions
-from firefusion_assets.engines.files.images import as_dn, listing, names_in, read_image, some_of
+from firefusion_assets.engines.files.images import as_dn, listing, names_in, read_image
 from firefusion_assets.engines.files.settings import FilesGenerator
 from firefusion_assets.patchstore import PatchPart
 

@@ -1,7 +1,6 @@
 """Images that were painted elsewhere: which there are, and what their pixels mean."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +35,6 @@ def names_in(folder: Path) -> list[str]:
     endings = (".png", ".tif", ".tiff")
     names = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in endings and file.is_file())
     return sorted(names, key=lambda name: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), Path(name).stem))
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Name the first of many."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def read_image(path: Path, size: int) -> Pixels:

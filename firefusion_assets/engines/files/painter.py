@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.engines.companions import Companions
 from firefusion_assets.engines.contract import compose
-from firefusion_assets.engines.files.images import some_of
 
 _NO_IMAGE: Final = -1
 _MISMATCHES: Final = (

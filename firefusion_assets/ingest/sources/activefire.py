@@ -8,21 +8,22 @@ from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
 
-def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing:
-    """Pair patches with the masks of one label; a missing mask means no fire.
+def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: str) -> SourceListing:
+    """Pair patches with the masks of one label.
 
     Args:
         images: folder or zip of the patches.
         masks: folder or zip of the masks; may hold other labels too.
         mask_label: whose masks are the truth, for example ``v1`` or ``Kumar-Roy``.
+        missing_mask: `event-free`, or `fail`: what an image without a mask is.
 
     Raises:
         FileNotFoundError: if a folder is missing or empty.
     """
-    image_files, mask_files, problems = list_rasters(images, masks)
-    named_images, image_problems = _by_name(image_files)
-    named_masks, name_problems = _by_name(mask_files)
-    problems += image_problems + name_problems
+    image_files, mask_files = list_rasters(images, masks)
+    named_images, image_problems = _by_name(image_files.files)
+    named_masks, name_problems = _by_name(mask_files.files)
+    problems = image_files.problems + mask_files.problems + image_problems + name_problems
     problems += [
         f"{file}: is a mask among the images; move it to the masks' folder"
         for name, file in named_images.items()
@@ -37,6 +38,9 @@ def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing
         for name, file in wanted.items()
         if name not in named_images
     ]
+    unpaired = [file for name, file in named_images.items() if not name.label and name not in wanted]
+    if missing_mask == "fail":
+        problems += [f"{file}: has no mask; add it, or set dataset.missing_mask: event-free" for file in unpaired]
     inputs = [
         PatchInput(
             patch_id=str(name),
@@ -51,7 +55,14 @@ def list_activefire(images: Path, masks: Path, mask_label: str) -> SourceListing
         if not name.label
     ]
     inputs.sort(key=lambda patch: patch.patch_id)
-    return SourceListing(inputs, FILE_BANDS, problems, listing([*image_files, *wanted.values()]))
+    return SourceListing(
+        inputs,
+        FILE_BANDS,
+        problems,
+        listing([*image_files.files, *wanted.values()]),
+        without_mask=len(unpaired),
+        unread=image_files.unread + mask_files.unread,
+    )
 
 
 def _by_name(files: list[RasterFile]) -> tuple[dict[PatchName, RasterFile], list[str]]:

@@ -1,11 +1,16 @@
 """Image and mask GeoTIFFs of any names: a table or name patterns say what belongs together, and what is a group."""
 
-import csv
 import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput, SourceListing, below
 from firefusion_assets.ingest.sources.raster_files import RasterFile, list_rasters, listing
+from firefusion_assets.ingest.sources.tables import Row, read_table
 from firefusion_assets.study.datasets import FolderDataset
 
 
@@ -14,55 +19,64 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
 
     Raises:
         FileNotFoundError: if a folder or table is missing or empty.
-        ValueError: if a table lacks a column.
+        ValueError: if a table can't be read or lacks a column.
     """
-    image_files, mask_files, problems = list_rasters(
-        below(study_folder, dataset.images), below(study_folder, dataset.masks)
-    )
-    images, image_problems = _by_file_name(image_files)
-    masks, name_problems = _by_file_name(mask_files)
-    problems += image_problems + name_problems
-    groups: dict[str, str] = {}
+    images, masks = list_rasters(below(study_folder, dataset.images), below(study_folder, dataset.masks))
+    found = _Found(images.problems + masks.problems)
+    found.images, found.masks = found.by_file_name(images.files), found.by_file_name(masks.files)
+    found.look_for_twins()
+    tables = []
     if dataset.pairs.table is not None:
-        table = below(study_folder, dataset.pairs.table)
-        rows = _read_table(table, {"image", "mask"} | (set() if dataset.groups else {"group"}))
-        pairs = {row["image"]: row["mask"] for row in rows}
-        groups = {row["image"]: row["group"] for row in rows if row.get("group")}
-        problems += [f"{table}: image {name!r} is not in the images' folder" for name in pairs if name not in images]
-        problems += [f"{images[name]}: is not in {table}; add a row for it" for name in images if name not in pairs]
+        tables.append(below(study_folder, dataset.pairs.table))
+        rows = found.rows(tables[0], ("image", "mask") if dataset.groups else ("image", "mask", "group"))
+        pairs = {name: row.cells["mask"] for name, row in rows.items()}
+        groups = {name: row.cells["group"] for name, row in rows.items() if "group" in row.cells}
+        unpaired = 0
     else:
-        pairs, pair_problems = _pairs_by_pattern(str(dataset.pairs.image), str(dataset.pairs.mask), images, masks)
-        problems += pair_problems
-    problems += [
-        f"mask {mask!r} of image {image!r} is missing" for image, mask in pairs.items() if mask and mask not in masks
+        pairs = found.pairs(str(dataset.pairs.image), str(dataset.pairs.mask))
+        unpaired = sum(not mask for mask in pairs.values())
+        if dataset.missing_mask == "fail":
+            found.problems += [
+                f"{found.images[name]}: has no mask; add it, or set dataset.missing_mask: event-free if nothing "
+                "happened there"
+                for name, mask in pairs.items()
+                if not mask
+            ]
+    found.problems += [
+        f"{mask}: is missing, and {image} needs it; add the mask"
+        for image, mask in pairs.items()
+        if mask and mask not in found.masks
     ]
-    problems += [
+    found.problems += [
         f"{file}: is a mask without its image; add the image or remove the mask"
-        for name, file in masks.items()
+        for name, file in found.masks.items()
         if name not in pairs.values()
     ]
-    if dataset.groups is not None:
-        groups, group_problems = _groups(dataset, study_folder, images)
-        problems += group_problems
-    problems += [
-        f"{images[name]}: has no group; add it to the groups" for name in pairs if name in images and name not in groups
-    ]
+    if dataset.groups is not None and dataset.groups.table is not None:
+        tables.append(below(study_folder, dataset.groups.table))
+        groups = {name: row.cells["group"] for name, row in found.rows(tables[-1], ("image", "group")).items()}
+    elif dataset.groups is not None:
+        groups = found.matches("group", str(dataset.groups.pattern), found.images, "groups.pattern")
+    groups = found.usable_groups(groups)
     inputs = [
         PatchInput(
-            patch_id=images[image].stem,
+            patch_id=found.images[image].stem,
             scene=groups[image],
-            image=images[image],
-            mask=masks[mask] if mask else None,
+            image=found.images[image],
+            mask=found.masks[mask] if mask else None,
             group=groups[image],
         )
         for image, mask in sorted(pairs.items())
-        if image in images and image in groups and (not mask or mask in masks)
+        if image in groups and (not mask or mask in found.masks)
     ]
-    tables = [dataset.pairs.table, dataset.groups.table if dataset.groups else None]
-    raw_input = listing([*image_files, *mask_files]) + [
-        _table_stamp(below(study_folder, table)) for table in tables if table is not None
-    ]
-    return SourceListing(inputs, dataset.file_bands or dataset.bands, problems, raw_input)
+    return SourceListing(
+        inputs,
+        dataset.file_bands or dataset.bands,
+        found.problems,
+        listing([*images.files, *masks.files]) + [_table_stamp(table) for table in tables],
+        without_mask=unpaired,
+        unread=images.unread + masks.unread,
+    )
 
 
 def _table_stamp(path: Path) -> tuple[str, int, int]:
@@ -70,48 +84,97 @@ def _table_stamp(path: Path) -> tuple[str, int, int]:
     return path.name, stat.st_size, stat.st_mtime_ns
 
 
-def _by_file_name(files: list[RasterFile]) -> tuple[dict[str, RasterFile], list[str]]:
-    named: dict[str, RasterFile] = {}
-    problems = []
-    for file in files:
-        if file.name in named:
-            problems.append(f"{file}: is a duplicate of {named[file.name]}; file names must differ")
-        else:
-            named[file.name] = file
-    return named, problems
+@dataclass
+class _Found:
+    """Images and masks by file name, and what is wrong with them."""
+
+    problems: list[str]
+    images: dict[str, RasterFile] = field(default_factory=dict)
+    masks: dict[str, RasterFile] = field(default_factory=dict)
+
+    def by_file_name(self, files: Iterable[RasterFile]) -> dict[str, RasterFile]:
+        named: dict[str, RasterFile] = {}
+        for file in files:
+            if (first := named.setdefault(file.name, file)) is not file:
+                self.problems.append(f"{file}: is a duplicate of {first}; file names must differ")
+        return named
+
+    def look_for_twins(self) -> None:
+        """Patches are named after their images without the ending, so these must differ too."""
+        stems: dict[str, RasterFile] = {}
+        for name, file in list(self.images.items()):
+            if (first := stems.setdefault(file.stem, file)) is not file:
+                self.problems.append(f"{file}: its patch would be named as that of {first}; rename one of them")
+                del self.images[name]
+
+    def rows(self, table: Path, columns: tuple[str, ...]) -> dict[str, Row]:
+        """Return the rows of a table by image: those that name an image which is there, each once."""
+        rows, problems = read_table(table, columns)
+        by_image: dict[str, Row] = {}
+        for row in rows:
+            name = row.cells["image"]
+            if name not in self.images:
+                problems.append(f"{row.place}: image {name!r} is not in the images' folder; correct the name")
+            elif (first := by_image.setdefault(name, row)) is not row:
+                problems.append(f"{row.place}: names image {name!r} as {first.place} does; remove one of the rows")
+        problems += [f"{file}: is not in {table}; add a row for it" for name, file in self.images.items()
+                     if name not in by_image]  # fmt: skip
+        self.problems += problems
+        return by_image
+
+    def pairs(self, image_pattern: str, mask_pattern: str) -> dict[str, str]:
+        """Return the mask of each image, or an empty name."""
+        image_ids = self.matches("id", image_pattern, self.images, "pairs.image")
+        mask_ids = self.matches("id", mask_pattern, self.masks, "pairs.mask")
+        for files, ids, what in ((self.images, image_ids, "image"), (self.masks, mask_ids, "mask")):
+            for value, names in _by_value(ids).items():
+                if len(names) > 1:
+                    self.problems.append(
+                        f"{files[names[1]]}: has id {value!r} as {some_of(names[:1] + names[2:])} does; change "
+                        f"dataset.pairs.{what} so that each {what} has its own"
+                    )
+        by_id = {value: name for name, value in mask_ids.items()}
+        return {name: by_id.get(value, "") for name, value in image_ids.items()}
+
+    def matches(self, group: str, pattern: str, files: Mapping[str, RasterFile], key: str) -> dict[str, str]:
+        """Return what a pattern's group says of each file."""
+        compiled = re.compile(pattern)
+        values = {}
+        for name, file in files.items():
+            match = compiled.fullmatch(name)
+            if match is None:
+                self.problems.append(f"{file}: its name does not match dataset.{key}")
+            elif not match[group]:
+                self.problems.append(f"{file}: dataset.{key} finds no {group} in its name; correct the pattern")
+            else:
+                values[name] = match[group]
+        return values
+
+    def usable_groups(self, groups: Mapping[str, str]) -> dict[str, str]:
+        """Return the groups that have a name; a problem for each that has none, and where two look alike."""
+        self.problems += [
+            f"{self.images[name]}: has no group; add it to the groups"
+            for name, group in groups.items()
+            if not group.strip()
+        ]
+        usable = {name: group for name, group in groups.items() if group.strip()}
+        for names in _by_value({name: _plain(group) for name, group in usable.items()}).values():
+            spellings = sorted({usable[name] for name in names})
+            if len(spellings) > 1:
+                self.problems.append(
+                    f"{self.images[names[0]]}: groups {' and '.join(map(repr, spellings))} differ only by spaces or "
+                    "letter case; write them alike, or tell them apart"
+                )
+        return usable
 
 
-def _pairs_by_pattern(
-    image_pattern: str, mask_pattern: str, images: dict[str, RasterFile], masks: dict[str, RasterFile]
-) -> tuple[dict[str, str], list[str]]:
-    image_ids, problems = _match("id", image_pattern, images, "pairs.image")
-    mask_ids, mask_problems = _match("id", mask_pattern, masks, "pairs.mask")
-    by_id = {value: name for name, value in mask_ids.items()}
-    return {name: by_id.get(value, "") for name, value in image_ids.items()}, problems + mask_problems
+def _plain(group: str) -> str:
+    """Return a group's name as it is told from others: without its spelling."""
+    return unicodedata.normalize("NFC", " ".join(group.split())).casefold()
 
 
-def _groups(
-    dataset: FolderDataset, study_folder: Path, images: dict[str, RasterFile]
-) -> tuple[dict[str, str], list[str]]:
-    if dataset.groups is None or dataset.groups.table is None:
-        return _match("group", str(dataset.groups and dataset.groups.pattern), images, "groups.pattern")
-    rows = _read_table(below(study_folder, dataset.groups.table), {"image", "group"})
-    return {row["image"]: row["group"] for row in rows}, []
-
-
-def _match(group: str, pattern: str, files: dict[str, RasterFile], key: str) -> tuple[dict[str, str], list[str]]:
-    compiled = re.compile(pattern)
-    matches = {name: compiled.fullmatch(name) for name in files}
-    problems = [f"{files[name]}: name does not match dataset.{key}" for name, match in matches.items() if not match]
-    return {name: match[group] for name, match in matches.items() if match}, problems
-
-
-def _read_table(path: Path, columns: set[str]) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such table; correct its path in study.yaml")
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = columns - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: lacks column {', '.join(sorted(missing))}")
-        return list(reader)
+def _by_value(names: Mapping[str, str]) -> dict[str, list[str]]:
+    by_value = defaultdict(list)
+    for name, value in names.items():
+        by_value[value].append(name)
+    return by_value

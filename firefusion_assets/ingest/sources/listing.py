@@ -27,7 +27,7 @@ def list_source(
     """
     if isinstance(study.dataset, SimulatedDataset):
         scenes = _simulated_scenes(study.dataset, store, progress)
-        return list_activefire(scenes / "landsat_patches", scenes / "manual_annotations_patches", "v1")
+        return list_activefire(scenes / "landsat_patches", scenes / "manual_annotations_patches", "v1", "event-free")
     return list_files(study.dataset, study_folder)
 
 
@@ -50,7 +50,8 @@ def list_files(
         return list_products(dataset, study_folder)
     if isinstance(dataset, FolderDataset):
         return list_folder(dataset, study_folder)
-    return list_activefire(below(study_folder, dataset.images), below(study_folder, dataset.masks), dataset.mask_label)
+    images, masks = below(study_folder, dataset.images), below(study_folder, dataset.masks)
+    return list_activefire(images, masks, dataset.mask_label, dataset.missing_mask)
 
 
 def _simulated_scenes(dataset: SimulatedDataset, store: ArtifactStore, progress: Callable[[str], None]) -> Path:

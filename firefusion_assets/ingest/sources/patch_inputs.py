@@ -14,15 +14,16 @@ class BadInputError(UserError, ValueError):
     Args:
         problems: one line each.
         skipped: whether the study goes on without bad files, but nothing else is left.
+        remedy: what to do, where it is not about single files.
     """
 
-    def __init__(self, problems: list[str], skipped: bool = False) -> None:
+    def __init__(self, problems: list[str], skipped: bool = False, remedy: str = "") -> None:
         self.problems = problems
         shown = problems[:200]
         more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
-        remedy = "Repair or remove these files, or set dataset.on_bad_input: skip to go on without them."
         if skipped:
             remedy = "Nothing is left without these files: repair them, or add others."
+        remedy = remedy or "Repair or remove these files, or set dataset.on_bad_input: skip to go on without them."
         super().__init__("\n".join([f"{len(problems)} problems in the raw input:", *shown, *more, remedy]))
 
 
@@ -69,12 +70,16 @@ class SourceListing:
         file_bands: band names in file order.
         problems: one line for each file that is no input.
         raw_input: sorted (path, bytes, stamp) of every file, for the fingerprint.
+        without_mask: images whose mask was looked for and isn't there: they count as event-free.
+        unread: files that nothing reads.
     """
 
     inputs: list[PatchInput]
     file_bands: tuple[str, ...]
     problems: list[str] = field(default_factory=list)
     raw_input: list[tuple[str, int, int]] = field(default_factory=list)
+    without_mask: int = 0
+    unread: list[str] = field(default_factory=list)
 
 
 def below(study_folder: Path, path: Path) -> Path:

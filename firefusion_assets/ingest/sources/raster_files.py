@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from firefusion_assets.core.folders import files_below, is_leftover, some_of
+
 _ENDINGS = {".tif", ".tiff"}
 _LARGEST_MEMBER = 2**30
+_ENCRYPTED, _UTF_8 = 0x1, 0x800
+"""General purpose flags of a zip's entry (APPNOTE.TXT, 4.4.4)."""
 _ARCHIVE_LOCK: Final = threading.Lock()
 """An archive counts the members that are open, which threads may not do at once; they may read at once."""
 
@@ -30,6 +34,7 @@ class RasterFile:
         size: bytes.
         stamp: what changes when the content may have (modification time in ns; in a zip the CRC).
         archive: the open zip, shared by its members (each opening reads the whole directory); None for a folder.
+        info: the zip's entry; None for a folder.
     """
 
     container: Path
@@ -37,6 +42,7 @@ class RasterFile:
     size: int
     stamp: int
     archive: zipfile.ZipFile | None = field(default=None, repr=False, compare=False)
+    info: zipfile.ZipInfo | None = field(default=None, repr=False, compare=False)
 
     @property
     def stem(self) -> str:
@@ -61,7 +67,7 @@ class RasterFile:
         """
         import rasterio
 
-        if self.archive is None:
+        if self.archive is None or self.info is None:
             # Else GDAL lists the folder with each file, to find what may lie beside it; so it asks for those by name.
             with (
                 rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True),
@@ -69,13 +75,13 @@ class RasterFile:
             ):
                 yield dataset
         else:
-            content = _content(self.archive, self.member)
+            content = _content(self.archive, self.info)
             # Under its own name, for messages.
             with rasterio.MemoryFile(content, filename=self.name) as memory, memory.open() as dataset:
                 yield dataset
 
 
-def _content(archive: zipfile.ZipFile, member: str) -> bytes:
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with _ARCHIVE_LOCK:
             stream = archive.open(member)
@@ -89,11 +95,23 @@ def _content(archive: zipfile.ZipFile, member: str) -> bytes:
         raise zipfile.BadZipFile(str(error)) from error
 
 
-def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[RasterFile], list[str]]:
-    """List the GeoTIFFs of two folders, or zips, sorted by their path.
+@dataclass(frozen=True)
+class RasterListing:
+    """What a folder or zip holds.
 
-    Returns:
-        Images, masks, and a line for each member of a zip that is refused.
+    Attributes:
+        files: its GeoTIFFs, sorted by their path.
+        problems: a line for each that can't be used.
+        unread: other files, which nothing reads.
+    """
+
+    files: list[RasterFile]
+    problems: list[str]
+    unread: list[str]
+
+
+def list_rasters(images: Path, masks: Path) -> tuple[RasterListing, RasterListing]:
+    """List two folders, or zips.
 
     Raises:
         FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no GeoTIFF.
@@ -107,36 +125,57 @@ def list_rasters(images: Path, masks: Path) -> tuple[list[RasterFile], list[Rast
     ]
     if missing:
         raise FileNotFoundError("\n".join(missing))
-    (image_files, problems), (mask_files, mask_problems) = _list(images), _list(masks)
-    return image_files, mask_files, problems + mask_problems
+    return _list(images), _list(masks)
 
 
-def _list(container: Path) -> tuple[list[RasterFile], list[str]]:
-    problems: list[str] = []
-    if container.is_dir():
-        paths = sorted(path for path in container.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
-        files = [
-            RasterFile(
-                container,
-                path.relative_to(container).as_posix(),
-                (stat := path.stat()).st_size,
-                stat.st_mtime_ns,
-            )
-            for path in paths
-        ]
-    else:
-        files = []
-        archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
-        for info in sorted(archive.infolist(), key=lambda info: info.filename):
-            if info.is_dir() or PurePosixPath(info.filename).suffix.lower() not in _ENDINGS:
-                continue
-            if info.flag_bits & 1 or info.file_size > _LARGEST_MEMBER:
-                problems.append(f"{container}/{info.filename}: encrypted or over 1 GiB; unpack it by hand")
-            else:
-                files.append(RasterFile(container, info.filename, info.file_size, info.CRC, archive))
-    if not files and not problems:
-        raise FileNotFoundError(f"{container}: holds no .tif; put the patches there, or correct its path in study.yaml")
-    return files, problems
+def _list(container: Path) -> RasterListing:
+    listed = RasterListing([], [], [])
+    for file in _folder_files(container) if container.is_dir() else _zip_files(container):
+        if PurePosixPath(file.member).suffix.lower() not in _ENDINGS:
+            listed.unread.append(str(file))
+        elif problem := _unusable(file):
+            listed.problems.append(f"{str(file).encode(errors='backslashreplace').decode()}: {problem}")
+        else:
+            listed.files.append(file)
+    if not listed.files and not listed.problems:
+        instead = f" (only {some_of(listed.unread)})" if listed.unread else ""
+        raise FileNotFoundError(
+            f"{container}: holds no .tif{instead}; put the patches there, or correct its path in study.yaml"
+        )
+    return listed
+
+
+def _folder_files(folder: Path) -> Iterator[RasterFile]:
+    for path in files_below(folder):
+        stat = path.stat() if path.exists() else None
+        size, stamp = (stat.st_size, stat.st_mtime_ns) if stat else (0, 0)
+        yield RasterFile(folder, path.relative_to(folder).as_posix(), size, stamp)
+
+
+def _zip_files(container: Path) -> Iterator[RasterFile]:
+    archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
+    for info in sorted(archive.infolist(), key=lambda info: info.filename):
+        # Some programs write paths as Windows does.
+        member = info.filename.replace("\\", "/")
+        if not member.endswith("/") and not any(map(is_leftover, PurePosixPath(member).parts)):
+            yield RasterFile(container, member, info.file_size, info.CRC, archive, info)
+
+
+def _unusable(file: RasterFile) -> str | None:
+    """Say why a file can't be used, as far as that is known before it is opened."""
+    info = file.info
+    if info is None:
+        if not (file.container / file.member).exists():
+            return "is a link to nothing; repair or remove it"
+    elif info.flag_bits & _ENCRYPTED or info.file_size > _LARGEST_MEMBER:
+        return "encrypted or over 1 GiB; unpack it by hand"
+    elif not info.flag_bits & _UTF_8 and not info.filename.isascii():
+        return "its name is in an unknown encoding; zip the files anew with names in UTF-8"
+    try:
+        file.member.encode()
+    except UnicodeEncodeError:
+        return "its name is no UTF-8; rename it"
+    return None
 
 
 def listing(files: Iterable[RasterFile]) -> list[tuple[str, int, int]]:

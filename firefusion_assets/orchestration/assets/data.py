@@ -15,6 +15,7 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
     Publishes `base.lmdb`, `patches.parquet` and `bad_files.csv`. Its metadata tells which patches are no background
     to paint on, and why.
     """
+    from firefusion_assets.ingest.base_store import left_out
     from firefusion_assets.steps.patches import build_patches, judged_patches
 
     # A run for one config reads that config first, so that a mistake in it costs no ingest.
@@ -29,7 +30,10 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
             checks.store_intact(step.lineage.store, patches, contents=is_new),
             checks.result(checks.NO_BAD_FILES, not bad, bad_files="\n".join(bad) or None),
         ],
-        **{"dagster/row_count": patches.facts["n_patches"]},
+        **{
+            "dagster/row_count": patches.facts["n_patches"],
+            "left_out": "\n".join(left_out(patches.facts)) or "nothing",
+        },
         **rejection_metadata(judged_patches(step.lineage, patches)),
     )
 

@@ -1,0 +1,314 @@
+"""What people really bring is read as they mean it, or refused by name with a remedy: never silently wrong."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.shutil import copy as copy_raster
+
+from firefusion_assets.ingest.base_store import left_out
+from firefusion_assets.ingest.sources.patch_inputs import BadInputError
+from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
+from firefusion_assets_tests.ingest.test_ingest import activefire, folder_study, run
+
+NAMES = ("hill1", "lake1", "lake2")
+
+
+def images_of(folder: Path, dtype: str = "uint16", **profile: Any) -> dict[str, np.ndarray]:
+    """Write an image and a mask for each name; return the images."""
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.integers(1, 120, (2, 8, 8)).astype(dtype) for name in NAMES}
+    for name, array in arrays.items():
+        write_raster(folder / "i" / f"{name}_img.tif", array, **profile)
+        mask = np.zeros((1, 8, 8), np.uint8)
+        mask[0, 2:4, 2:4] = 1
+        write_raster(folder / "m" / f"{name}_msk.tif", mask)
+    return arrays
+
+
+def refused(folder: Path, *expected: str, **dataset: Any) -> None:
+    """Each problem of the raw input is one of the expected ones, and they come at once."""
+    with pytest.raises(BadInputError) as error:
+        run(folder_study(**dataset), folder, folder / "out")
+    problems = error.value.problems
+    assert len(problems) == len(expected), problems
+    for words in expected:
+        assert any(words in problem for problem in problems), (words, problems)
+
+
+def test_linked_folders_and_files_are_read(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    for kind in ("i", "m"):
+        elsewhere = tmp_path / "elsewhere" / kind
+        elsewhere.mkdir(parents=True)
+        for name in ("lake1", "lake2"):
+            (file,) = (tmp_path / kind).glob(f"{name}_*")
+            file.rename(elsewhere / file.name)
+        (tmp_path / kind / "season2").symlink_to(elsewhere)
+        (elsewhere / "back").symlink_to(tmp_path / kind)
+    _, table, _ = run(folder_study(), tmp_path, tmp_path / "out")
+    assert table.index.tolist() == [f"{name}_img" for name in NAMES]
+
+
+def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    (tmp_path / "i" / "lake3_img.tif").symlink_to("gone.tif")
+    refused(tmp_path, "lake3_img.tif: is a link to nothing")
+
+
+def test_files_that_nothing_reads_are_told(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    (tmp_path / "i" / "more.jpg").touch()
+    (tmp_path / "i" / ".DS_Store").touch()
+    facts, _, _ = run(folder_study(), tmp_path, tmp_path / "out")
+    assert left_out(facts) == [f"1 files are no GeoTIFF and not read: {tmp_path / 'i' / 'more.jpg'}"]
+
+
+def test_eight_bits_among_sixteen_are_refused(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    write_raster(tmp_path / "i" / "hill1_img.tif", np.ones((2, 8, 8), np.uint8))
+    refused(tmp_path, "hill1_img.tif: is of type uint8, as 1 of", "is of type uint16, as 2 of", on_bad_input="skip")
+
+
+def test_other_scales_are_refused(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    with rasterio.open(tmp_path / "i" / "lake2_img.tif", "r+") as file:
+        file.scales = (0.1, 0.1)
+    refused(tmp_path, "lake2_img.tif: is of type uint16 and declares 0.1 * DN + 0, as 1 of", "uint16, as 2 of")
+
+
+def test_the_range_is_that_of_the_widest_type(tmp_path: Path) -> None:
+    images_of(tmp_path, "int16")
+    write_raster(tmp_path / "i" / "lake2_img.tif", np.full((2, 8, 8), 40_000, np.uint16))
+    _, _, patches = run(folder_study(), tmp_path, tmp_path / "out")
+    assert patches.meta.dn_max == 65535 and (patches.read("lake2_img").bands == 40_000).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "nodata", "words"),
+    [
+        ([0, 255], 255, "255 is its only value besides 0, and also its nodata"),
+        ([0, 1], 1, "1 is its only value besides 0, and also its nodata"),
+        ([0, -1], None, "holds values -1; a mask is 0, or a whole number above 0"),
+        ([0, 0.25, 1, 0.5], None, "holds values 0.25, 0.5; a mask is"),
+        ([0, np.nan, 1], None, "holds values nan; a mask is"),
+    ],
+)
+def test_masks_that_are_none_are_refused_by_name(
+    tmp_path: Path, values: list[float], nodata: float | None, words: str
+) -> None:
+    images_of(tmp_path)
+    mask = np.resize(np.array(values, np.float32), (1, 8, 8))
+    write_raster(tmp_path / "m" / "lake1_msk.tif", mask, nodata=nodata)
+    refused(tmp_path, f"lake1_msk.tif: {words}")
+
+
+@pytest.mark.parametrize(("ignore", "nodata"), [(255, None), (-1, None), (255, 255)])
+def test_a_value_that_means_unknown_is_a_setting(tmp_path: Path, ignore: int, nodata: int | None) -> None:
+    images_of(tmp_path)
+    mask = np.zeros((1, 8, 8), np.int16)
+    mask[0, 0] = ignore
+    write_raster(tmp_path / "m" / "lake1_msk.tif", mask, nodata=nodata)
+    _, _, patches = run(folder_study(mask_ignore=ignore), tmp_path, tmp_path / "out")
+    patch = patches.read("lake1_img")
+    assert patch.ignore[0].all() and not patch.ignore[1:].any() and not patch.label.any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    dtype=st.sampled_from(["uint8", "int16", "uint16", "int32"]),
+    nodata=st.sampled_from([None, 0, 7, 255, -9999, 65535]),
+    own_mask=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_what_a_file_declares_as_no_data_is_fill(
+    tmp_path_factory: pytest.TempPathFactory, dtype: str, nodata: int | None, own_mask: bool, seed: int
+) -> None:
+    """Oracle: fill where all bands are nodata or masked out; without either, where all bands are 0."""
+    folder = tmp_path_factory.mktemp("fill")
+    arrays, rng = images_of(folder, dtype), np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    nodata = nodata if nodata is None or info.min <= nodata <= info.max else None
+    array = arrays["lake1"]
+    array[:, rng.random((8, 8)) < 0.3] = nodata if nodata is not None else 0
+    array[0, rng.random((8, 8)) < 0.3] = nodata if nodata is not None else 0
+    hidden = rng.random((8, 8)) < 0.2 if own_mask else np.zeros((8, 8), bool)
+    path = folder / "i" / "lake1_img.tif"
+    write_raster(path, array, nodata=nodata)
+    if own_mask:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=bool(seed % 2)), rasterio.open(path, "r+") as file:
+            file.write_mask(np.where(hidden, 0, 255).astype(np.uint8))
+    _, _, patches = run(folder_study(), folder, folder / "out")
+    patch = patches.read("lake1_img")
+    missing = (array == nodata if nodata is not None else np.zeros_like(array, bool)) | hidden
+    fill = missing.all(0) if nodata is not None or own_mask else (array == 0).all(0)
+    np.testing.assert_array_equal(patch.ignore, fill)
+    np.testing.assert_array_equal(patch.bands, np.where(missing | fill, 0, array))
+    assert not (patch.label & fill).any()
+
+
+@pytest.mark.parametrize("own_mask", [True, False])
+def test_landsats_own_masks_and_nodata_are_fill_too(tmp_path: Path, own_mask: bool) -> None:
+    folder = write_activefire(tmp_path / "data", SCENES[:1])
+    bands = np.full((10, 16, 16), 9000, np.uint16)
+    bands[:, :3] = 65535
+    path = write_raster(folder / "images" / f"{SCENES[0]}_p00001.tif", bands, nodata=None if own_mask else 65535)
+    if own_mask:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            file.write_mask(np.where(bands[0] == 65535, 0, 255).astype(np.uint8))
+    _, _, patches = run(activefire(), folder, tmp_path / "out")
+    patch = patches.read(f"{SCENES[0]}_p00001")
+    assert patch.ignore[:3].all() and not patch.ignore[3:].any()
+
+
+def test_a_group_that_a_pattern_leaves_open_is_a_problem_for_each_patch(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    pattern = r"(?:(?P<group>lake\d)|.*)_img\.tif"
+    refused(tmp_path, "hill1_img.tif: dataset.groups.pattern finds no group", groups={"pattern": pattern})
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (("a", "", "b"), "lake1_img.tif: has no group"),
+        (("a", "  ", "b"), "lake1_img.tif: has no group"),
+        (("a", "Lake", "lake "), "groups 'Lake' and 'lake ' differ only by spaces or letter case"),
+        (("a", "caf\u00e9", "cafe\u0301"), "differ only by spaces or letter case"),
+    ],
+)
+def test_groups_that_nobody_can_tell_apart_are_refused(tmp_path: Path, groups: tuple[str, ...], words: str) -> None:
+    images_of(tmp_path)
+    rows = [f"{name}_img.tif,{group}" for name, group in zip(NAMES, groups, strict=True)]
+    (tmp_path / "groups.csv").write_text("\n".join(["image,group", *rows]), encoding="utf-8")
+    refused(tmp_path, words, groups={"table": "groups.csv"})
+
+
+def test_ids_and_patch_names_are_used_once(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    shutil.copy(tmp_path / "i" / "lake1_img.tif", tmp_path / "i" / "lake1_img.tiff")
+    shutil.copy(tmp_path / "m" / "lake1_msk.tif", tmp_path / "m" / "lake01_msk.tif")
+    pairs = {"image": r"[a-z]+0?(?P<id>.+)_img\.tiff?", "mask": r"[a-z]+0?(?P<id>.+)_msk\.tif"}
+    with pytest.raises(BadInputError) as error:
+        run(folder_study(pairs=pairs), tmp_path, tmp_path / "out")
+    message = str(error.value)
+    assert "lake1_img.tiff: its patch would be named as that of" in message
+    assert "lake1_img.tif: has id '1' as hill1_img.tif does; change dataset.pairs.image" in message
+    assert "change dataset.pairs.mask so that each mask has its own" in message
+
+
+def test_rows_of_a_table_are_used_once_and_whole(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    rows = ["image;mask;group", *(f"{name}_img.tif;{name}_msk.tif;{name}" for name in NAMES)]
+    (tmp_path / "pairs.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    dataset = {"pairs": {"table": "pairs.csv"}, "groups": None}
+    _, table, _ = run(folder_study(**dataset), tmp_path, tmp_path / "out")
+    assert table["group"].tolist() == list(NAMES)
+    (tmp_path / "pairs.csv").write_text("\n".join([*rows, rows[1], "lake2_img.tif"]))
+    refused(tmp_path, "pairs.csv:5: names image 'hill1_img.tif' as", "pairs.csv:6: has 1 cells", **dataset)
+
+
+def test_images_without_a_mask_are_a_problem_or_counted(tmp_path: Path) -> None:
+    images_of(tmp_path)
+    (tmp_path / "m" / "lake2_msk.tif").unlink()
+    refused(tmp_path, "lake2_img.tif: has no mask; add it, or set dataset.missing_mask: event-free")
+    facts, table, _ = run(folder_study(missing_mask="event-free"), tmp_path, tmp_path / "out")
+    assert table.loc["lake2_img", "fire_pixels"] == 0
+    assert left_out(facts) == ["1 images without a mask count as event-free (dataset.missing_mask)"]
+    folder = write_activefire(tmp_path / "data", SCENES[:1])
+    with pytest.raises(BadInputError, match=r"p00002\.tif: has no mask"):
+        run(activefire(missing_mask="fail"), folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("crs", "shift", "words"),
+    [
+        ("EPSG:32633", 1e-7, None),
+        ("EPSG:32633", 0.02, None),  # 30 m pixels: less than 1e-3 px
+        ("EPSG:32633", 0.04, "lies elsewhere than its image (by 0.00133 px)"),
+        ("EPSG:32633", 30, "lies elsewhere than its image (by 1 px)"),
+        ("EPSG:32634", 0, "lies elsewhere than its image (CRS EPSG:32634 instead of EPSG:32633)"),
+        (None, 30, "lies elsewhere than its image (by 1 px)"),
+    ],
+)
+def test_masks_lie_where_their_images_do(tmp_path: Path, crs: str | None, shift: float, words: str | None) -> None:
+    images_of(tmp_path, crs="EPSG:32633")
+    place = rasterio.Affine(30, 0, 500_000 + shift, 0, -30, 4_000_000)
+    profile = {"driver": "GTiff", "count": 1, "height": 8, "width": 8, "dtype": "uint8", "crs": crs}
+    with rasterio.open(tmp_path / "m" / "lake1_msk.tif", "w", transform=place, **profile) as file:
+        file.write(np.eye(8, dtype=np.uint8), 1)
+    if words is None:
+        run(folder_study(), tmp_path, tmp_path / "out")
+    else:
+        refused(tmp_path, f"lake1_msk.tif: {words}")
+
+
+def test_archives_of_other_systems_are_read(tmp_path: Path) -> None:
+    arrays = images_of(tmp_path)
+    for kind in ("i", "m"):
+        with zipfile.ZipFile(tmp_path / f"{kind}.zip", "w") as archive:
+            for file in sorted((tmp_path / kind).iterdir()):
+                archive.write(file, f"photos\\{file.name}")
+                archive.writestr(f"__MACOSX/photos/._{file.name}", "resource fork")
+                archive.writestr(f"photos/._{file.name}", "resource fork")
+            archive.writestr("photos/.DS_Store", "")
+    facts, table, patches = run(folder_study(images="i.zip", masks="m.zip"), tmp_path, tmp_path / "out")
+    assert table.index.tolist() == [f"{name}_img" for name in NAMES] and left_out(facts) == []
+    np.testing.assert_array_equal(patches.read("lake1_img").bands, arrays["lake1"])
+
+
+def test_patches_without_data_are_told_with_bands_and_remedy(tmp_path: Path) -> None:
+    folder = write_activefire(tmp_path / "data")
+    for scene in SCENES[:2]:
+        bands = np.full((10, 16, 16), 9000, np.uint16)
+        bands[6] = 0
+        write_raster(folder / "images" / f"{scene}_p00002.tif", bands)
+    facts, _, _ = run(activefire(), folder, tmp_path / "out")
+    assert facts["empty_bands"] == {"B7": 2}
+    assert left_out(facts)[0] == (
+        "2 patches left out: every pixel is fill (band B7 of 2 holds nothing: leave it out of dataset.bands, or mend "
+        "the files)"
+    )
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"driver": "COG"},
+        {"driver": "GTiff", "BIGTIFF": "YES"},
+        {"driver": "GTiff", "compress": "LZW", "predictor": 2},
+        {"driver": "GTiff", "compress": "ZSTD"},
+        {"driver": "GTiff", "compress": "LERC"},
+        {"driver": "GTiff", "tiled": True, "blockxsize": 16, "blockysize": 16, "interleave": "pixel"},
+        {"driver": "GTiff", "compress": "DEFLATE", "interleave": "band"},
+    ],
+    ids=lambda profile: "-".join(str(value) for value in profile.values()),
+)
+def test_each_way_to_write_a_geotiff_gives_the_same_patches(tmp_path: Path, profile: dict[str, Any]) -> None:
+    arrays = images_of(tmp_path, crs="EPSG:32633")
+    for name in NAMES:
+        path = tmp_path / "i" / f"{name}_img.tif"
+        shutil.move(path, tmp_path / "plain.tif")
+        copy_raster(tmp_path / "plain.tif", path, **profile)
+    _, table, patches = run(folder_study(), tmp_path, tmp_path / "out")
+    assert table.index.tolist() == [f"{name}_img" for name in NAMES]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(patches.read(f"{name}_img").bands, array)
+
+
+@pytest.mark.parametrize(
+    "transform", [(30, 0, 5e5, 0, 30, 4e6), (21, 21, 5e5, 21, -21, 4e6)], ids=["south-up", "rotated"]
+)
+def test_rasters_that_are_not_north_up_are_read(tmp_path: Path, transform: tuple[float, ...]) -> None:
+    arrays = images_of(tmp_path)
+    for kind in ("i", "m"):
+        for path in (tmp_path / kind).iterdir():
+            with rasterio.open(path, "r+") as file:
+                file.transform, file.crs = rasterio.Affine(*transform), "EPSG:32633"
+    _, _, patches = run(folder_study(), tmp_path, tmp_path / "out")
+    np.testing.assert_array_equal(patches.read("lake1_img").bands, arrays["lake1"])
