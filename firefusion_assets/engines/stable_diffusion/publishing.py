@@ -30,19 +30,34 @@ def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusion
 
 
 def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
-    """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting."""
+    """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting.
+
+    Raises:
+        ValueError: if the loader takes other adapters than the file holds.
+    """
+    from peft.utils import get_peft_model_state_dict
+    from safetensors import safe_open
+
     pipeline.load_lora_weights(folder, weight_name=LORA_FILE)
+    loaded = {f"unet.{name}" for name in get_peft_model_state_dict(pipeline.unet, adapter_name="default_0")}
+    with safe_open(folder / LORA_FILE, "pt") as file:
+        lost = sorted(loaded ^ set(file.keys()))
+    if lost:  # the loader says nothing of those that it leaves out
+        raise ValueError(f"{folder / LORA_FILE}: {len(lost)} adapters don't arrive in the network, such as {lost[0]}")
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
 
 
 def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
-    """Write adapters as diffusers reads them; its own writer doesn't write the same bytes each time."""
-    from diffusers.utils import convert_state_dict_to_diffusers
+    """Write adapters in peft's own format, which diffusers reads whatever layers they are of.
+
+    Its own writer doesn't write the same bytes each time; and in its older format, by whose first name it judges the
+    whole file, adapters of some layers would get lost beside those of others.
+    """
     from peft.utils import get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    adapters = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
+    adapters = get_peft_model_state_dict(pipeline.unet)
     settings = next(iter(pipeline.unet.peft_config.values())).to_dict()
     described = json.dumps({f"unet.{name}": value for name, value in settings.items()}, sort_keys=True, default=sorted)
     # One entry: safetensors writes several in any order.

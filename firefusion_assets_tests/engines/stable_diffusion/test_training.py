@@ -176,22 +176,43 @@ def base_of(folder: Path, base: Path) -> Path:
     return bare
 
 
-def test_adapters_are_merged_by_alpha_over_rank_and_paint_the_same_apart(
-    trained: Trained, base: Path, part: PatchPart
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ATTENTION,
+        [*ATTENTION, "conv_in"],
+        [*ATTENTION, "proj_in", "proj_out"],
+        [*ATTENTION, "conv1", "conv2", "conv_shortcut"],
+        [*ATTENTION, "time_emb_proj", "linear_1", "linear_2"],
+        ["ff.net.0.proj", "ff.net.2", "to_k"],
+        ["conv_in", "conv_out"],
+    ],
+    ids=lambda targets: "-".join(targets[-2:]),
+)
+def test_adapters_of_any_layers_are_merged_by_alpha_over_rank_and_paint_the_same_apart(
+    trained: Trained, base: Path, part: PatchPart, targets: list[str]
 ) -> None:
-    merged, kept = trained(**LORA), trained(**KEPT)
+    chosen: Settings = {"rank": 2, "alpha": 8, "target_modules": targets}
+    merge, keep = {"method": "lora", "lora": chosen}, {"method": "lora", "lora": chosen | {"merge": False}}
+    merged, kept = trained(**merge), trained(**keep)
     adapters, before, after = load_file(kept / ADAPTERS), load_file(base / UNET), load_file(merged / UNET)
     updates = {}
     for name, down in adapters.items():
-        if ".lora_A." in name or ".lora.down." in name:
-            up = adapters[name.replace("lora_A", "lora_B").replace("lora.down", "lora.up")]
+        if ".lora_A." in name:
+            up = adapters[name.replace("lora_A", "lora_B")]
             layer = name.removeprefix("unet.").split(".lora")[0]
-            updates[f"{layer}.weight"] = 8 / 2 * up @ down
-    assert len(updates) > 8 and all(update.abs().max() > 0 for update in updates.values())
+            product = (up.flatten(1) @ down.flatten(1)).reshape(len(up), *down.shape[1:])
+            updates[f"{layer}.weight"] = 8 / 2 * product
+    wanted = {name for name in before if name.endswith(tuple(f"{target}.weight" for target in targets))}
+    assert set(updates) == wanted and len(wanted) > 1
+    assert all(update.abs().max() > 0 for update in updates.values())
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight + updates.get(name, 0), msg=name)
     np.testing.assert_array_equal(
-        paint_fires(generator(base, **LORA), merged, part)[0], paint_fires(generator(base, **KEPT), kept, part)[0]
+        paint_fires(generator(base, **merge), merged, part)[0], paint_fires(generator(base, **keep), kept, part)[0]
     )
 
 
