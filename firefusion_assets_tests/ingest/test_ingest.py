@@ -3,36 +3,15 @@
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.ingest.base_store import ingest
-from firefusion_assets.ingest.sources.listing import list_source, raw_listing
+from firefusion_assets.ingest.sources.listing import raw_listing
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError
-from firefusion_assets.patchstore import Patches
-from firefusion_assets.study.models import Study
+from firefusion_assets_tests.builders.ingesting import activefire, folder_study, run
 from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
-
-
-def activefire(**dataset: Any) -> Study:
-    settings = {"source": "activefire", "images": "images", "masks": "masks", "patch_size": 16} | dataset
-    return Study.model_validate(
-        {"name": "t", "dataset": settings, "training": {"bands": [settings.get("bands", ["B7"])[0]]}}
-    )
-
-
-def run(study: Study, folder: Path, out: Path) -> tuple[dict[str, Any], pd.DataFrame, Patches]:
-    source = list_source(study, folder, ArtifactStore(folder / "artifacts"), print)
-    facts = ingest(study, source, out, lambda line: None)
-    return (
-        dict(facts),
-        pd.read_parquet(out / "patches.parquet").set_index("patch_id"),
-        Patches(out / "base.lmdb"),
-    )
 
 
 def test_patches_and_masks_arrive_as_they_are(tmp_path: Path) -> None:
@@ -178,15 +157,6 @@ def test_the_listing_changes_with_the_files_and_only_then(tmp_path: Path) -> Non
     assert raw_listing(study, folder) == before  # another label's masks are no input
     write_raster(folder / "images" / f"{SCENES[0]}_p00009.tif", np.ones((10, 16, 16), np.uint16))
     assert raw_listing(study, folder) != before
-
-
-def folder_study(**dataset: Any) -> Study:
-    settings = {
-        "source": "folder", "images": "i", "masks": "m", "patch_size": 8, "bands": ["red", "nir"],
-        "pairs": {"image": r"(?P<id>.+)_img\.tif", "mask": r"(?P<id>.+)_msk\.tif"},
-        "groups": {"pattern": r"(?P<group>[a-z]+)\d+_img\.tif"},
-    } | dataset  # fmt: skip
-    return Study.model_validate({"name": "t", "dataset": settings, "training": {"bands": ["nir"]}})
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32"])

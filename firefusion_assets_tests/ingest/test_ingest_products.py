@@ -334,7 +334,7 @@ def test_the_listing_changes_with_the_products_and_with_what_is_refused(tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": "v1"}, r"dataset\.labels: Input should be 'voting'.*\(given: 'v1'\)"),
+        ({"labels": "v1"}, r"dataset\.labels: 'v1' is unknown; known are 'voting', 'intersection'"),
         ({"mask_label": "v1"}, r"dataset\.mask_label: unknown key"),
         ({"bands": ["B8"]}, r"dataset\.bands: B8 not in a patch file"),
         ({"products": None}, r"dataset\.products: "),

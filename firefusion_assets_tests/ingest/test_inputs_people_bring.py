@@ -14,8 +14,8 @@ from rasterio.shutil import copy as copy_raster
 
 from firefusion_assets.ingest.base_store import left_out
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError
+from firefusion_assets_tests.builders.ingesting import activefire, folder_study, run
 from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
-from firefusion_assets_tests.ingest.test_ingest import activefire, folder_study, run
 
 NAMES = ("hill1", "lake1", "lake2")
 
