@@ -225,6 +225,30 @@ def test_images_without_a_mask_are_a_problem_or_counted(tmp_path: Path) -> None:
         run(activefire(missing_mask="fail"), folder, tmp_path / "out")
 
 
+def test_going_on_without_bad_input_goes_on_without_what_is_unclear(tmp_path: Path) -> None:
+    """An image without its mask is no event-free one, and no image belongs to two masks, rows or groups at once."""
+
+    def left(folder: Path, **dataset: Any) -> list[str]:
+        facts, table, _ = run(folder_study(on_bad_input="skip", **dataset), folder, folder / "out")
+        assert facts["n_bad_files"] > 0 and facts["n_without_mask"] == 0
+        return table.index.tolist()
+
+    for case in ("mask", "id", "row", "group"):
+        images_of(tmp_path / case)
+    (tmp_path / "mask" / "m" / "lake2_msk.tif").unlink()
+    assert left(tmp_path / "mask") == ["hill1_img", "lake1_img"]
+    same_id = {"image": r"(?P<id>[a-z]+)\d_img\.tif", "mask": r"(?P<id>[a-z]+)\d_msk\.tif"}
+    assert left(tmp_path / "id", pairs=same_id) == ["hill1_img"]
+    rows = ["image,mask,group", *(f"{name}_img.tif,{name}_msk.tif,{name}" for name in NAMES)]
+    (tmp_path / "row" / "pairs.csv").write_text("\n".join([*rows, "lake1_img.tif,,lake1"]))
+    assert left(tmp_path / "row", pairs={"table": "pairs.csv"}, groups=None) == ["hill1_img", "lake2_img"]
+    (tmp_path / "group" / "groups.csv").write_text("image,group\nhill1_img.tif,a\nlake1_img.tif,b\nlake2_img.tif,B\n")
+    assert left(tmp_path / "group", groups={"table": "groups.csv"}) == ["hill1_img"]
+    folder = write_activefire(tmp_path / "data", SCENES[:1])
+    _, table, _ = run(activefire(missing_mask="fail", on_bad_input="skip"), folder, tmp_path / "out")
+    assert table.index.tolist() == [f"{SCENES[0]}_p00001"]
+
+
 @pytest.mark.parametrize(
     ("crs", "shift", "words"),
     [

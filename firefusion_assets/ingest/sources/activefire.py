@@ -39,7 +39,8 @@ def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: st
         if name not in named_images
     ]
     unpaired = [file for name, file in named_images.items() if not name.label and name not in wanted]
-    if missing_mask == "fail":
+    is_event_free = missing_mask == "event-free"
+    if not is_event_free:
         problems += [f"{file}: has no mask; add it, or set dataset.missing_mask: event-free" for file in unpaired]
     inputs = [
         PatchInput(
@@ -52,7 +53,7 @@ def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: st
             acquired=name.acquired,
         )
         for name, file in named_images.items()
-        if not name.label
+        if not name.label and (name in wanted or is_event_free)
     ]
     inputs.sort(key=lambda patch: patch.patch_id)
     return SourceListing(
@@ -60,7 +61,7 @@ def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: st
         FILE_BANDS,
         problems,
         listing([*image_files.files, *wanted.values()]),
-        without_mask=len(unpaired),
+        without_mask=len(unpaired) if is_event_free else 0,
         unread=image_files.unread + mask_files.unread,
     )
 

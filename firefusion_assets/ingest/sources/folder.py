@@ -42,6 +42,8 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
                 for name, mask in pairs.items()
                 if not mask
             ]
+            found.unclear |= {name for name, mask in pairs.items() if not mask}
+            unpaired = 0
     found.problems += [
         f"{mask}: is missing, and {image} needs it; add the mask"
         for image, mask in pairs.items()
@@ -67,7 +69,7 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
             group=groups[image],
         )
         for image, mask in sorted(pairs.items())
-        if image in groups and (not mask or mask in found.masks)
+        if image in groups and image not in found.unclear and (not mask or mask in found.masks)
     ]
     return SourceListing(
         inputs,
@@ -86,11 +88,15 @@ def _table_stamp(path: Path) -> tuple[str, int, int]:
 
 @dataclass
 class _Found:
-    """Images and masks by file name, and what is wrong with them."""
+    """Images and masks by file name, what is wrong with them, and the images of which nobody knows what they belong to.
+
+    A study that goes on without bad input goes on without the unclear images too.
+    """
 
     problems: list[str]
     images: dict[str, RasterFile] = field(default_factory=dict)
     masks: dict[str, RasterFile] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
 
     def by_file_name(self, files: Iterable[RasterFile]) -> dict[str, RasterFile]:
         named: dict[str, RasterFile] = {}
@@ -117,6 +123,7 @@ class _Found:
                 problems.append(f"{row.place}: image {name!r} is not in the images' folder; correct the name")
             elif (first := by_image.setdefault(name, row)) is not row:
                 problems.append(f"{row.place}: names image {name!r} as {first.place} does; remove one of the rows")
+                self.unclear.add(name)
         problems += [f"{file}: is not in {table}; add a row for it" for name, file in self.images.items()
                      if name not in by_image]  # fmt: skip
         self.problems += problems
@@ -126,13 +133,16 @@ class _Found:
         """Return the mask of each image, or an empty name."""
         image_ids = self.matches("id", image_pattern, self.images, "pairs.image")
         mask_ids = self.matches("id", mask_pattern, self.masks, "pairs.mask")
+        used_twice = set()
         for files, ids, what in ((self.images, image_ids, "image"), (self.masks, mask_ids, "mask")):
             for value, names in _by_value(ids).items():
                 if len(names) > 1:
+                    used_twice.add(value)
                     self.problems.append(
                         f"{files[names[1]]}: has id {value!r} as {some_of(names[:1] + names[2:])} does; change "
                         f"dataset.pairs.{what} so that each {what} has its own"
                     )
+        self.unclear |= {name for name, value in image_ids.items() if value in used_twice}
         by_id = {value: name for name, value in mask_ids.items()}
         return {name: by_id.get(value, "") for name, value in image_ids.items()}
 
@@ -161,6 +171,7 @@ class _Found:
         for names in _by_value({name: _plain(group) for name, group in usable.items()}).values():
             spellings = sorted({usable[name] for name in names})
             if len(spellings) > 1:
+                self.unclear.update(names)
                 self.problems.append(
                     f"{self.images[names[0]]}: groups {' and '.join(map(repr, spellings))} differ only by spaces or "
                     "letter case; write them alike, or tell them apart"
