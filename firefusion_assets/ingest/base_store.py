@@ -17,7 +17,7 @@ import pandas as pd
 
 from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.ingest.patch_files import Expected, Kind, checked_patch, read_files
+from firefusion_assets.ingest.patch_files import DN_MAX, Expected, Kind, checked_patch, read_files
 from firefusion_assets.ingest.patch_table import Taken, patch_row
 from firefusion_assets.ingest.product_patches import take_products
 from firefusion_assets.ingest.rasters import BadFileError
@@ -30,7 +30,6 @@ from firefusion_assets.study.models import Study
 BASE_STORE = "base.lmdb"
 TABLE = "patches.parquet"
 BAD_FILES = "bad_files.csv"
-_DN_MAX: Final = 65535
 _MOST_THREADS: Final = 8
 """More would read faster than one thread checks and writes."""
 
@@ -134,6 +133,7 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
                 continue
             writer.add_patch(item.patch_id, patch)
             taken.rows.append(patch_row(item, patch, place, str(item.image), str(item.mask) if item.mask else None))
+    # All files are read by now; the meta is written last.
     writer.meta = writer.meta.model_copy(update={"dn_max": _dn_max(kinds)})
     return taken
 
@@ -144,12 +144,9 @@ def _dn_max(kinds: Mapping[Kind, list[str]]) -> int:
     Raises:
         BadInputError: if values of some images mean something else than those of others.
     """
-    kinds_by_scaling: dict[Any, list[Kind]] = {}
-    for kind in kinds:
-        kinds_by_scaling.setdefault((kind.scaling, kind.dtype == "uint8"), []).append(kind)
-    if len(kinds_by_scaling) > 1:
+    if len({(kind.scaling, kind.dtype == "uint8") for kind in kinds}) > 1:
         raise BadInputError(
             [f"{files[0]}: {kind}, as {len(files)} of the images are" for kind, files in kinds.items()],
             remedy="One DN would mean different things: convert all images to one type and scale.",
         )
-    return max((min(_DN_MAX, np.iinfo(kind.dtype).max) for kind in kinds), default=_DN_MAX)
+    return max((min(DN_MAX, np.iinfo(kind.dtype).max) for kind in kinds), default=DN_MAX)

@@ -14,7 +14,8 @@ from firefusion_assets.ingest.sources.raster_files import RasterFile
 from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
 from firefusion_assets.patchstore import Patch
 
-_DN_MAX: Final = 65535
+DN_MAX: Final = 65535
+"""The largest value that a store holds."""
 _TOLERANCE: Final = 1e-3
 """px by which a mask may lie off its image: what programs round away, and far less than what one sees."""
 
@@ -122,16 +123,14 @@ def _bands(file: RasterFile, image: Raster, expected: Expected) -> tuple[npt.NDA
     if expected.landsat and dtype != np.uint16:
         raise BadFileError(f"{file}: is of type {dtype}, Landsat DN are uint16")
     if not np.issubdtype(dtype, np.integer):
-        raise BadFileError(
-            f"{file}: is of type {dtype}; the store takes integers from 0 to {_DN_MAX}, scale them first"
-        )
+        raise BadFileError(f"{file}: is of type {dtype}; the store takes integers from 0 to {DN_MAX}, scale them first")
     n_bands = len(expected.bands)
     missing = image.declared()[:n_bands]
     values = np.where(missing, 0, image.array[:n_bands])
-    if values.min() < 0 or values.max() > _DN_MAX:
+    if values.min() < 0 or values.max() > DN_MAX:
         raise BadFileError(
             f"{file}: holds {dtype} from {values.min()} to {values.max()}; the store takes integers from 0 to "
-            f"{_DN_MAX}: scale them first, or declare what means no data as the file's nodata"
+            f"{DN_MAX}: scale them first, or declare what means no data as the file's nodata"
         )
     ignore = np.asarray(missing.all(0))
     if expected.landsat:

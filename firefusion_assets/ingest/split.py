@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.ingest.groups import group_patches
 from firefusion_assets.study.models import Split
@@ -48,10 +49,9 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
                 "fire_pixels": table["fire_pixels"],
             }
         )
-        if (homeless := rows.loc[rows["part"].isna(), "patch_id"].tolist()) or rows["patch_id"].duplicated().any():
-            raise SplitError(
-                f"fold {fold}: patches without a part, or there twice: {homeless or rows['patch_id'].tolist()}"
-            )
+        astray = rows.loc[rows["part"].isna() | rows["patch_id"].duplicated(), "patch_id"]
+        if len(astray):
+            raise SplitError(f"fold {fold}: patches without a part, or there twice: {some_of(astray.tolist())}")
         without = [part for part in _parts(split) if not rows.loc[rows["part"] == part, "fire_pixels"].sum()]
         if without:
             raise SplitError(

@@ -56,9 +56,9 @@ def augmentation_keys(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
-    keys = sorted(file.stem for file in (folder / "augmentations").glob("*.yaml"))
-    unread = [file for file in (folder / "augmentations").glob("*") if file.suffix.lower() in (".yml", ".yaml")]
-    unread = sorted(file for file in unread if file.suffix != ".yaml")
+    files = [file for file in (folder / "augmentations").glob("*") if file.suffix.lower() in (".yaml", ".yml")]
+    keys = sorted(file.stem for file in files if file.suffix == ".yaml")
+    unread = sorted(file for file in files if file.suffix != ".yaml")
     if unread:
         raise StudyError(f"{file}: rename it; the name of a config ends in .yaml" for file in unread)
     if not keys:

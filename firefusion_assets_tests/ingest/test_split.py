@@ -207,6 +207,12 @@ def test_too_little_data_stops_with_all_causes(fires: list[list[int]], split: Sp
         split_patches(table(fires), split)
 
 
+def test_a_patch_that_is_there_twice_is_refused() -> None:
+    patches = table([[5] * 3] * 6)
+    with pytest.raises(SplitError, match="patches without a part, or there twice: s02p1$"):
+        split_patches(pd.concat([patches, patches[patches["patch_id"] == "s02p1"]]), Split())
+
+
 def test_a_planted_leak_is_found() -> None:
     split = split_patches(table([[5] * 3 for _ in range(6)]), Split())
     split.loc[0, "part"] = "test" if split.loc[0, "part"] != "test" else "train"

@@ -31,19 +31,17 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         rows = found.rows(tables[0], ("image", "mask") if dataset.groups else ("image", "mask", "group"))
         pairs = {name: row.cells["mask"] for name, row in rows.items()}
         groups = {name: row.cells["group"] for name, row in rows.items() if "group" in row.cells}
-        unpaired = 0
+        unpaired = []
     else:
         pairs = found.pairs(str(dataset.pairs.image), str(dataset.pairs.mask))
-        unpaired = sum(not mask for mask in pairs.values())
+        unpaired = [name for name, mask in pairs.items() if not mask]
         if dataset.missing_mask == "fail":
             found.problems += [
                 f"{found.images[name]}: has no mask; add it, or set dataset.missing_mask: event-free if nothing "
                 "happened there"
-                for name, mask in pairs.items()
-                if not mask
+                for name in unpaired
             ]
-            found.unclear |= {name for name, mask in pairs.items() if not mask}
-            unpaired = 0
+            found.unclear.update(unpaired)
     found.problems += [
         f"{mask}: is missing, and {image} needs it; add the mask"
         for image, mask in pairs.items()
@@ -76,7 +74,7 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         dataset.file_bands or dataset.bands,
         found.problems,
         listing([*images.files, *masks.files]) + [_table_stamp(table) for table in tables],
-        without_mask=unpaired,
+        without_mask=len([name for name in unpaired if name not in found.unclear]),
         unread=images.unread + masks.unread,
     )
 
@@ -124,9 +122,10 @@ class _Found:
             elif (first := by_image.setdefault(name, row)) is not row:
                 problems.append(f"{row.place}: names image {name!r} as {first.place} does; remove one of the rows")
                 self.unclear.add(name)
-        problems += [f"{file}: is not in {table}; add a row for it" for name, file in self.images.items()
-                     if name not in by_image]  # fmt: skip
         self.problems += problems
+        self.problems += [
+            f"{file}: is not in {table}; add a row for it" for name, file in self.images.items() if name not in by_image
+        ]
         return by_image
 
     def pairs(self, image_pattern: str, mask_pattern: str) -> dict[str, str]:
