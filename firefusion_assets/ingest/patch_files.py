@@ -53,7 +53,7 @@ class Kind(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A patch, the table's columns on place, sun and conditions, its image's kind, and its bands without any data."""
+    """A patch; the table's columns on place, sun and conditions; its image's kind; the empty bands, if all is fill."""
 
     patch: Patch
     place: dict[str, Any]
@@ -109,7 +109,8 @@ def checked_patch(item: PatchInput, image: Raster, mask: Raster | None, expected
         # Every second pixel of every second line tells shares as well, for a quarter of the time.
         planes = dict(zip(expected.read_bands, image.array[:, ::2, ::2], strict=True))
         place |= condition_columns(planes, ~ignore[::2, ::2], place["sun_elevation"])
-    empty = tuple(band for band, plane in zip(expected.bands, image.array, strict=False) if not plane.any())
+    planes_of = zip(expected.bands, image.array, strict=False)
+    empty = tuple(band for band, plane in planes_of if not plane.any()) if ignore.all() else ()
     return Checked(Patch(bands, label, ignore), place, Kind(image.array.dtype.name, image.scaling), empty)
 
 
@@ -124,21 +125,20 @@ def _bands(file: RasterFile, image: Raster, expected: Expected) -> tuple[npt.NDA
         raise BadFileError(f"{file}: is of type {dtype}, Landsat DN are uint16")
     if not np.issubdtype(dtype, np.integer):
         raise BadFileError(f"{file}: is of type {dtype}; the store takes integers from 0 to {DN_MAX}, scale them first")
-    n_bands = len(expected.bands)
-    missing = image.declared()[:n_bands]
-    values = np.where(missing, 0, image.array[:n_bands])
-    if values.min() < 0 or values.max() > DN_MAX:
+    values, missing = image.array[: len(expected.bands)], image.declared()
+    if missing is not None:
+        missing = missing[: len(expected.bands)]
+        values = np.where(missing, 0, values)
+    if dtype not in (np.uint8, np.uint16) and (values.min() < 0 or values.max() > DN_MAX):
         raise BadFileError(
             f"{file}: holds {dtype} from {values.min()} to {values.max()}; the store takes integers from 0 to "
             f"{DN_MAX}: scale them first, or declare what means no data as the file's nodata"
         )
-    ignore = np.asarray(missing.all(0))
-    if expected.landsat:
-        ignore |= (values == 0).any(0)
-    elif image.valid is None and set(image.nodata) == {None}:
-        ignore = (values == 0).all(0)
-    values[:, ignore] = 0  # whatever the file fills with, the store fills with 0
-    return values.astype(np.uint16), ignore
+    empty = values == 0 if expected.landsat or missing is None else missing
+    ignore: npt.NDArray[np.bool_] = np.any(empty, axis=0) if expected.landsat else np.all(empty, axis=0)
+    if ignore.any():
+        values = np.where(ignore, 0, values)  # whatever the file fills with, the store fills with 0
+    return values.astype(np.uint16, copy=False), ignore
 
 
 def _label(file: RasterFile, mask: Raster, expected: Expected) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -146,7 +146,8 @@ def _label(file: RasterFile, mask: Raster, expected: Expected) -> tuple[npt.NDAr
     values = mask.array[0]
     if values.dtype.kind not in "buif":
         raise BadFileError(f"{file}: is of type {values.dtype}; a mask holds whole numbers")
-    unknown = mask.declared()[0]
+    declared = mask.declared()
+    unknown = np.zeros(values.shape, np.bool_) if declared is None else declared[0]
     if mask.nodata[0] == 0:  # then it only says that nothing burns there
         unknown = np.zeros_like(unknown) if mask.valid is None else ~mask.valid[0]
     if expected.mask_ignore is not None:

@@ -36,13 +36,15 @@ class Raster:
     valid: npt.NDArray[np.bool_] | None
     scaling: tuple[tuple[float, float], ...]
 
-    def declared(self) -> npt.NDArray[np.bool_]:
-        """Return bool (bands, height, width): values that the file declares to be no data."""
-        missing = np.zeros(self.array.shape, np.bool_)
+    def declared(self) -> npt.NDArray[np.bool_] | None:
+        """Return bool (bands, height, width): values that the file declares to be no data; None where it has no way."""
+        if self.valid is None and set(self.nodata) == {None}:
+            return None
+        missing = np.zeros(self.array.shape, np.bool_) if self.valid is None else ~self.valid
         for band, values, nodata in zip(missing, self.array, self.nodata, strict=True):
             if nodata is not None:
                 band |= np.isnan(values) if np.isnan(nodata) else values == nodata
-        return missing if self.valid is None else missing | ~self.valid
+        return missing
 
 
 def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: list[int]) -> Raster:
