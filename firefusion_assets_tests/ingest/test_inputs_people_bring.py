@@ -286,6 +286,35 @@ def test_archives_of_other_systems_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(patches.read("lake1_img").bands, arrays["lake1"])
 
 
+def zipped_images(folder: Path) -> bytearray:
+    images_of(folder)
+    with zipfile.ZipFile(folder / "i.zip", "w") as archive:
+        for file in sorted((folder / "i").iterdir()):
+            archive.write(file, file.name)
+    return bytearray((folder / "i.zip").read_bytes())
+
+
+def test_a_zip_packed_in_another_way_is_told_with_the_remedy(tmp_path: Path) -> None:
+    content = zipped_images(tmp_path)
+    first = content.index(b"PK\x01\x02")
+    content[first + 10 : first + 12] = (9).to_bytes(2, "little")  # Deflate64, in the directory's first entry
+    (tmp_path / "i.zip").write_bytes(content)
+    with pytest.raises(BadInputError, match=r"i\.zip/hill1_img\.tif: packed in a way .*; unpack it by hand"):
+        run(folder_study(images="i.zip"), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(0, b"PKxx"), (6, (99).to_bytes(2, "little"))], ids=["damage", "version"]
+)
+def test_a_zip_with_a_directory_nobody_can_read_is_told(tmp_path: Path, offset: int, value: bytes) -> None:
+    content = zipped_images(tmp_path)
+    first = content.index(b"PK\x01\x02")
+    content[first + offset : first + offset + len(value)] = value
+    (tmp_path / "i.zip").write_bytes(content)
+    with pytest.raises(FileNotFoundError, match=r"i\.zip: can't be read as a zip .*; fetch it again"):
+        run(folder_study(images="i.zip"), tmp_path, tmp_path / "out")
+
+
 def test_patches_without_data_are_told_with_bands_and_remedy(tmp_path: Path) -> None:
     folder = write_activefire(tmp_path / "data")
     for scene in SCENES[:2]:

@@ -18,8 +18,9 @@ from firefusion_assets.core.folders import files_below, is_leftover, some_of
 
 _ENDINGS = {".tif", ".tiff"}
 _LARGEST_MEMBER = 2**30
-_ENCRYPTED, _UTF_8 = 0x1, 0x800
+_ENCRYPTED, _PATCH, _UTF_8 = 0x1 | 0x40, 0x20, 0x800
 """General purpose flags of a zip's entry (APPNOTE.TXT, 4.4.4)."""
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ARCHIVE_LOCK: Final = threading.Lock()
 """An archive counts the members that are open, which threads may not do at once; they may read at once."""
 
@@ -90,8 +91,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         finally:
             with _ARCHIVE_LOCK:
                 stream.close()
-    except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-        # Damaged, cut short, or (not implemented) compressed in a way that zipfile doesn't know.
+    except (zlib.error, lzma.LZMAError, EOFError) as error:  # damaged or cut short
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -153,7 +153,10 @@ def _folder_files(folder: Path) -> Iterator[RasterFile]:
 
 
 def _zip_files(container: Path) -> Iterator[RasterFile]:
-    archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
+    try:
+        archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # a damaged directory, or a version nobody knows
+        raise FileNotFoundError(f"{container}: can't be read as a zip ({error}); fetch it again") from error
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         # Some programs write paths as Windows does.
         member = info.filename.replace("\\", "/")
@@ -169,6 +172,8 @@ def _unusable(file: RasterFile) -> str | None:
             return "is a link to nothing; repair or remove it"
     elif info.flag_bits & _ENCRYPTED or info.file_size > _LARGEST_MEMBER:
         return "encrypted or over 1 GiB; unpack it by hand"
+    elif info.flag_bits & _PATCH or info.compress_type not in _COMPRESSIONS:
+        return "packed in a way that can't be read here (such as Deflate64); unpack it by hand"
     elif not info.flag_bits & _UTF_8 and not info.filename.isascii():
         return "its name is in an unknown encoding; zip the files anew with names in UTF-8"
     try:
