@@ -1,5 +1,8 @@
 """Where tensors live: the GPU that the step was given, else the CPU; the same code runs on both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -11,3 +14,14 @@ def device_count() -> int:
 def compute_device() -> torch.device:
     """Return the current GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def tensor_float32(allowed: bool) -> Iterator[None]:
+    """Let products of float32 matrices be rounded to TF32 (10 bits of mantissa) on GPUs that are faster with it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if allowed else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -12,10 +12,13 @@ from scipy.ndimage import find_objects
 
 from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.engines.blending import feather
-from firefusion_assets.engines.contract import compose
+from firefusion_assets.engines.contract import compose, finite
 
 _CONTEXT: Final = 4
 """px of known background that a window should see around what it paints."""
+
+PARTIAL_SHARE: Final = 0.25
+"""Share of what an engine learns from of which only one side is edited, as in overlapping windows."""
 
 Window = tuple[slice, slice]
 
@@ -62,7 +65,7 @@ def paint_by_windows(
         sample: paints windows.
 
     Returns:
-        uint16 DN (N, C, H, W).
+        uint16 DN (N, C, H, W); a patch of which a window isn't painted with numbers alone stays its background.
     """
     painted, remaining = backgrounds.copy(), edits.copy()
     done = [0] * len(backgrounds)
@@ -70,11 +73,13 @@ def paint_by_windows(
         known = np.stack([painted[place.patch, :, *place.window] for place in places])
         label = np.stack([labels[place.patch, *place.window] for place in places])
         edit = np.stack([remaining[place.patch, *place.window] for place in places])
-        sampled = compose(sample(known, label, edit, places), known, edit, dn_max)
-        for place, crop in zip(places, sampled, strict=True):
+        sampled = sample(known, label, edit, places)
+        for place, crop in zip(places, compose(sampled, known, edit, dn_max), strict=True):
             painted[place.patch, :, *place.window] = crop
             remaining[place.patch, *place.window] = False
             done[place.patch] += 1
+        lost = [place.patch for place, kept in zip(places, finite(sampled, edit), strict=True) if not kept]
+        painted[lost], remaining[lost] = backgrounds[lost], False
     opacity = np.stack([feather(label, edit) for label, edit in zip(labels, edits, strict=True)])[:, None]
     ground = backgrounds.astype(np.float32)
     return compose(ground + (painted - ground) * opacity, backgrounds, edits, dn_max)
@@ -114,6 +119,16 @@ def next_window(remaining: npt.NDArray[np.bool_], size: int) -> Window:
         starts.append(min(max(start, 0), length - size))
     top, left = starts
     return slice(top, top + size), slice(left, left + size)
+
+
+def one_side(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return the part of a mask (H, W) from one of its columns on, as a later of overlapping windows has to paint it.
+
+    Turned, it is any side.
+    """
+    side = mask.copy()
+    side[:, : rng.choice(np.flatnonzero(mask.any(axis=0)))] = False
+    return side
 
 
 def window_on_fire(label: npt.NDArray[np.bool_], size: int, rng: np.random.Generator) -> Window:

@@ -144,8 +144,9 @@ def write_plan(
         choice = choose(part, table, settings, masks)
         choice.judged.to_parquet(folder / JUDGED)
     for number in range(sampling.tries):
-        background, mask = _pair(number, choice, masks, sampling, fold)
-        rng = generator(sampling.seed, "place", fold, number)
+        pair = number // sampling.seeds_per_pair
+        background, mask = _pair(pair, choice, masks, sampling, fold)
+        rng = generator(sampling.seed, "place", fold, pair)
         placed = _place_row(part.read(background), choice.fires[mask], masks, rng)
         if placed is None:
             continue

@@ -88,7 +88,9 @@ class Screen:
             detected = np.logical_or.reduce([saturated, *found.values()]) & edit
         changed_share, detected_share = (float(found[label].mean()) for found in (changed, detected))
         reasons = []
-        if changed_share < self.settings.min_changed:
+        if not difference[:, edit].any():
+            reasons.append("nothing was painted: there is no image, or the model gave values that aren't numbers")
+        elif changed_share < self.settings.min_changed:
             reasons.append(f"only {changed_share:.0%} of the label changed")
         if self.settings.detectors and detected_share < self.settings.min_detected:
             reasons.append(f"only {detected_share:.0%} of the label is detected")

@@ -65,7 +65,8 @@ def _masks(lineage: "Lineage", key: str) -> Any:
     config = lineage.config(key)
     # Where nothing is painted, no limit of a background makes another object.
     backgrounds = lineage.study.backgrounds.model_dump(mode="json") if config.sampling.tries else None
-    return [backgrounds, config.masks.model_dump(mode="json"), _sampling(lineage, key, ("tries", "pairing", "seed"))]
+    rows = _sampling(lineage, key, ("tries", "pairing", "seeds_per_pair", "seed"))
+    return [backgrounds, config.masks.model_dump(mode="json"), rows]
 
 
 def _painted(lineage: "Lineage", key: str) -> Any:
@@ -113,7 +114,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("inpainting_masks", 2, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
-            1,
+            2,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
@@ -121,7 +122,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset(
             "screened_images",
-            1,
+            2,
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
             parts=(TRAIN_STATISTICS,),

@@ -37,6 +37,8 @@ class Sampling(StrictModel):
     """Most patches to paint for that, in each fold; 4 times `images` by default."""
     pairing: Literal["pairs", "complete"] = "pairs"
     """`pairs`: background i with mask i; `complete`: every background with every mask."""
+    seeds_per_pair: int = Field(1, ge=1)
+    """How often a background is painted with the same mask in the same place, each time with another seed."""
     steps: int = Field(25, ge=1)
     """Denoising steps of a diffusion engine."""
     batch_size: int = Field(16, ge=1)
@@ -53,8 +55,13 @@ class Sampling(StrictModel):
     """Prompts, drawn by each patch's seed; by default the generator's instance prompt."""
     negative_prompts: tuple[str, ...] = ()
     """Negative prompts, drawn likewise."""
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Number format that a pretrained model paints in."""
+    timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+    """Which noise levels the steps have: only `trailing` and `linspace` begin at pure noise."""
+    masked_content: Literal["original", "fill", "latent-nothing"] = "original"
+    """What a `strength` below 1 starts from inside the mask, noise apart: the background, the ground nearest to it, or
+    latents of 0."""
+    mixed_precision: Literal["no", "tf32", "fp16", "bf16"] = "no"
+    """Number format that a pretrained model paints in; the VAE keeps float32."""
     compile: bool = False
     """Compile the network before painting (torch.compile)."""
     channels_last: bool = False
@@ -81,6 +88,13 @@ class Sampling(StrictModel):
         if strength * others.data.get("steps", 1) < 1:
             raise ValueError("leaves no denoising step; raise it, or steps")
         return strength
+
+    @field_validator("masked_content")
+    @classmethod
+    def _content_is_seen(cls, content: str, others: ValidationInfo) -> str:
+        if content != "original" and others.data.get("strength", 1.0) == 1:
+            raise ValueError("makes no difference with strength 1, which starts from noise alone; lower strength")
+        return content
 
 
 class Screening(StrictModel):

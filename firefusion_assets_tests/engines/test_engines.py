@@ -12,13 +12,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from firefusion_assets.engines.blending import feather
-from firefusion_assets.engines.contract import NoFireError, compose
+from firefusion_assets.engines.contract import DamagedModelError, NoFireError, compose
 from firefusion_assets.engines.copy_paste.donors import donors
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.engines.native.settings import NativeGenerator
 from firefusion_assets.engines.none.settings import NoGenerator
+from firefusion_assets.engines.windows import Place, paint_by_windows
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Painter
@@ -136,12 +138,40 @@ def test_another_seed_paints_another_fire(painters: dict[tuple[str, int], Painte
 
 
 def test_compose_rounds_and_clips_and_restores() -> None:
-    backgrounds = np.array([[[[7, 8, 9, 10]]]], np.uint16)
-    painted = np.array([[[[-5.0, 2.6, 1e9, np.nan]]]])
-    edits = np.array([[[True, True, True, False]]])
-    assert compose(painted, backgrounds, edits, 4095).tolist() == [[[[1, 3, 4095, 10]]]]
-    with pytest.raises(ValueError, match="aren't numbers"):
-        compose(painted, backgrounds, ~edits, 4095)
+    backgrounds = np.array([[[[7, 8, 9, 10]]], [[[7, 8, 9, 10]]]], np.uint16)
+    painted = np.array([[[[-5.0, 2.6, 1e9, np.nan]]], [[[-5.0, np.inf, 1e9, 3]]]])
+    edits = np.repeat(np.array([[[True, True, True, False]]]), 2, axis=0)
+    # What isn't a number inside the edit mask leaves the whole patch, and no other, as it was.
+    assert compose(painted, backgrounds, edits, 4095).tolist() == [[[[1, 3, 4095, 10]]], [[[7, 8, 9, 10]]]]
+
+
+def test_a_patch_with_one_window_that_is_no_number_stays_as_it_was() -> None:
+    backgrounds = np.full((3, 1, SIZE, SIZE), 9000, np.uint16)
+    edits = np.zeros((3, SIZE, SIZE), bool)
+    edits[:, 1:3, 1:3] = edits[:, 25:28, 25:28] = True
+
+    def sample(known: np.ndarray, label: np.ndarray, edit: np.ndarray, places: list[Place]) -> np.ndarray:
+        paint = np.full(known.shape, 20000.0)
+        for number, place in enumerate(places):
+            if (place.patch, place.number) == (1, 0):
+                paint[number, 0, edit[number]] = np.nan
+        return paint
+
+    painted = paint_by_windows(backgrounds, edits, edits, 16, 65535, sample)
+    np.testing.assert_array_equal(painted[1], backgrounds[1])
+    for number in (0, 2):
+        np.testing.assert_array_equal(painted[number, 0], np.where(edits[number], 20000, 9000))
+
+
+def test_a_model_that_holds_no_numbers_is_refused(tmp_path: Path) -> None:
+    part = train_part(tmp_path / "store", [scene(seed, 4) for seed in range(3)])
+    fit(NATIVE, part, tmp_path / "model")
+    weights = next((tmp_path / "model" / "unet").glob("*.safetensors"))
+    values = load_file(weights)
+    values["conv_in.bias"][0] = float("nan")
+    save_file(values, weights)
+    with pytest.raises(DamagedModelError, match=r"model: conv_in.bias .* lower generator.learning_rate"):
+        NATIVE.load(tmp_path / "model", Sampling(images=1))
 
 
 @pytest.mark.parametrize("generator", [COPY_PASTE, NATIVE], ids=lambda generator: generator.engine)

@@ -14,13 +14,11 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.native.scaling import Scaling
-from firefusion_assets.engines.windows import Window, window_on_fire
+from firefusion_assets.engines.windows import PARTIAL_SHARE, Window, one_side, window_on_fire
 from firefusion_assets.patchstore import PatchPart
 
 _PLAIN_SHARE: Final = 0.25
 """Share of crops with an empty label, from which the network learns to paint ground."""
-_PARTIAL_SHARE: Final = 0.25
-"""Share of fire crops of which only one side is edited, as in overlapping windows."""
 _BRIGHTNESS: Final = 0.1
 """Standard deviation of a crop's gain (around 1) and offset (around 0), in scaled units."""
 
@@ -83,8 +81,8 @@ class CropStream:
             edit = _moved(dilated(mask, dilation), rng) & ~known_fire
         else:
             edit = dilated(mask, dilation)
-            if rng.random() < _PARTIAL_SHARE:
-                edit &= _half_plane(edit, rng)
+            if rng.random() < PARTIAL_SHARE:
+                edit = one_side(edit, rng)
         patch = self._train.read(patch_id)
         bands = self._brightened(patch.bands[:, *window], rng)
         valid = ~patch.ignore[window]
@@ -107,11 +105,3 @@ def _moved(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray
     """Shift a mask by a random offset; what leaves one side comes back on the other."""
     shift = rng.integers(0, mask.shape[0], 2)
     return np.roll(mask, (int(shift[0]), int(shift[1])), axis=(0, 1))
-
-
-def _half_plane(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Return the pixels (S, S) from one of a mask's columns on; the crop is turned afterwards."""
-    columns = np.flatnonzero(mask.any(axis=0))
-    side = np.zeros_like(mask)
-    side[:, rng.choice(columns) :] = True
-    return side

@@ -16,7 +16,7 @@ class NativePainter:
     """Paints with a trained pipeline.
 
     Args:
-        folder: what `training.fit` wrote.
+        folder: what `fitting.fit` wrote.
         steps: denoising steps.
     """
 

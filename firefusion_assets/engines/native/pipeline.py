@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.utils import logging
 
 from firefusion_assets.core.devices import compute_device
+from firefusion_assets.engines.contract import require_finite
 from firefusion_assets.engines.native.contrast import Contrast, fill_in
 from firefusion_assets.engines.native.crops import Crops
 from firefusion_assets.engines.native.scaling import Scaling
@@ -107,7 +108,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             backgrounds: uint16 DN (N, C, S, S).
             labels: bool (N, S, S), where fire shall be.
             edits: bool (N, S, S), where to paint.
-            noise: float32 (N, C, S, S) from `noise.draw_noise`: what the samples start from.
+            noise: float32 (N, C, S, S) from `diffusion_noise.draw_noise`: what the samples start from.
             num_inference_steps: denoising steps.
 
         Returns:
@@ -164,6 +165,7 @@ def load_pipeline(folder: Path) -> NativeInpaintPipeline:
     logging.disable_progress_bar()
     pipeline = NativeInpaintPipeline.from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
+    require_finite(pipeline.unet, folder)
     return pipeline.to(compute_device())
 
 

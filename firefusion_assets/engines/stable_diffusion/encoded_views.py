@@ -1,19 +1,25 @@
 """Views as the network learns from them: latents and masks, encoded once, for nothing trainable comes before them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.engines.stable_diffusion.enlarging import enlarge, latent_mask, without_hidden
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.engines.stable_diffusion.views import View
 
+FOLDER: Final = "encoded-views"
 _ENCODED_AT_ONCE: Final = 8
 
 
@@ -32,9 +38,14 @@ class Examples(NamedTuple):
     known: torch.Tensor
     mask: torch.Tensor
 
-    def take(self, rows: Sequence[int]) -> "Examples":
-        """Return some of the examples."""
-        return Examples(*(values[list(rows)] for values in self))
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read what `write` wrote."""
+        return cls(**load_file(file))
+
+    def write(self, file: Path, made_from: str) -> None:
+        """Write the examples and what they were made from, as text."""
+        write_atomically(file, partial(save_file, self._asdict(), metadata={"made from": made_from}))
 
 
 class Enlarged(NamedTuple):
@@ -58,11 +69,13 @@ class Noised(NamedTuple):
         latents: what is to be learned (N, 4, r, r).
         noise: as large.
         timesteps: int64 (N,).
+        dropping: float (N,) in 0..1; an example loses its prompt where it is less than the dropout.
     """
 
     latents: torch.Tensor
     noise: torch.Tensor
     timesteps: torch.Tensor
+    dropping: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -82,22 +95,18 @@ class ViewStream:
     def batch(self, first: int, n: int, timesteps: int, device: torch.device) -> tuple[Examples, Noised]:
         """Return ``n`` examples from a position on, with noise and timesteps below ``timesteps`` drawn for each."""
         positions = range(first, first + n)
-        chosen = self.examples.take([self._row(position) for position in positions])
-        draws = [self._draw(position, chosen.mean.shape[1:], timesteps) for position in positions]
-        own, noise, steps = (_moved(torch.stack(values), device) for values in zip(*draws, strict=True))
-        examples = Examples(*(_moved(values, device).float() for values in chosen))
-        return examples, Noised(examples.mean + examples.std * own, noise, steps)
+        size = len(self.examples.mean)
+        rows = [seeding.cycled_index(position, size, self.seed, self.name) for position in positions]
+        examples = Examples(*(_moved(values[rows], device) for values in self.examples))
+        draws = [self._draw(position, examples.mean.shape[1:], timesteps) for position in positions]
+        own, noise, steps, dropping = (_moved(torch.stack(values), device) for values in zip(*draws, strict=True))
+        return examples, Noised(examples.mean + examples.std * own, noise, steps, dropping)
 
-    def _row(self, position: int) -> int:
-        return seeding.cycled_index(position, len(self.examples.mean), self.seed, self.name)
-
-    def _draw(
-        self, position: int, shape: torch.Size, timesteps: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _draw(self, position: int, shape: torch.Size, timesteps: int) -> tuple[torch.Tensor, ...]:
         # On the CPU, a generator for each position: neither device nor batch nor a resumed run changes a draw.
         generator = torch.Generator().manual_seed(seeding.derive_seed(self.seed, self.name, "noise", position))
         own, noise = torch.randn((2, *shape), generator=generator)
-        return own, noise, torch.randint(timesteps, (), generator=generator)
+        return own, noise, torch.randint(timesteps, (), generator=generator), torch.rand((), generator=generator)
 
 
 def _moved(values: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -105,24 +114,31 @@ def _moved(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
+def made_from(file: Path) -> str | None:
+    """Return what the examples in a file were made from; None if there is no file."""
+    if not file.is_file():
+        return None
+    with safe_open(file, "pt") as examples:
+        return str(examples.metadata()["made from"])
+
+
 @torch.no_grad()
-def encode(images: Iterator[Enlarged], vae: AutoencoderKL, cell: int, dtype: torch.dtype) -> Examples:
+def encode(images: Iterator[Enlarged], vae: AutoencoderKL, cell: int) -> Examples:
     """Encode images, some at a time.
 
     Args:
         images: views at the model's resolution.
-        vae: on its device.
+        vae: in float32, on its device.
         cell: model pixels a latent cell, along a side.
-        dtype: in which the examples are kept.
     """
     encoded: list[Examples] = []
     scale = vae.config.scaling_factor
     while some := list(islice(images, _ENCODED_AT_ONCE)):
         image, known, hidden = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
-        distribution = vae.encode(image.to(vae.dtype)).latent_dist
-        rest = vae.encode(known.to(vae.dtype)).latent_dist.mode()
+        distribution = vae.encode(image).latent_dist
+        rest = vae.encode(known).latent_dist.mode()
         kept = distribution.mean * scale, distribution.std * scale, rest * scale, latent_mask(hidden, cell)
-        encoded.append(Examples(*(values.to("cpu", dtype) for values in kept)))
+        encoded.append(Examples(*(values.cpu() for values in kept)))
     return Examples(*(torch.cat(values) for values in zip(*encoded, strict=True)))
 
 
@@ -130,6 +146,6 @@ def enlarged(view: View, stretch: Stretch, factor: int) -> Enlarged:
     """Return a view at the model's resolution."""
     window = stretch.to_model(view.dn)
     both = torch.from_numpy(np.stack([window, without_hidden(window, view.mask)]))
-    image, known = enlarge(both, factor).clamp(-1, 1)
+    image, known = enlarge(both, factor)
     hidden = torch.from_numpy(np.kron(view.mask, np.ones((factor, factor), bool)))[None]
     return Enlarged(image, known * ~hidden, hidden)

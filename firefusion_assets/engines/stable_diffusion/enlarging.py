@@ -4,17 +4,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.ndimage import distance_transform_edt
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 
 def enlarge(values: torch.Tensor, factor: int) -> torch.Tensor:
-    """Enlarge smoothly, such that `area_mean` gives the original back.
+    """Enlarge smoothly and within -1..1, such that `area_mean` gives the original back.
 
     Bilinear interpolation alone flattens small fires: a single hot pixel's block keeps little more than 9 / 16 of
-    its excess. So what the mean of each block of ``factor`` x ``factor`` lacks is added to the block.
+    its excess. So each block of ``factor`` x ``factor`` is moved to its pixel's value. Where it then leaves -1..1, all
+    that differs from that value is made smaller until it fits: cutting it off would darken saturated fire.
 
     Args:
-        values: floating (N, C, h, w).
+        values: floating (N, C, h, w), within -1..1.
         factor: whole number from 1; 1 returns the values.
 
     Returns:
@@ -23,7 +24,13 @@ def enlarge(values: torch.Tensor, factor: int) -> torch.Tensor:
     if factor == 1:
         return values
     smooth = interpolate(values, scale_factor=factor, mode="bilinear", align_corners=False)
-    return smooth + interpolate(values - area_mean(smooth, factor), scale_factor=factor, mode="nearest")
+    value, mean = (interpolate(low, scale_factor=factor, mode="nearest") for low in (values, area_mean(smooth, factor)))
+    difference = smooth - mean
+    room = torch.where(difference > 0, 1 - value, 1 + value)
+    fitting = torch.where(difference == 0, 1, room / difference.abs()).clamp(max=1)
+    least = interpolate(-max_pool2d(-fitting, factor), scale_factor=factor, mode="nearest")
+    # What the clamp takes off is rounding.
+    return (value + least * difference).clamp(-1, 1)
 
 
 def area_mean(values: torch.Tensor, factor: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Final
 from firefusion_assets.core.training_loop import remove_checkpoints
 from firefusion_assets.engines.contract import TrainerError
 from firefusion_assets.engines.launching import trainer_command
-from firefusion_assets.engines.stable_diffusion.class_images import FOLDER
+from firefusion_assets.engines.stable_diffusion import class_images, encoded_views
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
@@ -50,7 +50,8 @@ def fit(
     else:
         run.launch(generator.trainer, file)
     remove_checkpoints(work)
-    shutil.rmtree(work / FOLDER, ignore_errors=True)
+    for folder in (class_images.FOLDER, encoded_views.FOLDER):
+        shutil.rmtree(work / folder, ignore_errors=True)
     for left in (file, work / LOCK_FILE):
         left.unlink(missing_ok=True)
     with (work / HISTORY_FILE).open(newline="") as history:

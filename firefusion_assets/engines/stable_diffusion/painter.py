@@ -10,7 +10,7 @@ from diffusers import StableDiffusionInpaintPipeline
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
-from firefusion_assets.engines.contract import compose
+from firefusion_assets.engines.contract import compose, require_finite
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE, Pixels
 from firefusion_assets.engines.stable_diffusion.publishing import merge_adapters
@@ -55,7 +55,7 @@ class StableDiffusionPainter:
             places: Sequence[Place],
         ) -> npt.NDArray[np.float32]:
             drawn = [seeding.derive_seed(int(seeds[place.patch]), "window", place.number) for place in places]
-            return pixels.stretch.to_dn(sampler(pixels.stretch.to_model(known), edit, drawn))
+            return pixels.to_dn(sampler(pixels.stretch.to_model(known), edit, drawn))
 
         channels = [pixels.bands.index(band) for band in self._generator.composite]
         dn_max = pixels.stretch.dn_max
@@ -70,14 +70,16 @@ def load_pipeline(
     generator: StableDiffusionGenerator, folder: Path, sampling: Sampling
 ) -> StableDiffusionInpaintPipeline:
     """Return the pipeline that a model folder stands for, on the device, as `sampling` wants it."""
-    dtype = DTYPES[sampling.mixed_precision]
     if (folder / "model_index.json").is_file():
-        pipeline = load_base(folder, None, dtype)
+        pipeline = load_base(folder, None)
     else:
         pipeline = load_base(generator.base_model, generator.revision)
         if (folder / LORA_FILE).is_file():
             merge_adapters(pipeline, folder)
-    pipeline.to(compute_device(), dtype)
+    require_finite(pipeline.unet, folder)
+    pipeline.to(compute_device())
+    for network in (pipeline.unet, pipeline.text_encoder):
+        network.to(DTYPES[sampling.mixed_precision])
     if sampling.attention_slicing:
         pipeline.enable_attention_slicing()
     if sampling.channels_last:

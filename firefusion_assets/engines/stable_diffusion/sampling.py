@@ -1,6 +1,7 @@
 """Painting windows with a Stable Diffusion inpainting pipeline: prompts, sampler, enlarging, and back to 30 m."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import Any, Final
 
 import diffusers
@@ -11,12 +12,14 @@ from diffusers import StableDiffusionInpaintPipeline
 from diffusers.image_processor import VaeImageProcessor
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.devices import tensor_float32
 from firefusion_assets.engines.stable_diffusion.enlarging import (
     area_mean,
     enlarge,
     latent_mask,
     without_hidden,
 )
+from firefusion_assets.engines.stable_diffusion.latents import decoded, encoded
 from firefusion_assets.study.augmentation import Sampling, Scheduler
 
 _SCHEDULERS: Final[dict[Scheduler, tuple[str, dict[str, Any]]]] = {
@@ -31,6 +34,8 @@ _SCHEDULERS: Final[dict[Scheduler, tuple[str, dict[str, Any]]]] = {
     "dpmsolver++-karras": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+_LATENT_DIFFUSION: Final = {"clip_sample": False, "set_alpha_to_one": False}
+"""What the samplers that have these settings must be told: their defaults are for pixels, and cut latents at 1."""
 
 Array = npt.NDArray[np.float32]
 
@@ -39,7 +44,7 @@ class WindowSampler:
     """Paints windows of the model's range.
 
     Args:
-        pipeline: on its device; its scheduler is replaced.
+        pipeline: on its device, the VAE in float32; its scheduler is replaced.
         sampling: sampler, steps, guidance, strength, prompts, batch size.
         factor: model pixels a window pixel, along a side.
         default_prompt: where `sampling.prompts` is empty.
@@ -48,18 +53,19 @@ class WindowSampler:
     def __init__(
         self, pipeline: StableDiffusionInpaintPipeline, sampling: Sampling, factor: int, default_prompt: str
     ) -> None:
-        name, settings = _SCHEDULERS[sampling.scheduler]
-        pipeline.scheduler = getattr(diffusers, name).from_config(pipeline.scheduler.config, **settings)
+        pipeline.scheduler = _scheduler(pipeline.scheduler.config, sampling)
         # A mask keeps its shares between 0 and 1; the usual processor would round them.
         pipeline.mask_processor = VaeImageProcessor(do_normalize=False, do_resize=False)
         self._pipeline, self._sampling, self._factor = pipeline, sampling, factor
         self._prompts = sampling.prompts or (default_prompt,)
         self._negative_prompts = sampling.negative_prompts or ("",)
-        self._embeddings: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._embeddings: dict[tuple[str, str, torch.dtype], tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     @torch.no_grad()
     def __call__(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: Sequence[int]) -> Array:
         """Paint windows, `batch_size` at a time.
+
+        What half precision can't hold is painted once more in float32.
 
         Args:
             windows: float32 (N, 3, S, S), values of the model's range -1..1.
@@ -67,47 +73,64 @@ class WindowSampler:
             seeds: of each window's noise and prompts.
 
         Returns:
-            float32 (N, 3, S, S) in -1..1, of use inside the masks.
+            float32 (N, 3, S, S) around -1..1, of use inside the masks; not a number where the model gave none.
         """
-        size = self._sampling.batch_size
-        batches = [
-            self._batch(windows[start : start + size], masks[start : start + size], seeds[start : start + size])
-            for start in range(0, len(windows), size)
-        ]
-        return np.concatenate(batches)
+        painted = np.concatenate(
+            [self._batch(*batch) for batch in _batches(self._sampling.batch_size, windows, masks, np.array(seeds))]
+        )
+        lost, dtype = ~np.isfinite(painted).all(axis=(1, 2, 3)), self._pipeline.unet.dtype
+        if lost.any() and dtype != torch.float32:
+            networks = self._pipeline.unet, self._pipeline.text_encoder
+            for network in networks:
+                network.float()
+            again = _batches(self._sampling.batch_size, windows[lost], masks[lost], np.array(seeds)[lost])
+            painted[lost] = np.concatenate([self._batch(*batch) for batch in again])
+            for network in networks:
+                network.to(dtype)
+        return painted
 
-    def _batch(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: Sequence[int]) -> Array:
-        pipeline = self._pipeline
-        device, dtype, cell = pipeline.device, pipeline.vae.dtype, pipeline.vae_scale_factor
-        image = enlarge(torch.from_numpy(windows).to(device), self._factor).clamp(-1, 1)
-        hidden = torch.from_numpy(masks[:, None]).to(device).repeat_interleave(self._factor, 2)
-        hidden = hidden.repeat_interleave(self._factor, 3)
+    def _batch(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: npt.NDArray[np.int64]) -> Array:
+        n, padding = len(windows), self._sampling.batch_size - len(windows)
+        if self._sampling.compile and padding:  # a compiled network is compiled anew for each size of a batch
+            windows, masks, seeds = (
+                np.concatenate([values, np.repeat(values[-1:], padding, axis=0)]) for values in (windows, masks, seeds)
+            )
+        pipeline, sampling = self._pipeline, self._sampling
+        device, cell = pipeline.device, pipeline.vae_scale_factor
+        hidden = torch.from_numpy(masks[:, None]).to(device)
+        hidden = hidden.repeat_interleave(self._factor, 2).repeat_interleave(self._factor, 3)
+        shares = latent_mask(hidden, cell)
         around = np.stack([without_hidden(*window) for window in zip(windows, masks, strict=True)])
-        known = enlarge(torch.from_numpy(around).to(device), self._factor).clamp(-1, 1) * ~hidden
-        known = pipeline.vae.encode(known.to(dtype)).latent_dist.mode() * pipeline.vae.config.scaling_factor
-        # The pipeline reads one pixel of each latent cell; in a mask of whole cells that is the cell's share.
-        mask = latent_mask(hidden, cell).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+        original, filled = (enlarge(torch.from_numpy(values).to(device), self._factor) for values in (windows, around))
+        known = encoded(pipeline.vae, filled * ~hidden)
+        # Where painting starts from noise alone, only the size of this is looked at.
+        below = filled if sampling.masked_content == "fill" else original
+        start = known if sampling.strength == 1 else encoded(pipeline.vae, below)
+        if sampling.masked_content == "latent-nothing":
+            start = start * (shares == 0)
         positive, negative = (
             torch.cat(embeddings) if embeddings[0] is not None else None
-            for embeddings in zip(*(self._embedding(seed) for seed in seeds), strict=True)
+            for embeddings in zip(*(self._embedding(int(seed)) for seed in seeds), strict=True)
         )
-        painted = pipeline(
-            prompt_embeds=positive,
-            negative_prompt_embeds=negative,
-            image=(image + 1) / 2,
-            mask_image=mask,
-            masked_image_latents=known,
-            height=image.shape[-2],
-            width=image.shape[-1],
-            strength=self._sampling.strength,
-            num_inference_steps=self._sampling.steps,
-            guidance_scale=self._sampling.guidance_scale,
-            # Drawn on the CPU, so that the noise is the same on any device.
-            generator=[torch.Generator().manual_seed(seeding.derive_seed(seed, "noise")) for seed in seeds],
-            output_type="pt",
-        ).images
-        back: Array = area_mean(painted.float() * 2 - 1, self._factor).cpu().numpy()
-        return back
+        with tensor_float32(sampling.mixed_precision == "tf32"):
+            latents = pipeline(
+                prompt_embeds=positive,
+                negative_prompt_embeds=negative,
+                image=start,
+                # The pipeline reads one pixel of each latent cell; in a mask of whole cells that is the cell's share.
+                mask_image=shares.repeat_interleave(cell, 2).repeat_interleave(cell, 3),
+                masked_image_latents=known,
+                height=original.shape[-2],
+                width=original.shape[-1],
+                strength=sampling.strength,
+                num_inference_steps=sampling.steps,
+                guidance_scale=sampling.guidance_scale,
+                # Drawn on the CPU, so that the noise is the same on any device.
+                generator=[torch.Generator().manual_seed(seeding.derive_seed(int(seed), "noise")) for seed in seeds],
+                output_type="latent",
+            ).images
+        back: Array = area_mean(decoded(pipeline.vae, latents), self._factor).cpu().numpy()
+        return back[:n]
 
     def _embedding(self, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the embeddings (1, T, D) of the prompt and the negative prompt that a seed draws."""
@@ -115,12 +138,26 @@ class WindowSampler:
             texts[int(seeding.generator(seed, kind).integers(len(texts)))]
             for kind, texts in (("prompt", self._prompts), ("negative prompt", self._negative_prompts))
         )
-        if (prompt, negative) not in self._embeddings:
-            self._embeddings[prompt, negative] = self._pipeline.encode_prompt(
+        key = prompt, negative, self._pipeline.text_encoder.dtype
+        if key not in self._embeddings:
+            self._embeddings[key] = self._pipeline.encode_prompt(
                 prompt,
                 self._pipeline.device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=self._sampling.guidance_scale > 1,
                 negative_prompt=negative,
             )
-        return self._embeddings[prompt, negative]
+        return self._embeddings[key]
+
+
+def _scheduler(base: Any, sampling: Sampling) -> Any:
+    """Return the sampler, with the noise levels of the base model's."""
+    name, settings = _SCHEDULERS[sampling.scheduler]
+    kind = getattr(diffusers, name)
+    fixed = {key: value for key, value in _LATENT_DIFFUSION.items() if key in signature(kind.__init__).parameters}
+    return kind.from_config(base, timestep_spacing=sampling.timestep_spacing, **fixed, **settings)
+
+
+def _batches(size: int, *arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    for start in range(0, len(arrays[0]), size):
+        yield tuple(array[start : start + size] for array in arrays)

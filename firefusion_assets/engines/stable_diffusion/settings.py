@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from firefusion_assets.patchstore import PatchPart
 
 
+_VERSION: Final = 2
+"""Raise it when the code makes another model from the same settings."""
 _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings that change how safe a training is and not what comes of it."""
 
@@ -52,8 +54,8 @@ class StableDiffusionGenerator(Engine):
     """Stable Diffusion inpainting (1.5 and 2 families) on the 7-6-2 composite, pretrained or fine-tuned."""
 
     reads: ClassVar[tuple[str, ...]] = (
-        "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "mixed_precision", "compile",
-        "channels_last", "attention_slicing",
+        "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "timestep_spacing", "masked_content",
+        "mixed_precision", "compile", "channels_last", "attention_slicing",
     )  # fmt: skip
     modules: ClassVar[tuple[str, ...]] = ("transformers", "peft")
     requirement: ClassVar[str] = "firefusion-assets[stable-diffusion]"
@@ -75,6 +77,9 @@ class StableDiffusionGenerator(Engine):
     """Settings of `lora`."""
     instance_prompt: str = Field("satellite imagery, wildfire, landsat-8", min_length=1)
     """Prompt that the fires of the train part are learned with."""
+    prompt_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the views that are learned with an empty prompt, which guidance compares with (Ho and Salimans 2022,
+    arXiv 2207.12598)."""
     composite: Composite = FALSE_COLOUR
     """Bands that the model sees as red, green and blue."""
     stretch: Literal["linear", "percentile", "asinh"] = "asinh"
@@ -112,8 +117,8 @@ class StableDiffusionGenerator(Engine):
     """Weight the loss by min(SNR, gamma) / SNR (Hang et al. 2023, arXiv 2303.09556), 5 is usual; none by default."""
     use_ema: bool = False
     """Publish an exponential moving average of the weights."""
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Number format of the forward pass in training."""
+    mixed_precision: Literal["no", "tf32", "fp16", "bf16"] = "no"
+    """Number format of the forward pass in training; the VAE keeps float32."""
     use_8bit_adam: bool = False
     """AdamW with 8-bit states (needs a GPU and the extra `adam8bit`)."""
     max_grad_norm: float = Field(1.0, gt=0)
@@ -196,7 +201,7 @@ class StableDiffusionGenerator(Engine):
 
     def fingerprint_part(self, folder: Path, hash_folder: Callable[[Path], str]) -> Any:
         """Return the settings that make a model; the contents of a local base model stand for its name."""
-        settings = self.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL)
+        settings = self.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL) | {"version": _VERSION}
         local = local_folder(self.base_model, folder)
         return settings if local is None else settings | {"base_model": hash_folder(local), "revision": None}
 

@@ -3,7 +3,7 @@
 What views hold stands in `views`, what is trained in `network`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, Final
@@ -16,10 +16,18 @@ from diffusers.training_utils import EMAModel
 from filelock import FileLock
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.devices import tensor_float32
 from firefusion_assets.core.training_loop import TrainingLoop, write_losses
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
-from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
+from firefusion_assets.engines.stable_diffusion.encoded_views import (
+    FOLDER,
+    Examples,
+    ViewStream,
+    encode,
+    enlarged,
+    made_from,
+)
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, TrainedParameters, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
@@ -51,9 +59,10 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
     """
     # The first process paints class images while the others wait, which may take hours.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
-    accelerator = Accelerator(mixed_precision=job.generator.mixed_precision, kwargs_handlers=[patience])
+    precision, tf32 = job.generator.mixed_precision, job.generator.mixed_precision == "tf32"
+    accelerator = Accelerator(mixed_precision="no" if tf32 else precision, kwargs_handlers=[patience])
     # A trainer may outlive its killed parent for a moment, and must not write beside the next one.
-    with FileLock(job.work / LOCK_FILE) if accelerator.is_main_process else nullcontext():
+    with FileLock(job.work / LOCK_FILE) if accelerator.is_main_process else nullcontext(), tensor_float32(tf32):
         accelerator.wait_for_everyone()
         _finetune(job, accelerator, progress)
     accelerator.end_training()
@@ -70,7 +79,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
     progress(f"fine-tuning on {accelerator.device} in {n_processes} process{'es' if n_processes > 1 else ''}")
     pipeline = load_base(generator.base_model, generator.revision).to(accelerator.device)
     streams = _encoded(job, pipeline, accelerator, progress)
-    texts = _texts(pipeline, generator)
+    *texts, empty = _texts(pipeline, generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive_seed(generator.seed, "adapters"))
         denoiser = Denoiser(pipeline, generator)
@@ -116,7 +125,8 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
                 for (stream, weight), text in zip(streams, texts, strict=True):
                     first = (step * batches + number) * batch_size
                     examples, noised = stream.batch(first, batch_size, n_timesteps, accelerator.device)
-                    text = text.expand(batch_size, *text.shape[1:])
+                    dropped = noised.dropping < generator.prompt_dropout
+                    text = torch.where(dropped.view(-1, *[1] * (text.ndim - 1)), empty, text)
                     losses = denoising_loss(model, scheduler, examples, noised, text, generator)
                     loss = loss + weight * losses.mean()
                 accelerator.backward(loss * n_processes / batches)  # gradients are averaged over the processes
@@ -145,34 +155,40 @@ def _encoded(
     generator, train = job.generator, open_part(job)
     stretch = Pixels.read(job.work).stretch
     factor = generator.resolution // generator.window(train.meta.patch_size)
-    dtype = DTYPES[generator.mixed_precision]
-    sources: list[tuple[str, Sequence[View] | FireViews, float]] = [("fires", FireViews(train, generator), 1.0)]
-    prior = generator.prior_preservation
-    pipeline.vae.to(dtype)
+    (job.work / FOLDER).mkdir(exist_ok=True)
+    job_text = job.model_dump_json(exclude=_NOT_OF_THE_JOB)
+    fires, prior = FireViews(train, generator), generator.prior_preservation
     if not generator.train_text_encoder:
-        pipeline.text_encoder.to(dtype)
+        pipeline.text_encoder.to(DTYPES[generator.mixed_precision])
+
+    def stream(name: str, views: Callable[[], Iterator[View]]) -> ViewStream:
+        """The first process encodes, once for all attempts."""
+        file = job.work / FOLDER / f"{name}.safetensors"
+        if accelerator.is_main_process and made_from(file) != job_text:
+            images = (enlarged(view, stretch, factor) for view in views())
+            encode(images, pipeline.vae, pipeline.vae_scale_factor).write(file, job_text)
+            progress(f"encoded the views of {name}")
+        accelerator.wait_for_everyone()
+        return ViewStream(Examples.read(file), generator.seed, name)
+
+    streams = [(stream("fires", lambda: map(fires.__getitem__, range(len(fires)))), 1.0)]
     if prior is not None:
         ground = GroundViews(train, generator, prior.num_class_images)
-        if accelerator.is_main_process:
+
+        def class_views() -> Iterator[View]:
             with accelerator.autocast():
                 make_class_images(pipeline, ground, prior, stretch, factor, generator.seed, job.work, progress)
-        accelerator.wait_for_everyone()
-        sources.append(("class", list(read_class_images(ground, job.work)), prior.prior_loss_weight))
-    streams = []
-    for name, source, weight in sources:
-        images = (enlarged(source[number], stretch, factor) for number in range(len(source)))
-        examples = encode(images, pipeline.vae, pipeline.vae_scale_factor, dtype)
-        streams.append((ViewStream(examples, generator.seed, name), weight))
-        progress(f"encoded {len(source)} views of {name}")
+            return read_class_images(ground, job.work)
+
+        streams.append((stream("class", class_views), prior.prior_loss_weight))
     pipeline.vae.to("cpu")
     return streams
 
 
 def _texts(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator) -> list[torch.Tensor]:
-    """Return for each stream what stands for its prompt: token ids, or the embedding of a frozen text encoder."""
-    prompts = [generator.instance_prompt]
-    if generator.prior_preservation is not None:
-        prompts.append(generator.prior_preservation.class_prompt)
+    """Return what stands for each stream's prompt, and last for none: token ids, or a frozen encoder's embedding."""
+    prior = generator.prior_preservation
+    prompts = [generator.instance_prompt, *([] if prior is None else [prior.class_prompt]), ""]
     if generator.train_text_encoder:
         tokenizer = pipeline.tokenizer
         settings = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}

@@ -33,7 +33,8 @@ def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: Finetuning
     device, lent = pipeline.unet.device, {part: part.device for part in (pipeline.vae, pipeline.text_encoder)}
     pipeline.to(device)
     pipeline.unet.eval()
-    with torch.autocast(device.type, DTYPES[generator.mixed_precision], enabled=generator.mixed_precision != "no"):
+    dtype = DTYPES[generator.mixed_precision]
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         sampler = WindowSampler(pipeline, Sampling(batch_size=_VIEWS), factor, generator.instance_prompt)
         painted = np.where(masks[:, None], sampler(stretched, masks, seeds), stretched)
     pipeline.scheduler = scheduler

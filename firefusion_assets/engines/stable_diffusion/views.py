@@ -1,4 +1,5 @@
-"""What the model learns from: views of fire patches of the train part, each with the mask that hides its fire.
+"""What the model learns from: views of fire patches of the train part, each with the mask that hides its fire, or one
+side of it.
 
 A view follows from the seed and its number alone. Encoding views is not done here.
 """
@@ -13,7 +14,7 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
-from firefusion_assets.engines.windows import window_on_fire
+from firefusion_assets.engines.windows import PARTIAL_SHARE, one_side, window_on_fire
 from firefusion_assets.patchstore import PatchPart
 
 _MASK_SIDE: Final = (0.2, 0.7)
@@ -63,6 +64,8 @@ class FireViews:
             kind = "annotated" if variant % 2 == 0 else "random"
         if kind == "annotated":
             mask = dilated(patch.label[window], int(rng.integers(1, 5))) & ~patch.ignore[window]
+            if rng.random() < PARTIAL_SHARE:
+                mask = one_side(mask, rng)
         else:
             mask = random_mask(self._size, rng)
         orientation = int(rng.integers(ORIENTATIONS))

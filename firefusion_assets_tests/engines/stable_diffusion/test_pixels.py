@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import rasterio
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from firefusion_assets.engines.companions import Companions, fit_companions
@@ -15,6 +17,7 @@ from firefusion_assets.engines.contract import NoFireError
 from firefusion_assets.engines.stable_diffusion.enlarging import area_mean, enlarge, latent_mask
 from firefusion_assets.engines.stable_diffusion.stretch import Kind, Stretch, fit_stretch
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
+from firefusion_assets_tests.builders.real_data import REAL_PATCHES, needs_patches
 
 DN_MAX = 65535
 EVERY_DN = np.arange(DN_MAX + 1, dtype=np.uint16).reshape(1, 256, 256)
@@ -140,8 +143,8 @@ def test_constant_bands_still_turn_back(dn: int, kind: Kind, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])
 def test_enlarged_blocks_keep_their_means(factor: int) -> None:
-    values = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 3, 5, 7)))
-    values[0, 0, 2, 3] = 40
+    values = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, size=(2, 3, 5, 7)))
+    values[0, 0, 2, 3], values[1, 1, 0] = 1, -1
     enlarged = enlarge(values, factor)
     assert enlarged.shape == (2, 3, 5 * factor, 7 * factor)
     means = area_mean(enlarged, factor)
@@ -167,13 +170,42 @@ def bilinear(row: npt.NDArray[np.float64], factor: int) -> npt.NDArray[np.float6
 
 
 def test_enlarging_is_bilinear_with_the_blocks_lifted() -> None:
-    values = np.random.default_rng(2).normal(size=(6, 4))
+    values = np.random.default_rng(2).uniform(-0.4, 0.4, size=(6, 4))
     smooth = np.apply_along_axis(bilinear, 0, np.apply_along_axis(bilinear, 1, values, 4), 4)
     expected = smooth.copy()
     for y, x in np.ndindex(6, 4):
         block = (slice(4 * y, 4 * y + 4), slice(4 * x, 4 * x + 4))
         expected[block] += values[y, x] - smooth[block].mean()
     np.testing.assert_allclose(enlarge(torch.from_numpy(values)[None, None], 4)[0, 0], expected, atol=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=arrays(np.float32, (1, 2, 4, 5), elements=st.sampled_from([-1, -0.999, -0.3, 0, 0.9, 0.99, 1])),
+    factor=st.integers(2, 8),
+)
+def test_nothing_is_cut_off_at_the_ends_of_the_range(values: npt.NDArray[np.float32], factor: int) -> None:
+    """Saturated fire beside dark ground: its block would leave the range, and a cut would darken its mean."""
+    enlarged = enlarge(torch.from_numpy(values), factor)
+    assert enlarged.min() >= -1 and enlarged.max() <= 1
+    np.testing.assert_allclose(area_mean(enlarged, factor).numpy(), values, atol=1e-6)
+    blocks = enlarged.unflatten(3, (-1, factor)).unflatten(2, (-1, factor)).numpy()
+    for n, c, y, x in zip(*np.nonzero(np.abs(values) == 1), strict=True):
+        np.testing.assert_allclose(blocks[n, c, y, :, x], values[n, c, y, x], atol=1e-6)
+
+
+@needs_patches
+def test_saturated_pixels_of_a_real_fire_come_back_saturated() -> None:
+    """Patch 00819 of scene 099069; with a cut none of its saturated pixels came back, the median was 62158."""
+    with rasterio.open(next((REAL_PATCHES / "landsat_patches").glob("*099069*p00819.tif"))) as file:
+        dn = file.read()[[6, 5, 1]]
+    stretch = Stretch(kind="asinh", low=(9000, 10000, 9000), high=(10500, 12000, 9800), dn_max=DN_MAX)
+    values = torch.from_numpy(stretch.to_model(dn))[None]
+    back = np.rint(stretch.to_dn(area_mean(enlarge(values, 8), 8)[0].numpy())).astype(np.uint16)
+    saturated = dn[0] == DN_MAX
+    assert saturated.sum() == 92
+    assert (back[0][saturated] == DN_MAX).all()
+    np.testing.assert_allclose(back.astype(int), dn, atol=1)
 
 
 def test_sizes_that_are_no_multiple_of_the_factor_are_an_error() -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from firefusion_assets.engines import launching
 from firefusion_assets.engines.stable_diffusion import fitting as finetuning
+from firefusion_assets.engines.stable_diffusion import trainer
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
@@ -321,6 +322,55 @@ def test_class_images_are_made_once(trained: Trained, base: Path, part: PatchPar
     assert files(work) == files(trained(prior_preservation=PRIOR))
 
 
+def test_views_are_encoded_once_for_all_attempts(base: Path, part: PatchPart, tmp_path: Path) -> None:
+    def stop(message: str) -> None:
+        messages.append(message)
+        if message.startswith("step 25"):
+            raise Interrupted
+
+    messages: list[str] = []
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            fit(generator(base, **LONG), part, tmp_path / "work", stop)
+    assert [message for message in messages if "encoded" in message] == ["encoded the views of fires"]
+    views = load_file(tmp_path / "work" / "encoded-views" / "fires.safetensors")
+    assert {values.dtype for values in views.values()} == {torch.float32}
+    # A trainer that is called by hand may be given other settings: it doesn't learn from the views of the old ones.
+    shutil.rmtree(tmp_path / "work" / "checkpoints", ignore_errors=True)
+    for checkpoint in (tmp_path / "work").glob("checkpoint-*"):
+        checkpoint.unlink()
+    fit(generator(base, **LONG | {"seed": 2}), part, tmp_path / "work", messages.append)
+    fit(generator(base, **LONG | {"seed": 2}), part, tmp_path / "plain")
+    assert files(tmp_path / "work") == files(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("trains_text", [False, True])
+def test_some_views_are_learned_without_a_prompt(
+    base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_text: bool
+) -> None:
+    def loss(*arguments: Any) -> torch.Tensor:
+        texts.append(arguments[4])
+        return denoising_loss(*arguments)
+
+    monkeypatch.setattr(trainer, "denoising_loss", loss)
+    pipeline, shares = load_base(base, None), {}
+    for dropout in (0, 0.4):
+        texts: list[torch.Tensor] = []
+        changes = {"max_train_steps": 40, "prompt_dropout": dropout, "train_text_encoder": trains_text}
+        fit(generator(base, **changes), part, tmp_path / str(dropout))
+        rows = torch.cat(texts)
+        if trains_text:
+            tokens = [pipeline.tokenizer(text, padding="max_length", return_tensors="pt").input_ids
+                      for text in ("", generator(base).instance_prompt)]  # fmt: skip
+        else:
+            tokens = [pipeline.encode_prompt(text, torch.device("cpu"), 1, False)[0]
+                      for text in ("", generator(base).instance_prompt)]  # fmt: skip
+        empty, prompt = (sum(torch.equal(row, text[0]) for row in rows) for text in tokens)
+        assert len(rows) == 80 and empty + prompt == 80
+        shares[dropout] = empty / 80
+    assert shares[0] == 0 and 0.25 < shares[0.4] < 0.55
+
+
 def test_looking_at_the_model_does_not_disturb_its_training(trained: Trained) -> None:
     changes: Settings = {"train_text_encoder": True, "mixed_precision": "bf16"}
     looked, plain = files(trained(**changes, validation_steps=2)), files(trained(**changes))
@@ -385,7 +435,7 @@ def mean_loss(model: Path, settings: StableDiffusionGenerator, part: PatchPart, 
     """Mean loss inside the mask of the first view, over the whole schedule with always the same noise."""
     n, pipeline = 40, load_base(model, None)
     image = enlarged(FireViews(part, settings)[0], pixels.stretch, settings.resolution // 32)
-    encoded = encode(iter([image]), pipeline.vae, 8, torch.float32)
+    encoded = encode(iter([image]), pipeline.vae, 8)
     examples, drawn = ViewStream(encoded, 99, "look").batch(0, n, 1000, torch.device("cpu"))
     drawn = drawn._replace(timesteps=torch.linspace(0, 999, n).long())
     text = pipeline.encode_prompt(settings.instance_prompt, torch.device("cpu"), 1, False)[0].expand(n, -1, -1)
