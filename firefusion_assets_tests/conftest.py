@@ -1,10 +1,13 @@
 """Fixtures of all tests."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from firefusion_assets_tests.builders.studies import LoadDefinitions, loaded
+
+CORES = os.sched_getaffinity(0)
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,3 +17,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def load_definitions(monkeypatch: pytest.MonkeyPatch) -> LoadDefinitions:
     """Load the code location anew for a study, as a new process would."""
     return lambda study: loaded(study, monkeypatch)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of xdist's workers a core of its own.
+
+    Else every lineage starts as many trainings as there are cores, each a process that imports torch first, which takes
+    longer than its training.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        os.sched_setaffinity(0, {sorted(CORES)[int(worker.removeprefix("gw")) % len(CORES)]})
+
+
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """Let a test and its processes use all cores, as a run does."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CORES)
+    yield
+    os.sched_setaffinity(0, own)

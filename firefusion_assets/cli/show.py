@@ -40,7 +40,7 @@ def check(study: StudyOption = None) -> None:
     from firefusion_assets.steps.checking import check_study
 
     lineage = open_lineage(study)
-    checked = check_study(lineage)
+    checked = check_study(lineage, lambda line: typer.echo(line, err=True))
     typer.echo("\n".join([str(lineage.folder), *checked.found]))
     if checked.problems:
         count = f"{len(checked.problems)} problem{'s' if len(checked.problems) > 1 else ''}:"

@@ -15,6 +15,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from firefusion_assets.core.folders import files_below
 from firefusion_assets.ingest.fetching import DRIVE, DownloadError, fetch
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
@@ -188,7 +189,7 @@ def _is_raster(path: PurePath) -> bool:
 
 
 def _holds_rasters(folder: Path) -> bool:
-    return any(map(_is_raster, folder.rglob("*")))
+    return folder.is_dir() and any(map(_is_raster, files_below(folder)))
 
 
 def _is_mask(name: str) -> bool:

@@ -37,7 +37,7 @@ def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
         StudyError: naming file, key and remedy.
     """
     config = lineage.config(key)
-    require_engine(config.generator, lineage.folder, key)
+    require_engine(config.generator, lineage.folder, key, progress)
     (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     return {"engine": config.generator.engine, "images": config.sampling.images}
 

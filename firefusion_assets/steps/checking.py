@@ -8,6 +8,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.preflight import problems_without_data
 from firefusion_assets.study import Study, StudyError, augmentation_keys, load_augmentation
 from firefusion_assets.study.datasets import SimulatedDataset
+from firefusion_assets.study.engine import Progress
 
 
 @dataclass
@@ -23,8 +24,16 @@ class Checked:
     problems: list[str] = field(default_factory=list)
 
 
-def check_study(lineage: Lineage) -> Checked:
-    """Read a study and all its configs, and list its raw input; no image is opened, and nothing is made."""
+def check_study(lineage: Lineage, progress: Progress) -> Checked:
+    """Read a study and all its configs, and list its raw input; no image is opened, and nothing is made.
+
+    Args:
+        lineage: of the study.
+        progress: called with what may take seconds.
+
+    Returns:
+        What is there, and all problems, sorted by file.
+    """
     checked, study, keys = Checked(), None, list[str]()
     try:
         keys = augmentation_keys(lineage.folder)
@@ -38,10 +47,11 @@ def check_study(lineage: Lineage) -> Checked:
         try:
             load_augmentation(lineage.folder, key, study)
             if study is not None:
-                checked.problems += problems_without_data(lineage, key)
+                checked.problems += problems_without_data(lineage, key, progress)
         except StudyError as error:
             checked.problems += error.problems
-    checked.problems = list(dict.fromkeys(checked.problems))
+    # The file is what a line begins with; mistakes in one stay in the order they were found in.
+    checked.problems = sorted(dict.fromkeys(checked.problems), key=lambda line: line.split(":")[0])
     return checked
 
 

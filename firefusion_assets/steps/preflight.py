@@ -12,7 +12,7 @@ from firefusion_assets.ingest.base_store import TABLE
 from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.study import StudyError
-from firefusion_assets.study.engine import Engine
+from firefusion_assets.study.engine import Engine, Progress
 from firefusion_assets.study.models import THESIS_UNET
 
 _SMP: Final = "segmentation_models_pytorch"
@@ -31,20 +31,25 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
     problems = [f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage))]
-    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting)]
+    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting, _unheard)]
     if problems:
         raise StudyError(problems)
 
 
-def problems_without_data(lineage: Lineage, key: str) -> list[str]:
+def problems_without_data(lineage: Lineage, key: str, progress: Progress) -> list[str]:
     """Return what keeps a config from running on this machine, as far as that is known before data is there.
+
+    Args:
+        lineage: of the study.
+        key: of the config.
+        progress: called with what is asked for elsewhere.
 
     Raises:
         StudyError: if study or config can't be read.
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
     return [f"{study}: {problem}" for problem in _impossible_network(lineage)] + [
-        f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting=True)
+        f"{config}: {problem}" for problem in _unusable_generator(lineage, key, True, progress)
     ]
 
 
@@ -59,13 +64,19 @@ def require_network(lineage: Lineage) -> None:
         raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
 
 
-def require_engine(generator: Engine, study_folder: Path, key: str) -> None:
+def require_engine(generator: Engine, study_folder: Path, key: str, progress: Progress) -> None:
     """Stop if this installation lacks what a config's engine needs, or its base model can't be had from the hub.
+
+    Args:
+        generator: the config's.
+        study_folder: the study's.
+        key: of the config.
+        progress: called with what is asked for elsewhere.
 
     Raises:
         StudyError: naming file, key and remedy.
     """
-    problems = _missing_packages(generator) or [*generator.resolved(study_folder).unreachable()]
+    problems = _missing_packages(generator) or [*generator.resolved(study_folder).unreachable(progress)]
     if problems:
         raise StudyError(f"{study_folder / 'augmentations' / key}.yaml: {problem}" for problem in problems)
 
@@ -130,8 +141,15 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
         )
 
 
-def _unusable_generator(lineage: Lineage, key: str, fitting: bool) -> Iterator[str]:
+def _unusable_generator(lineage: Lineage, key: str, fitting: bool, progress: Progress) -> Iterator[str]:
     config = lineage.config(key)
     generator = config.generator.resolved(lineage.folder)
     # What an engine asks may need its packages.
-    yield from _missing_packages(generator) or (*generator.unreachable(), *generator.problems(config.sampling, fitting))
+    yield from _missing_packages(generator) or (
+        *generator.unreachable(progress),
+        *generator.problems(config.sampling, fitting),
+    )
+
+
+def _unheard(line: str) -> None:
+    """Before fitting and painting nothing is asked for any more: `require_engine` did."""

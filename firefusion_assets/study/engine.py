@@ -123,8 +123,12 @@ class Engine(StrictModel, ABC):
         """Return the settings with paths of the study folder's files absolute, as all methods below need them."""
         return self
 
-    def unreachable(self) -> Iterable[str]:
-        """Say what can't be had from elsewhere, such as a model from a hub; asked before anything is made."""
+    def unreachable(self, progress: Progress) -> Iterable[str]:
+        """Say what can't be had from elsewhere, such as a model from a hub; asked before anything is made.
+
+        Args:
+            progress: called with what is asked for and how long that may take, if it may take seconds.
+        """
         return ()
 
     def problems(self, sampling: "Sampling", fitting: bool) -> Iterable[str]:

@@ -17,7 +17,7 @@ from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.study.augmentation import Augmentation, augmentation_model
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.registry import engines
-from firefusion_assets.study.yaml_files import YamlError, read_yaml
+from firefusion_assets.study.yaml_files import Settings, YamlError, read_yaml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -78,10 +78,10 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
         StudyError: with all problems of the file.
     """
     file = folder / "augmentations" / f"{key}.yaml"
-    values = _resolve(folder, key, ())
-    broken = [f"{file}: {problem}" for problem in _broken_files(values, folder)]
+    settings = _resolve(folder, key, ())
+    broken = [f"{file}: {problem}" for problem in _broken_files(settings.values, folder)]
     try:
-        config = _validate(augmentation_model(), values, file)
+        config = _validate(augmentation_model(), settings, file)
     except StudyError as error:
         raise StudyError([*error.problems, *broken]) from None
     if broken:
@@ -94,18 +94,20 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     return config
 
 
-def _resolve(folder: Path, key: str, seen: tuple[str, ...]) -> dict[str, Any]:
+def _resolve(folder: Path, key: str, seen: tuple[str, ...]) -> Settings:
+    """Return a config's own settings and those it takes over; each keeps the place where it was written."""
     file = folder / "augmentations" / f"{key}.yaml"
     if key in seen:
         raise StudyError([f"{file}: extends: goes round in a circle ({' -> '.join((*seen, key))})"])
     if not file.is_file():
         known = ", ".join(augmentation_keys(folder))
         raise StudyError([f"{file}: there is no such augmentation config; the study has {known}"])
-    values = _read_yaml(file)
-    parent = values.get("extends")
+    own = _read_yaml(file)
+    parent = own.values.get("extends")
     if not isinstance(parent, str):
-        return values
-    return _merge(_resolve(folder, parent, (*seen, key)), values)
+        return own
+    base = _resolve(folder, parent, (*seen, key))
+    return Settings(_merge(base.values, own.values), base.places | own.places)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _detector_misfits(config: Augmentation, study: Study) -> Iterable[str]:
             )
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> Settings:
     if not file.is_file():
         others = sorted(path.name for path in file.parent.glob("*") if path.stem == file.stem and path.is_file())
         raise StudyError([f"{file}: missing" + (f"; rename {others[0]} to {file.name}" if others else "")])
@@ -158,17 +160,20 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise StudyError(error.problems) from error
 
 
-def _validate(model: type[ModelT], values: dict[str, Any], file: Path) -> ModelT:
+def _validate(model: type[ModelT], settings: Settings, file: Path) -> ModelT:
     try:
-        return model.model_validate(values)
+        return model.model_validate(settings.values)
     except ValidationError as error:
-        raise StudyError(_problem(model, file, details) for details in error.errors()) from None
+        raise StudyError(_problem(model, settings, file, details) for details in error.errors()) from None
 
 
-def _problem(model: type[BaseModel], file: Path, details: ErrorDetails) -> str:
-    """Turn one finding of pydantic into a line with file, key and remedy."""
+def _problem(model: type[BaseModel], settings: Settings, named: Path, details: ErrorDetails) -> str:
+    """Turn one finding of pydantic into a line with file, line, key and remedy.
+
+    What is missing has no line; it is looked for in the file that was named.
+    """
     location, siblings = _locate(model, [str(part) for part in details["loc"]])
-    key = ".".join(location)
+    key, file = ".".join(location), settings.places.get(tuple(location), str(named))
     if details["type"] == "extra_forbidden":
         close = difflib.get_close_matches(location[-1], siblings, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(siblings)}"

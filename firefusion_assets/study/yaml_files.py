@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -23,7 +23,19 @@ class YamlError(ValueError):
         super().__init__("\n".join(problems))
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
+class Settings(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        values: by key.
+        places: ``FILE:LINE`` of each key and item, by its path.
+    """
+
+    values: dict[str, Any]
+    places: dict[tuple[str, ...], str]
+
+
+def read_yaml(file: Path) -> Settings:
     """Read a file whose top level is a mapping; an empty one has no keys.
 
     Raises:
@@ -40,6 +52,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         if problems:
             raise YamlError(problems)
         values = {} if root is None else loader.construct_document(root)
+        places = dict(_places(root, (), file, set()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -52,7 +65,24 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise YamlError([f"{file}: is nested too deeply to be settings"]) from None
     if not isinstance(values, dict):
         raise YamlError([f"{file}: holds {type(values).__name__}, expected keys with values"])
-    return values
+    return Settings(values, places)
+
+
+def _places(
+    node: yaml.Node | None, keys: tuple[str, ...], file: Path, seen: set[int]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path of each key and item, and where it stands; what an alias shows again stands at its anchor."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    items: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        items = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        items = [(str(number), item, item) for number, item in enumerate(node.value)]
+    for name, shown, value in items:
+        yield (*keys, name), f"{file}:{shown.start_mark.line + 1}"
+        yield from _places(value, (*keys, name), file, seen)
 
 
 def _text(file: Path) -> str:

@@ -126,11 +126,11 @@ def pack_product(product: Path, ending: str, below: str = "") -> Path:
 
     Args:
         product: the folder.
-        ending: ``.tar`` or ``.tar.gz``.
+        ending: ``.tar``, ``.tar.gz`` or ``.tar.bz2``.
         below: what the members' names begin with.
     """
     tar_path = product.with_name(product.name + ending)
-    with tarfile.open(tar_path, "w:gz" if ending == ".tar.gz" else "w") as tar:
+    with tarfile.open(tar_path, f"w:{ending.removeprefix('.tar').removeprefix('.')}") as tar:
         for file in sorted(product.iterdir()):
             tar.add(file, below + file.name)
     return tar_path

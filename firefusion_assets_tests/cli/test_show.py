@@ -118,14 +118,16 @@ def test_check_tells_all_problems_at_once_and_counts_the_input(tmp_path: Path) -
     }
     broken = write_study(tmp_path / "broken", TINY_STUDY.replace("steps: 6", "steps: 0"), configs)
     told = firefusion_refuses("check", study=broken)
-    assert "study.yaml: training.steps" in told
-    assert "c.yaml: generator" in told and "d.yaml: generator.base_model" in told
+    assert "study.yaml:4: training.steps" in told
+    assert "c.yaml:1: generator" in told and "d.yaml: generator.base_model" in told
 
     misfits = write_study(tmp_path / "misfits", configs=configs)
     told = firefusion_refuses("check", study=misfits)
     assert "a.yaml: generator.crop: 48 px is larger than a patch" in told
     assert f"b.yaml: generator.images: {misfits / 'painted'}: there is no such folder" in told
-    assert "c.yaml: generator" in told and "d.yaml: generator.base_model" in told
+    assert "c.yaml:1: generator" in told and "d.yaml: generator.base_model" in told
+    files = [line.split(":")[0] for line in told.splitlines() if ".yaml" in line and line.startswith("/")]
+    assert files == sorted(files) and len(set(files)) == 4, "problems are sorted by file"
     assert "Traceback" not in told and not (misfits / "artifacts").exists()
 
 

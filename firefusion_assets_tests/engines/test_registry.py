@@ -93,11 +93,11 @@ def test_the_files_of_an_engine_and_its_keys_are_told_at_once(study: Path) -> No
     (study / "augmentations" / "toy.yaml").write_text("generator: {engine: toy, heat: none.txt, heet: 3}\nmask: {}")
     with pytest.raises(StudyError) as error:
         load_augmentation(study, "toy", load_study(study))
-    told = [problem.removeprefix(f"{study / 'augmentations' / 'toy.yaml'}: ") for problem in error.value.problems]
+    told = [problem.removeprefix(f"{study / 'augmentations' / 'toy.yaml'}:") for problem in error.value.problems]
     assert told == [
-        "generator.heet: unknown key; did you mean heat?",
-        "mask: unknown key; did you mean masks?",
-        "generator.heat: there is no none.txt; write a DN into it",
+        "1: generator.heet: unknown key; did you mean heat?",
+        "2: mask: unknown key; did you mean masks?",
+        " generator.heat: there is no none.txt; write a DN into it",
     ]
 
 
@@ -170,7 +170,7 @@ def test_a_missing_extra_is_told_with_the_command_before_any_work(
     monkeypatch.setitem(sys.modules, "peft", None)
     expected = r"sd\.yaml: generator\.engine: stable-diffusion needs peft, .*pip install 'firefusion-assets\[stable-d"
     with pytest.raises(StudyError, match=expected):
-        require_engine(lineage_of(folder).config("sd").generator, folder, "sd")
+        require_engine(lineage_of(folder).config("sd").generator, folder, "sd", lambda line: None)
     result = materialize(load_definitions(folder), "sd", raise_on_error=False)
     failed = [event.step_key for event in result.get_step_failure_events()]
     assert any(key.endswith("augmentation_config") for key in failed)

@@ -94,6 +94,18 @@ def test_pairs_uses_every_background_and_mask_equally(part: PatchPart, tmp_path:
     assert set(Counter(plan.rows["mask"]).values()) == {5}
 
 
+@pytest.mark.parametrize("kind", ["annotated", "transplanted", "box"])
+def test_several_seeds_share_background_mask_and_place(part: PatchPart, tmp_path: Path, kind: str) -> None:
+    single = plan_of(part, tmp_path / "single", kind, max_tries=4)
+    plan = plan_of(part, tmp_path / "several", kind, max_tries=12, seeds_per_pair=3)
+    assert len(plan.rows) == 12 and plan.rows["seed"].nunique() == 12
+    seedless = [name for name in plan.rows if name not in ("row", "seed")]
+    for number in range(12):
+        assert plan.rows.loc[number, seedless].tolist() == single.rows.loc[number // 3, seedless].tolist()
+        np.testing.assert_array_equal(plan.labels[number], single.labels[number // 3])
+        np.testing.assert_array_equal(plan.edits[number], single.edits[number // 3])
+
+
 def test_a_transplanted_mask_is_the_real_one_turned_and_moved(part: PatchPart, tmp_path: Path) -> None:
     plan = plan_of(part, tmp_path, max_tries=30)
     turns = set()

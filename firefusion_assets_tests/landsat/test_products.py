@@ -131,6 +131,38 @@ def test_products_are_found_wherever_they_lie(tmp_path: Path) -> None:
             np.testing.assert_array_equal(opened.read(("B1",), 0, 8)[0], seeded_planes(product.id.text, 1, 8, 8)["B1"])
 
 
+def test_links_are_followed_and_archives_of_other_kinds_named(tmp_path: Path) -> None:
+    store, root = tmp_path / "store", tmp_path / "root"
+    product = write_product(store, COLLECTION_1, seeded_planes(COLLECTION_1, 1, 8, 8))
+    (root / "._junk").mkdir(parents=True)
+    (root / "linked").symlink_to(product)
+    (root / "loop").symlink_to(root)
+    (root / f"{COLLECTION_2}.zip").touch()
+    (root / f"._{COLLECTION_2}_B1.TIF").touch()
+    (linked,), (problem,) = find_products(root)
+    assert (
+        problem == f"{root / COLLECTION_2}.zip: is an archive that isn't read; unpack it, or pack the product as .tar"
+    )
+    with open_product(linked) as opened:
+        np.testing.assert_array_equal(opened.read(("B1",), 0, 8)[0], seeded_planes(COLLECTION_1, 1, 8, 8)["B1"])
+    (product / f"{COLLECTION_1}_B7.TIF").unlink()
+    (product / f"{COLLECTION_1}_B7.TIF").symlink_to(tmp_path / "gone.TIF")
+    assert linked.raw_input()
+    assert any("B7.TIF: is a link to nothing" in line for line in problems_of(root / "linked"))
+    (root / "linked").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"holds no level-1 product.*\n.*{COLLECTION_2}.zip: is an archive"):
+        find_products(root)
+
+
+@pytest.mark.parametrize(("packed", "named"), [(".tar.gz", ".tar"), (".tar", ".tar.gz"), (".tar.bz2", ".tar")])
+def test_what_a_tar_holds_decides_and_not_its_ending(tmp_path: Path, packed: str, named: str) -> None:
+    planes = seeded_planes(COLLECTION_1, 1, 8, 8)
+    tar = pack_product(write_product(tmp_path / "x", COLLECTION_1, planes), packed)
+    renamed = tar.rename(tmp_path / f"{COLLECTION_1}{named}")
+    with open_product(found(renamed)) as opened:
+        np.testing.assert_array_equal(opened.read(("B7",), 0, 8)[0], planes["B7"])
+
+
 def test_one_scene_twice_is_told(tmp_path: Path) -> None:
     product = write_product(tmp_path, COLLECTION_1, seeded_planes(COLLECTION_1, 1, 8, 8))
     pack_product(product, ".tar")

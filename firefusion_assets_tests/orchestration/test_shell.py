@@ -87,6 +87,7 @@ def killed_when(condition: Callable[[], bool], command: list[str], environment: 
     run.wait(timeout=30)  # a killed process ends as soon as the kernel lets it
 
 
+@pytest.mark.usefixtures("all_cores")  # then networks are trained in processes of their own, which have to end too
 def test_kill_9_in_each_long_step_and_the_same_command_again(tmp_path: Path) -> None:
     study = write_study(tmp_path / "killed" / "study", SLOWER_STUDY, SLOWER)
     undisturbed = write_study(tmp_path / "whole" / "study", SLOWER_STUDY, SLOWER)

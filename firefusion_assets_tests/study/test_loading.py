@@ -246,11 +246,11 @@ def test_batches_have_room_for_each_kind() -> None:
 @pytest.mark.parametrize(
     ("study", "expected"),
     [
-        ("training: {bands: [B7], steps: true}", "study.yaml: training: steps: is true or false, a number is meant"),
-        ("training: {bands: [B7], seeds: [1, false]}", "study.yaml: training: seeds: is true or false, a number"),
+        ("training: {bands: [B7], steps: true}", "study.yaml:4: training: steps: is true or false, a number is meant"),
+        ("training: {bands: [B7], seeds: [1, false]}", "study.yaml:4: training: seeds: is true or false, a number"),
         ("training: {bands: [B7], steps: yes}", "study.yaml:4: training.steps: YAML reads yes as true or false"),
         ("training: {bands: [B7]}\ntraining: {bands: [B6]}", "study.yaml:5: training: stands in line 4 too"),
-        ("training: {bands: [2, 6, 7]}", "study.yaml: training.bands.0: a band's name is text; write B2"),
+        ("training: {bands: [2, 6, 7]}", "study.yaml:4: training.bands.0: a band's name is text; write B2"),
         (
             "training: {bands: [B7]}\nevaluation: {part: tset}",
             "evaluation.part: 'tset' is unknown; known are 'test' or",
@@ -263,6 +263,23 @@ def test_what_is_no_number_name_or_choice_is_told_with_the_right_one(tmp_path: P
     with pytest.raises(StudyError) as error:
         load_study(folder)
     assert expected in str(error.value)
+
+
+def test_a_mistake_is_told_where_it_was_written(tmp_path: Path) -> None:
+    """In the config that is extended, not in the one that extends it."""
+    folder = write_study(
+        tmp_path / "s",
+        parent="generator:\n  engine: copy-paste\nsampling:\n  images: 4\n  stepz: 3",
+        child="extends: parent\n\nsampling: {images: many}",
+    )
+    with pytest.raises(StudyError) as error:
+        load_augmentation(folder, "child", load_study(folder))
+    configs = folder / "augmentations"
+    assert [problem.split(";")[0] for problem in sorted(error.value.problems)] == [
+        f"{configs / 'child.yaml'}:3: sampling.images: Input should be a valid integer, unable to parse string as an "
+        "integer (given: 'many')",
+        f"{configs / 'parent.yaml'}:5: sampling.stepz: unknown key",
+    ]
 
 
 def test_a_misspelt_engine_is_told_with_the_nearest(tmp_path: Path) -> None:

@@ -73,7 +73,15 @@ def test_what_is_no_yaml_in_utf_8_is_refused(file: Path, content: bytes, cause: 
 
 def test_merge_keys_and_byte_order_marks_work(file: Path) -> None:
     file.write_bytes(codecs.BOM_UTF8 + b"base: &base {x: 1, y: 2}\r\nb:\r\n  <<: *base\r\n  x: 3\r\n")
-    assert read_yaml(file) == {"base": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+    assert read_yaml(file).values == {"base": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+
+
+def test_every_key_and_item_has_its_line(file: Path) -> None:
+    file.write_text("a: 1\nb:\n  c: &c\n    - {d: 2}\n    - 3\n  e: *c\n")
+    lines = {"a": 1, "b": 2, "b.c": 3, "b.c.0": 4, "b.c.0.d": 4, "b.c.1": 5, "b.e": 6}
+    assert {".".join(keys): place for keys, place in read_yaml(file).places.items()} == {
+        key: f"{file}:{line}" for key, line in lines.items()
+    }
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
@@ -85,7 +93,7 @@ VALUES = st.recursive(
 @given(values=st.dictionaries(st.text(max_size=8), VALUES, max_size=4), flow=st.booleans())
 def test_what_yaml_writes_itself_is_read(file: Path, values: dict[str, Any], flow: bool) -> None:
     file.write_text(yaml.safe_dump(values, default_flow_style=flow), "utf-8")
-    assert read_yaml(file) == values
+    assert read_yaml(file).values == values
 
 
 @given(
@@ -95,7 +103,7 @@ def test_what_yaml_writes_itself_is_read(file: Path, values: dict[str, Any], flo
 def test_any_bytes_are_read_or_refused_by_name(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     try:
-        read = read_yaml(file)
+        read = read_yaml(file).values
     except YamlError as error:
         assert all(str(file) in problem for problem in error.problems)
     else:

@@ -1,13 +1,19 @@
 """Images that were painted elsewhere: which there are, and what their pixels mean."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 from PIL import Image
 
+from firefusion_assets.core.folders import files_below, is_leftover, some_of
+
+_ENDINGS: Final = (".png", ".tif", ".tiff")
+_OTHERS: Final = (".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif", ".jp2")
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -15,13 +21,15 @@ def listing(images: Path, table: Path | None) -> list[tuple[str, int, int]]:
     """Return name, size in bytes and modification time in ns of the table and of each PNG and TIFF, sorted.
 
     Raises:
-        ValueError: if the folder or the table is missing, or the folder holds no PNG and no TIFF.
+        ValueError: if the folder or the table is missing, or the folder holds no PNG and no TIFF, or other images.
     """
     problems = []
     if not images.is_dir():
         problems.append(f"{images}: there is no such folder; correct its path")
-    elif not names_in(images):
-        problems.append(f"{images}: holds no PNG and no TIFF; put the painted images there")
+    else:
+        if not names_in(images):
+            problems.append(f"{images}: holds no PNG and no TIFF; put the painted images there")
+        problems += _unread(images)
     if table is not None and not table.is_file():
         problems.append(f"{table}: there is no such table; correct its path, or leave it out to go by names")
     if problems:
@@ -30,10 +38,24 @@ def listing(images: Path, table: Path | None) -> list[tuple[str, int, int]]:
     return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
+def _unread(folder: Path) -> Iterator[str]:
+    """Say which images a person put there that no row would be given."""
+    files = files_below(folder)
+    others = [str(file.relative_to(folder)) for file in files if file.suffix.lower() in _OTHERS]
+    if others:
+        yield f"{folder}: {some_of(others)}: only PNG and TIFF are read; save them as PNG, or take them out"
+    deeper = [str(file.relative_to(folder)) for file in files if file.parent != folder and _is_image(file)]
+    if deeper:
+        yield f"{folder}: {some_of(deeper)}: lie in folders below, which aren't read; move them up"
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _ENDINGS and not is_leftover(file.name)
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the names of the images, those with -2 before those with -10."""
-    endings = (".png", ".tif", ".tiff")
-    names = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in endings and file.is_file())
+    names = sorted(file.name for file in folder.iterdir() if _is_image(file) and file.is_file())
     return sorted(names, key=lambda name: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), Path(name).stem))
 
 

@@ -1,16 +1,25 @@
 """The base model that a config names: a folder on this machine or an id on the hub, and whether it can be used.
 
-Reads small JSON files only; `base_model` loads the weights.
+Reads names, JSON and the heads of weights only; `base_model` loads them.
 """
 
 import json
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Final
 
-PARTS = ("unet", "vae", "text_encoder")
-_INPAINTING_CHANNELS = 9
+from firefusion_assets.study.engine import Progress
+
+_WEIGHTS: Final = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+"""Names of the weights of each part, without variant and ending."""
+_INPAINTING_CHANNELS: Final = 9
 """Noisy latent, mask and latent of the masked image: 4 + 1 + 4."""
+_LFS: Final = b"version https://git-lfs"
+_HUB_S: Final = 10.0
+"""How long the hub may take to answer."""
+_ANSWERS: Final[dict[tuple[str, str], list[str]]] = {}
+_AGAIN: Final = "download or convert the model again, with safetensors"
 
 
 def local_folder(base_model: str, study_folder: Path) -> Path | None:
@@ -27,16 +36,28 @@ def folder_problems(folder: Path) -> list[str]:
     """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout."""
     if not (folder / "model_index.json").is_file():
         return [f"{folder} holds no model_index.json; name a folder in diffusers' layout, or a hub id"]
-    missing = [part for part in PARTS if not (folder / part / "config.json").is_file()]
-    missing += [f"{part}/*.safetensors" for part in PARTS if not any((folder / part).glob("*.safetensors"))]
-    if missing:
-        return [f"{folder} lacks {', '.join(missing)}; download or convert the model again, with safetensors"]
-    return inpainting_problems(json.loads((folder / "unet" / "config.json").read_text()), str(folder))
+    try:
+        index = _json(folder / "model_index.json")
+        pipeline = str(index.get("_class_name"))
+        if "transformer" in index or "XL" in pipeline:
+            return [_unsupported(str(folder), pipeline)]
+        unet, vae, text_encoder = (_json(folder / part / "config.json") for part in _WEIGHTS)
+        _json(folder / "scheduler" / "scheduler_config.json")
+        return [
+            *unet_problems(unet, str(folder)),
+            *_other_parts(folder, unet, vae, text_encoder),
+            *_tokenizer_problems(folder, text_encoder),
+            *_weight_problems(folder),
+        ]
+    except ValueError as unreadable:
+        return [str(unreadable)]
 
 
-def inpainting_problems(unet_config: dict[str, Any], name: str) -> list[str]:
-    """Return what keeps a U-Net from being one for inpainting."""
-    channels = unet_config.get("in_channels")
+def unet_problems(config: dict[str, Any], name: str) -> list[str]:
+    """Return what keeps a U-Net from being one for inpainting, of Stable Diffusion 1 or 2."""
+    if config.get("addition_embed_type") is not None or config.get("_class_name") != "UNet2DConditionModel":
+        return [_unsupported(name, str(config.get("_class_name")))]
+    channels = config.get("in_channels")
     if channels == _INPAINTING_CHANNELS:
         return []
     return [
@@ -45,21 +66,138 @@ def inpainting_problems(unet_config: dict[str, Any], name: str) -> list[str]:
     ]
 
 
-@cache
-def hub_problems(base_model: str, revision: str) -> list[str]:
-    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline.
+def _unsupported(name: str, kind: str) -> str:
+    return (
+        f"{name} is of a family that isn't supported ({kind}: SDXL, SD 3, Flux and others work otherwise); name an "
+        "inpainting checkpoint of Stable Diffusion 1 or 2"
+    )
 
-    Once a process: without a network each look takes half a minute, and many configs share a base model.
+
+def _other_parts(folder: Path, unet: dict[str, Any], vae: dict[str, Any], text: dict[str, Any]) -> Iterator[str]:
+    if vae.get("latent_channels") != 4:
+        yield f"{folder}/vae has {vae.get('latent_channels')} latent channels, not 4; take the VAE of the same model"
+    wanted, width = unet.get("cross_attention_dim"), text.get("hidden_size")
+    if wanted != width:
+        yield (
+            f"{folder}/text_encoder gives {width} numbers a token, and the U-Net takes {wanted}: the parts are of two "
+            f"models; {_AGAIN}"
+        )
+
+
+def _tokenizer_problems(folder: Path, text_encoder: dict[str, Any]) -> Iterator[str]:
+    tokenizer, length = folder / "tokenizer", text_encoder.get("vocab_size")
+    if (tokenizer / "vocab.json").is_file() and (tokenizer / "merges.txt").is_file():
+        tokens = set(_json(tokenizer / "vocab.json"))
+        added = tokenizer / "added_tokens.json"
+        tokens |= set(_json(added)) if added.is_file() else set()
+    elif (tokenizer / "tokenizer.json").is_file():
+        whole = _json(tokenizer / "tokenizer.json")
+        tokens = set(whole.get("model", {}).get("vocab", {})) | {
+            one["content"] for one in whole.get("added_tokens", ())
+        }
+    else:
+        yield f"{tokenizer} lacks vocab.json and merges.txt (or tokenizer.json); {_AGAIN}"
+        return
+    if len(tokens) != length:
+        yield f"{tokenizer} knows {len(tokens)} tokens, the text encoder {length}: it is of another model; {_AGAIN}"
+
+
+def _weight_problems(folder: Path) -> Iterator[str]:
+    """Weights have to be there, whole, and no pointers to them."""
+    for part, name in _WEIGHTS.items():
+        files = _weight_files(folder / part, name)
+        if not files:
+            non_ema = any((folder / part).glob("*.non_ema.*"))
+            only = " (the non-EMA weights alone aren't those that are meant to paint)" if non_ema else ""
+            yield f"{folder}/{part} lacks {name}.safetensors{only}; {_AGAIN}"
+        for file in files:
+            yield from _damage(file)
+
+
+def _weight_files(part: Path, name: str) -> list[Path]:
+    """Return the weights of a part: one file, or the shards of an index; in half precision where they are so only."""
+    for variant in ("", ".fp16"):
+        index = part / f"{name}.safetensors.index{variant}.json"
+        if (whole := part / f"{name}{variant}.safetensors").is_file():
+            return [whole]
+        if index.is_file():
+            return [part / shard for shard in sorted(set(_json(index).get("weight_map", {}).values()))]
+    return []
+
+
+def _damage(file: Path) -> Iterator[str]:
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        yield f"{file} is missing; {_AGAIN}"
+        return
+    with file.open("rb") as stream:
+        head = stream.read(len(_LFS))
+    if head == _LFS:
+        yield f"{file} is a pointer of Git LFS and holds no weights; run `git lfs pull` in the folder"
+        return
+    try:
+        with safe_open(file, "np"):
+            pass
+    except SafetensorError as error:
+        yield f"{file} can't be read ({error}): it was cut off, or is no safetensors; {_AGAIN}"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """Return the object in a file.
+
+    Raises:
+        ValueError: naming file and remedy.
     """
-    from huggingface_hub import hf_hub_download
+    if not file.is_file():
+        raise ValueError(f"{file.parent} lacks {file.name}; {_AGAIN}")
+    content = file.read_bytes()
+    if content.startswith(_LFS):
+        raise ValueError(f"{file} is a pointer of Git LFS; run `git lfs pull` in the folder")
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is no JSON ({error}); {_AGAIN}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} holds {type(values).__name__}, not keys with values; {_AGAIN}")
+    return values
+
+
+def hub_problems(base_model: str, revision: str, progress: Progress) -> list[str]:
+    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline or without an answer.
+
+    Once a process: many configs share a base model.
+    """
+    if (base_model, revision) not in _ANSWERS:
+        _ANSWERS[base_model, revision] = _ask_the_hub(base_model, revision, progress)
+    return _ANSWERS[base_model, revision]
+
+
+def _ask_the_hub(base_model: str, revision: str, progress: Progress) -> list[str]:
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
-        config = hf_hub_download(base_model, "unet/config.json", revision=revision)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        return [
-            f"{base_model!r} (revision {revision!r}) can't be had from the hub: {reason} Accept its licence and log in "
-            "(hf auth login) if it is gated, or download it elsewhere and name the local folder"
-        ]
-    return inpainting_problems(json.loads(Path(config).read_text()), base_model)
+    name = f"{base_model!r} (revision {revision!r})"
+    outcome: list[str | OSError | ValueError] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(hf_hub_download(base_model, "unet/config.json", revision=revision))
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            outcome.append(error)
+
+    if not constants.HF_HUB_OFFLINE:
+        progress(f"asking {constants.ENDPOINT} for {name}, at most {_HUB_S:.0f} s")
+    # A thread, since the hub's own client tries again and again for half a minute.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_HUB_S)
+    found = outcome[0] if outcome else try_to_load_from_cache(base_model, "unet/config.json", revision=revision)
+    if isinstance(found, str):
+        return unet_problems(_json(Path(found)), base_model)
+    silent = f"{constants.ENDPOINT} didn't answer within {_HUB_S:.0f} s"
+    reason = str(found).strip().splitlines()[0] if isinstance(found, Exception) else silent
+    return [
+        f"{name} can't be had from the hub: {reason} Accept its licence and log in (hf auth login) if it is gated, "
+        "download it elsewhere and name the local folder, or set HF_HUB_OFFLINE=1 where it lies in the cache"
+    ]

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from firefusion_assets.engines.shared_settings import Composite, missing_bands, oversized_crop
 from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems, local_folder
 from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import FALSE_COLOUR, Engine, Painter, Run
+from firefusion_assets.study.engine import FALSE_COLOUR, Engine, Painter, Progress, Run
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.strict import StrictModel
 
@@ -174,10 +174,10 @@ class StableDiffusionGenerator(Engine):
         local = local_folder(self.base_model, folder)
         return self.model_copy(update={"base_model": str(local)} if local else {})
 
-    def unreachable(self) -> Iterator[str]:
+    def unreachable(self, progress: Progress) -> Iterator[str]:
         """Say why a base model can't be had from the hub; local folders are looked at with the config."""
         if not Path(self.base_model).is_dir():
-            for problem in hub_problems(self.base_model, self.revision):
+            for problem in hub_problems(self.base_model, self.revision, progress):
                 yield f"generator.base_model: {problem}"
 
     def problems(self, sampling: Sampling, fitting: bool) -> Iterator[str]:

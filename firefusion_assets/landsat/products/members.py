@@ -70,7 +70,7 @@ def open_members(
         return
     with TemporaryDirectory(prefix="product-", dir=scratch) as folder:
         try:
-            if container.suffix.lower() == ".tar":
+            if not _is_compressed(container):
                 found = _tar_members(container, product, wanted)
             else:
                 found = _unpacked_members(container, product, wanted, Path(folder))
@@ -81,6 +81,12 @@ def open_members(
         yield found
 
 
+def _is_compressed(file: Path) -> bool:
+    """Tell by the first bytes, since people rename files: gzip, bzip2, xz, Zstandard (RFC 1952, 8878 and the like)."""
+    with file.open("rb") as stream:
+        return stream.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"))
+
+
 def _folder_members(folder: Path, product: ProductId, wanted: Collection[str]) -> tuple[dict[str, Member], list[str]]:
     members: dict[str, Member] = {}
     problems: list[str] = []
@@ -88,6 +94,8 @@ def _folder_members(folder: Path, product: ProductId, wanted: Collection[str]) -
         role = _role(path.name, product, wanted)
         if role in members:
             problems.append(f"{path}: is a duplicate of {members[role].shown}; remove one of them")
+        elif role and not path.exists():
+            problems.append(f"{path}: is a link to nothing; correct or remove it")
         elif role:
             members[role] = Member(str(path), path.resolve())
     return members, problems

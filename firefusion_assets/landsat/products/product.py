@@ -14,6 +14,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 
+from firefusion_assets.core.folders import files_below
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.products.members import Member, open_members
 from firefusion_assets.landsat.products.mtl import Metadata, MetadataError, read_metadata
@@ -22,6 +23,7 @@ from firefusion_assets.landsat.products.quality import QUALITY_BANDS
 
 _METADATA_FILES = ("MTL.TXT", "MTL.JSON")
 _REMEDY = "fetch the product again"
+_OTHER_ARCHIVES: Final = (".zip", ".7z", ".rar", ".gz", ".xz", ".zst")
 
 _BLOCK_CACHE: Final = 256 * 2**20
 """Bytes that GDAL may keep of decoded blocks; by itself it takes 5 % of the machine's memory.
@@ -99,11 +101,11 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
     """List the products in a folder and below, or the one that a tar holds.
 
     A tar counts by its ending (`TAR_ENDINGS`) and is known by its name; in folders products are known by the names
-    of their files, so that the folder may be called anything and hold several.
+    of their files, so that the folder may be called anything and hold several. Links are followed.
 
     Returns:
         Products sorted by scene, and a line for each that is refused: of level 2, of another Landsat, misnamed,
-        there twice.
+        there twice, in an archive of another kind.
 
     Raises:
         FileNotFoundError: if there is nothing.
@@ -113,13 +115,15 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
             f"{root}: there is no such folder or tar; put the products there, or correct dataset.products in study.yaml"
         )
     names: dict[tuple[Path, str], None] = {}
-    for path in [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file()):
+    problems: list[str] = []
+    for path in [root] if root.is_file() else files_below(root):
         if (stem := without_tar_ending(path.name)) is not None:
             names[path, stem] = None
         elif stated := file_role(path.name):
             names[path.parent, stated[0]] = None
+        elif path.suffix.lower() in _OTHER_ARCHIVES:
+            problems.append(f"{path}: is an archive that isn't read; unpack it, or pack the product as .tar")
     found: dict[str, ProductFiles] = {}
-    problems: list[str] = []
     for container, name in names:
         try:
             files = ProductFiles(ProductId.parse(name), container)
@@ -130,7 +134,8 @@ def find_products(root: Path) -> tuple[list[ProductFiles], list[str]]:
         if first is not files:
             problems.append(f"{files}: its patches would be named as those of {first}; remove one of them")
     if not names:
-        raise FileNotFoundError(f"{root}: holds no level-1 product; put product folders or tars there")
+        unread = "".join(f"\n{problem}" for problem in problems)
+        raise FileNotFoundError(f"{root}: holds no level-1 product; put product folders or tars there{unread}")
     return [found[scene] for scene in sorted(found)], problems
 
 
@@ -196,7 +201,7 @@ def open_product(
 
 
 def _own_files(folder: Path, product: ProductId) -> list[Path]:
-    named = ((path, file_role(path.name)) for path in sorted(folder.iterdir()))
+    named = ((path, file_role(path.name)) for path in sorted(folder.iterdir()) if path.exists())
     return [path for path, stated in named if stated and stated[0] == product.text]
 
 

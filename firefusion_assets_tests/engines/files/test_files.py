@@ -413,6 +413,23 @@ def test_bad_images_are_told_at_once_with_what_to_do(part: PatchPart, tmp_path: 
     assert {name: told[name].startswith(reason) for name, reason in reasons.items()} == dict.fromkeys(reasons, True)
 
 
+@pytest.mark.parametrize("table", [None, "pairs.csv"])
+def test_images_that_would_not_be_read_are_named(tmp_path: Path, table: str | None) -> None:
+    images = tmp_path / "images"
+    (images / "2026-11-25").mkdir(parents=True)
+    (images / "a.png").touch()
+    (images / "._a.png").touch()
+    (tmp_path / "pairs.csv").touch()
+    assert [name for name, *_ in listing(images, None)] == ["a.png"]
+    for name in ("b.JPG", "c.webp", "2026-11-25/d.png", "2026-11-25/e.jpeg", "notes.txt"):
+        (images / name).touch()
+    with pytest.raises(ValueError) as error:
+        listing(images, tmp_path / table if table else None)
+    others, deeper = str(error.value).splitlines()
+    assert others.startswith(f"{images}: 2026-11-25/e.jpeg, b.JPG, c.webp: only PNG and TIFF are read")
+    assert deeper == f"{images}: 2026-11-25/d.png: lie in folders below, which aren't read; move them up"
+
+
 def test_listing_names_what_the_images_are_made_from(tmp_path: Path) -> None:
     images, table = tmp_path / "images", tmp_path / "pairs.csv"
     with pytest.raises(ValueError, match=r"images: there is no such folder.*\n.*pairs.csv: there is no such table"):

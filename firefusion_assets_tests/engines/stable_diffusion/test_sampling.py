@@ -49,7 +49,7 @@ def windows(n: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], ran
 
 @pytest.mark.parametrize("scheduler", get_args(Scheduler))
 def test_painting_begins_at_pure_noise_and_never_cuts_latents(base: Path, scheduler: str) -> None:
-    """Whatever the base model's scheduler file leaves out: some lack `clip_sample`, whose default is meant for pixels."""
+    """Whatever the base model leaves out: some lack `clip_sample`, whose default is meant for pixels."""
     pipeline = load_base(base, None)
     bare = {name: pipeline.scheduler.config[name] for name in ("beta_start", "beta_end", "beta_schedule")}
     pipeline.scheduler = type(pipeline.scheduler).from_config(bare)

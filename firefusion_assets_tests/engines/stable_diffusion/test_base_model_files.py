@@ -1,0 +1,173 @@
+"""What makes a model folder usable is checked before any work: its parts, their weights, and that they fit together."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from firefusion_assets.engines.stable_diffusion import base_model_files
+from firefusion_assets.engines.stable_diffusion.base_model import load_base
+from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+
+UNET = "unet/diffusion_pytorch_model"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438167540\n"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture
+def model(base: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(base, tmp_path / "model")
+
+
+def change(file: Path, **values: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def cut(file: Path, keep: float) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: int(keep * len(content))])
+
+
+def forget_tokens(model: Path) -> None:
+    file = model / "tokenizer" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    for token in [*vocabulary][-3:]:
+        del vocabulary[token]
+    file.write_text(json.dumps(tokenizer))
+
+
+def without_vocabulary(model: Path) -> None:
+    for name in ("vocab.json", "tokenizer.json"):
+        (model / "tokenizer" / name).unlink(missing_ok=True)
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no tokenizer": (lambda model: shutil.rmtree(model / "tokenizer"), r"tokenizer lacks vocab.json and merges.txt"),
+    "no vocabulary": (without_vocabulary, r"tokenizer lacks vocab.json and merges.txt"),
+    "another tokenizer": (forget_tokens, r"tokenizer knows 77 tokens, the text encoder 80: it is of another model"),
+    "SDXL": (
+        lambda model: change(model / "unet" / "config.json", addition_embed_type="text_time"),
+        "a family that isn't supported .*SDXL",
+    ),
+    "SDXL's pipeline": (
+        lambda model: change(model / "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
+        r"isn't supported \(StableDiffusionXLInpaintPipeline",
+    ),
+    "Flux": (
+        lambda model: change(
+            model / "model_index.json", _class_name="FluxFillPipeline", transformer=["diffusers", "F"]
+        ),
+        r"isn't supported \(FluxFillPipeline",
+    ),
+    "text to image": (
+        lambda model: change(model / "unet" / "config.json", in_channels=4),
+        "no inpainting model: its U-Net takes 4 channels, not 9",
+    ),
+    "parts of two models": (
+        lambda model: change(model / "unet" / "config.json", cross_attention_dim=1024),
+        "text_encoder gives 32 numbers a token, and the U-Net takes 1024",
+    ),
+    "another VAE": (lambda model: change(model / "vae" / "config.json", latent_channels=16), "16 latent channels"),
+    "a pointer": (lambda model: (model / f"{UNET}.safetensors").write_bytes(LFS), "pointer of Git LFS.*git lfs pull"),
+    "a pointer to a config": (
+        lambda model: (model / "vae" / "config.json").write_bytes(LFS),
+        "config.json is a pointer",
+    ),
+    "weights cut off": (lambda model: cut(model / f"{UNET}.safetensors", 0.9), "safetensors can't be read .*cut off"),
+    "a head cut off": (lambda model: cut(model / f"{UNET}.safetensors", 0.001), "safetensors can't be read"),
+    "no weights": (lambda model: (model / f"{UNET}.safetensors").unlink(), "unet lacks diffusion_pytorch_model.safet"),
+    "pickled weights": (
+        lambda model: (model / f"{UNET}.safetensors").rename(model / f"{UNET}.bin"),
+        "unet lacks diffusion_pytorch_model.safetensors; .*with safetensors",
+    ),
+    "non-EMA alone": (
+        lambda model: (model / f"{UNET}.safetensors").rename(model / f"{UNET}.non_ema.safetensors"),
+        "unet lacks diffusion_pytorch_model.safetensors .the non-EMA weights alone",
+    ),
+    "a damaged config": (lambda model: cut(model / "unet" / "config.json", 0.5), "unet/config.json is no JSON"),
+    "an empty config": (lambda model: (model / "unet" / "config.json").write_text(""), "unet/config.json is no JSON"),
+    "a list for a config": (lambda model: (model / "unet" / "config.json").write_text("[]"), "holds list, not keys"),
+    "no scheduler": (lambda model: shutil.rmtree(model / "scheduler"), "scheduler lacks scheduler_config.json"),
+    "a missing shard": (
+        lambda model: (
+            (model / f"{UNET}.safetensors").unlink(),
+            (model / f"{UNET}.safetensors.index.json").write_text('{"weight_map": {"a": "one.safetensors"}}'),
+        ),
+        "unet/one.safetensors is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_makes_a_folder_unusable_is_told_with_a_remedy(model: Path, mistake: str) -> None:
+    assert folder_problems(model) == []
+    spoil, expected = MISTAKES[mistake]
+    spoil(model)
+    problems = folder_problems(model)
+    assert len(problems) == 1 and problems[0].startswith(str(model)) and ";" in problems[0]
+    assert re.search(expected, problems[0]), problems
+
+
+def test_all_that_is_wrong_with_the_parts_is_told_at_once(model: Path) -> None:
+    forget_tokens(model)
+    for part in ("unet/diffusion_pytorch_model", "text_encoder/model"):
+        (model / f"{part}.safetensors").write_bytes(LFS)
+    assert len(folder_problems(model)) == 3
+
+
+@pytest.mark.parametrize("parts", [("unet",), ("unet", "vae", "text_encoder")])
+def test_models_in_half_precision_alone_are_used(model: Path, parts: tuple[str, ...]) -> None:
+    for part in parts:
+        (file,) = (model / part).glob("*.safetensors")
+        file.rename(file.with_name(f"{file.stem}.fp16.safetensors"))
+    assert folder_problems(model) == []
+    load_base(model, None)
+
+
+def test_a_tokenizer_in_two_files_and_non_ema_weights_beside_the_others_are_used(model: Path) -> None:
+    """As published for Stable Diffusion 1.5."""
+    whole = model / "tokenizer" / "tokenizer.json"
+    (model / "tokenizer" / "vocab.json").write_text(json.dumps(json.loads(whole.read_text())["model"]["vocab"]))
+    (model / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    whole.unlink()
+    shutil.copy(model / f"{UNET}.safetensors", model / f"{UNET}.non_ema.safetensors")
+    assert folder_problems(model) == []
+    load_base(model, None)
+
+
+def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*arguments: Any, **settings: Any) -> str:
+        time.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", silent)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(base_model_files, "_HUB_S", 0.3)
+    monkeypatch.setattr(base_model_files, "_ANSWERS", {})
+    said: list[str] = []
+    (problem,) = hub_problems("somebody/model", "main", said.append)
+    assert said == ["asking https://huggingface.co for 'somebody/model' (revision 'main'), at most 0 s"]
+    assert "https://huggingface.co didn't answer within 0 s" in problem and "HF_HUB_OFFLINE=1" in problem
+    assert hub_problems("somebody/model", "main", said.append) == [problem] and len(said) == 1
+
+
+def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = tmp_path / "config.json"
+    cached.write_text('{"_class_name": "UNet2DConditionModel", "in_channels": 9}')
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: time.sleep(60))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: str(cached))
+    monkeypatch.setattr(base_model_files, "_HUB_S", 0.3)
+    monkeypatch.setattr(base_model_files, "_ANSWERS", {})
+    assert hub_problems("somebody/model", "main", lambda line: None) == []
