@@ -95,7 +95,7 @@ def left_out(facts: Mapping[str, Any]) -> list[str]:
     lines = []
     if n_empty := facts.get("n_empty_patches"):
         bands = ", ".join(f"{band} of {count}" for band, count in facts.get("empty_bands", {}).items())
-        remedy = f" (band {bands} holds nothing: leave it out of dataset.bands, or mend the files)" if bands else ""
+        remedy = f" (band {bands} holds nothing: leave it out of dataset.bands, or repair the files)" if bands else ""
         lines.append(f"{n_empty} patches left out: every pixel is fill{remedy}")
     if n_without_mask := facts.get("n_without_mask"):
         lines.append(f"{n_without_mask} images without a mask count as event-free (dataset.missing_mask)")

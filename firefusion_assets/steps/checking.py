@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.ingest.sources.listing import list_files
 from firefusion_assets.ingest.sources.products import ProductListing
 from firefusion_assets.lineage.fingerprints import Lineage
@@ -71,6 +72,8 @@ def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
     else:
         unlabelled = sum(patch.mask is None for patch in listing.inputs)
         count = f"{len(listing.inputs)} patches, {unlabelled} of them without a mask"
+        if listing.unread:
+            count += f"; {len(listing.unread)} files are no GeoTIFF and not read: {some_of(listing.unread)}"
     checked.found.append(f"raw input: {count}; {len(listing.problems)} files can't be used")
     if dataset.on_bad_input == "fail":
         checked.problems += listing.problems

@@ -142,8 +142,10 @@ def test_check_lists_the_raw_input(tmp_path: Path) -> None:
     for folder, file in (("i", f"{name}_p00910.tif"), ("i", "wrong.tif"), ("m", f"{name}_v1_p00910.tif")):
         (study / folder).mkdir(exist_ok=True)
         (study / folder / file).write_bytes(b"II")
+    (study / "i" / "photo.jpg").touch()
     told = firefusion_refuses("check", study=study)
-    assert "raw input: 1 patches, 0 of them without a mask; 1 files can't be used" in told
+    unread = f"1 files are no GeoTIFF and not read: {study / 'i' / 'photo.jpg'}"
+    assert f"raw input: 1 patches, 0 of them without a mask; {unread}; 1 files can't be used" in told
     assert "1 problem:\n" in told and "wrong.tif" in told
     settings = study / "study.yaml"
     settings.write_text(settings.read_text().replace("masks: m", "masks: m, on_bad_input: skip"))

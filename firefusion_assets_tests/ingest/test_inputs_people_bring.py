@@ -1,5 +1,6 @@
 """What people really bring is read as they mean it, or refused by name with a remedy: never silently wrong."""
 
+import codecs
 import shutil
 import zipfile
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.shutil import copy as copy_raster
 
 from firefusion_assets.ingest.base_store import left_out
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError
+from firefusion_assets.study import load_study
 from firefusion_assets_tests.builders.ingesting import activefire, folder_study, run
 from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
 
@@ -53,6 +56,20 @@ def test_linked_folders_and_files_are_read(tmp_path: Path) -> None:
         (tmp_path / kind / "season2").symlink_to(elsewhere)
         (elsewhere / "back").symlink_to(tmp_path / kind)
     _, table, _ = run(folder_study(), tmp_path, tmp_path / "out")
+    assert table.index.tolist() == [f"{name}_img" for name in NAMES]
+
+
+def test_a_study_behind_a_link_with_spaces_and_umlauts_is_read(tmp_path: Path) -> None:
+    real = tmp_path / "Größe und Höhe"
+    real.mkdir()
+    images_of(real)
+    (real / "augmentations").mkdir()
+    settings = folder_study().model_dump(mode="json", exclude_defaults=True, exclude={"dataset": {"groups"}})
+    settings["dataset"]["groups"] = {"pattern": r"(?P<group>[a-z]+)\d+_img\.tif"}
+    text = yaml.safe_dump(settings, allow_unicode=True).replace("\n", "\r\n")
+    (real / "study.yaml").write_bytes(codecs.BOM_UTF8 + text.encode())
+    (tmp_path / "link").symlink_to(real)
+    _, table, _ = run(load_study(tmp_path / "link"), tmp_path / "link", tmp_path / "out")
     assert table.index.tolist() == [f"{name}_img" for name in NAMES]
 
 
@@ -324,7 +341,7 @@ def test_patches_without_data_are_told_with_bands_and_remedy(tmp_path: Path) -> 
     facts, _, _ = run(activefire(), folder, tmp_path / "out")
     assert facts["empty_bands"] == {"B7": 2}
     assert left_out(facts)[0] == (
-        "2 patches left out: every pixel is fill (band B7 of 2 holds nothing: leave it out of dataset.bands, or mend "
+        "2 patches left out: every pixel is fill (band B7 of 2 holds nothing: leave it out of dataset.bands, or repair "
         "the files)"
     )
 
