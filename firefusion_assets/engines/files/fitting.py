@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from firefusion_assets.core.folders import some_of
+from firefusion_assets.core.tables import read_table
 from firefusion_assets.engines.companions import fit_companions
 from firefusion_assets.engines.files.images import as_dn, listing, names_in, read_image
 from firefusion_assets.engines.files.settings import FilesGenerator
@@ -66,20 +67,17 @@ def fit(generator: FilesGenerator, train: PatchPart, work: Path, progress: Calla
 
 def _read_table(table: Path, names: Sequence[str]) -> pd.DataFrame:
     """Return columns name and row of the images that a table lists; others of the folder are left out."""
-    try:
-        listed = pd.read_csv(table, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except ValueError as error:  # what pandas raises for a bad table or encoding are kinds of it
-        raise ValueError(f"{table}: can't be read as CSV in UTF-8: {error}") from error
-    if not {"row", "image"} <= set(listed) or listed.empty:
-        raise ValueError(f"{table}: needs columns row and image and a line for each image; has {', '.join(listed)}")
-    rows, images = listed["row"], listed["image"]
+    listed, problems = read_table(table, ("row", "image"))
+    if not listed and not problems:
+        problems = [f"{table}: names no image; write a line for each"]
+    rows, images = (pd.Series([row.cells[name].strip() for row in listed], dtype=str) for name in ("row", "image"))
     findings = {
         "row must be its number in the plan": rows[~rows.str.fullmatch("[0-9]{1,9}")],
         "row is listed twice; give it one image": rows[rows.duplicated()],
         "image is listed twice; give it one row": images[images.duplicated()],
         "image is not in generator.images; write its name there, with its ending": images[~images.isin(names)],
     }
-    problems = [f"{table}: {finding}: {some_of(bad)}" for finding, bad in findings.items() if len(bad)]
+    problems += [f"{table}: {finding}: {some_of(list(bad))}" for finding, bad in findings.items() if len(bad)]
     if problems:
         raise ValueError("\n".join(problems))
     return pd.DataFrame({"name": images, "row": rows.astype(int)})

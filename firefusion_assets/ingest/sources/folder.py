@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firefusion_assets.core.folders import some_of
+from firefusion_assets.core.tables import Row, read_table
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput, SourceListing, below
 from firefusion_assets.ingest.sources.raster_files import RasterFile, list_rasters, listing
-from firefusion_assets.ingest.sources.tables import Row, read_table
 from firefusion_assets.study.datasets import FolderDataset
 
 

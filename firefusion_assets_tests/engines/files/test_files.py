@@ -290,7 +290,7 @@ def test_pairs_are_found_by_their_ids_or_refused_as_ambiguous(
 
 def test_a_table_decides_instead_of_names_and_leaves_images_out(part: PatchPart, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
-    table.write_text("note,image,row\nfine,one.png,12\n,row-000010.png, 11\n", encoding="utf-8-sig")
+    table.write_text("note;image;row\nfine;one.png;12\n;row-000010.png; 11\n", encoding="utf-16")
     names = {"one.png": 1, "row-000010.png": 2, "left-out.png": 3}
     rows = plan_rows(("a", "b"), ("a", "b"), ("a", "b"), first=10)
     assert assigned(part, names, rows, tmp_path, table=str(table)) == [0, 2, 1]
@@ -306,9 +306,10 @@ def test_the_hand_outs_own_pairs_are_a_table(part: PatchPart, plan: Plan, tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "can't be read as CSV"),
-        ("row;image\n1;one.png\n", "needs columns row and image.*has row;image"),
-        ("row,image\n", "a line for each image"),
+        ("", "table.csv:1: lacks column image, row"),
+        ("row|image\n1|one.png\n", "table.csv:1: lacks column image, row"),
+        ("row,image\n", "table.csv: names no image; write a line for each"),
+        ("row,image\n1,one.png,2\n", "table.csv:2: has 3 cells, its header has 2"),
         ("row,image\n1,absent.png\n", "image is not in generator.images.*: absent.png"),
         ("row,image\nrow-1,one.png\n", "row must be its number in the plan: row-1"),
         ("row,image\n1,one.png\n1,two.png\n", "row is listed twice.*: 1"),

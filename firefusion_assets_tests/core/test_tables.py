@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firefusion_assets.ingest.sources.tables import read_table
+from firefusion_assets.core.tables import read_table
 
 COLUMNS = ("image", "mask")
 PLAIN = "image,mask,group\ns0.tif,m0.tif,a\ns1.tif,,b\n"

@@ -40,7 +40,7 @@ def read_table(path: Path, columns: Collection[str]) -> tuple[list[Row], list[st
         ValueError: if it can't be read as a table with these columns; the message names file and remedy.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such table; correct its path in study.yaml")
+        raise FileNotFoundError(f"{path}: there is no such table; correct its path")
     lines = [*io.StringIO(_text(path), newline="")]
     header, separator = _header(path, lines[0] if lines else "", columns)
     reader = csv.reader(lines[1:], delimiter=separator, strict=True)
