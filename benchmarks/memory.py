@@ -67,7 +67,7 @@ def account_gib(generator: StableDiffusionGenerator) -> dict[str, float]:
     dtype = DTYPES[generator.mixed_precision]
     with torch.device("meta"):
         networks = SimpleNamespace(**real_networks())
-        networks.vae.to(dtype)
+        networks.vae.enable_slicing()  # as `load_base` does
         if not generator.train_text_encoder:
             networks.text_encoder.to(dtype)
         all_weights = sum(_size(network) for network in vars(networks).values())
@@ -75,7 +75,7 @@ def account_gib(generator: StableDiffusionGenerator) -> dict[str, float]:
     parameters = list(denoiser.trained().values())
     parts = {
         "weights while views are encoded": all_weights,
-        "encoding": _encoding_peak(networks.vae, generator.resolution, dtype),
+        "encoding": _encoding_peak(networks.vae, generator.resolution),
         "weights in training": _size(denoiser),
         "optimizer state": sum(_adam_state(parameter, generator.use_8bit_adam) for parameter in parameters),
         "gradients": sum(parameter.nbytes for parameter in parameters),
@@ -104,7 +104,7 @@ def _adam_state(parameter: torch.Tensor, in_8bit: bool) -> float:
     return 2 * parameter.numel() * ((1 + 4 / 256) if in_8bit and parameter.numel() >= 4096 else 4)
 
 
-def _encoding_peak(vae: nn.Module, resolution: int, dtype: torch.dtype) -> int:
+def _encoding_peak(vae: nn.Module, resolution: int) -> int:
     def images() -> Iterator[Enlarged]:
         for _ in range(8):  # what `encode` takes at once
             image = torch.empty(3, resolution, resolution)
@@ -113,7 +113,7 @@ def _encoding_peak(vae: nn.Module, resolution: int, dtype: torch.dtype) -> int:
     with FakeTensorMode():
         _fill(vae)
         with LiveBytes() as live:
-            encode(images(), vae, 8, dtype)
+            encode(images(), vae, 8)
     return live.peak
 
 

@@ -19,13 +19,13 @@ from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.encoded_views import enlarged
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
-from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
-from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
+from firefusion_assets.engines.stable_diffusion.settings import PRETRAINED_GUIDANCE, StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.trainer import finetune
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.engine import Painter
 from firefusion_assets_tests.builders.parts import make_part
 
 _GPU: Final = torch.cuda.is_available()
@@ -99,6 +99,7 @@ class PlainLoop:
         self._generator, self._device = generator, compute_device()
         self._dtype = DTYPES[generator.mixed_precision]
         self._pipeline = load_base(generator.base_model, None).to(self._device)
+        self._pipeline.vae.disable_slicing()
         for frozen in (self._pipeline.vae, self._pipeline.text_encoder):
             frozen.to(self._dtype).requires_grad_(False)
         self._unet = self._pipeline.unet.train()
@@ -188,10 +189,8 @@ def _painting(base: Path, part: PatchPart, folder: Path) -> Iterator[tuple[str, 
     Pixels.fit(generator, part).write(folder)
     ddim, dpmsolver = (
         _painted_a_second(
-            StableDiffusionPainter(
-                generator,
-                folder,
-                Sampling(scheduler=scheduler, steps=steps, batch_size=_IMAGES, mixed_precision=precision),
+            generator.load(
+                folder, Sampling(scheduler=scheduler, steps=steps, batch_size=_IMAGES, mixed_precision=precision)
             ),
             part,
         )
@@ -202,7 +201,7 @@ def _painting(base: Path, part: PatchPart, folder: Path) -> Iterator[tuple[str, 
     yield f"painted images/s at {_RESOLUTION} px, 20 dpmsolver++ (50 DDIM)", dpmsolver, ddim
 
 
-def _painted_a_second(painter: StableDiffusionPainter, part: PatchPart) -> float:
+def _painted_a_second(painter: Painter, part: PatchPart) -> float:
     backgrounds = np.repeat(part.read(part.ids[0]).bands[None], _IMAGES, axis=0)
     labels, edits = np.zeros((2, _IMAGES, _SIZE, _SIZE), bool)
     labels[:, 14:18, 14:18] = edits[:, 12:20, 12:20] = True
@@ -213,7 +212,7 @@ def _painted_a_second(painter: StableDiffusionPainter, part: PatchPart) -> float
 
 
 def _plain_painted_a_second(generator: StableDiffusionGenerator, dtype: torch.dtype) -> float:
-    pipeline = load_base(generator.base_model, None, dtype).to(compute_device())
+    pipeline = load_base(generator.base_model, None).to(compute_device(), dtype)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     image, mask = torch.rand(1, 3, _RESOLUTION, _RESOLUTION), torch.zeros(1, 1, _RESOLUTION, _RESOLUTION)
     mask[..., 16:32, 16:32] = 1
@@ -227,7 +226,7 @@ def _plain_painted_a_second(generator: StableDiffusionGenerator, dtype: torch.dt
             height=_RESOLUTION,
             width=_RESOLUTION,
             num_inference_steps=50,
-            guidance_scale=Sampling().guidance_scale,
+            guidance_scale=PRETRAINED_GUIDANCE,
             output_type="np",
         )
     return _PLAIN_IMAGES / (time.perf_counter() - start)

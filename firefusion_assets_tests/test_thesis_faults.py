@@ -76,7 +76,7 @@ def test_false_alarms_on_batches_without_fire_cost_something() -> None:
 def test_a_config_can_not_change_how_networks_are_trained(tmp_path: Path) -> None:
     configs = TINY_CONFIGS | {"longer": "extends: copy-paste\ntraining: {steps: 99999}"}
     folder = write_study(tmp_path / "study", configs=configs)
-    with pytest.raises(StudyError, match=r"longer\.yaml: training: unknown key"):
+    with pytest.raises(StudyError, match=r"longer\.yaml:2: training: unknown key"):
         load_augmentation(folder, "longer", load_study(folder))
 
 
@@ -117,7 +117,9 @@ def test_painting_has_the_prompt_of_training_and_usual_guidance(
     monkeypatch.setattr(StableDiffusionInpaintPipeline, "encode_prompt", note)
     painter.paint(*scene(part), np.array([5]))
     assert set(prompts) - {None} == {"wildfire, landsat-8"}  # None: embeddings that the pipeline was given
-    assert SAMPLING.guidance_scale == 7.5
+    methods = {"none": 7.5, "dreambooth": 1, "lora": 1}
+    assert {method: tiny(base, method).guided(SAMPLING).guidance_scale for method in methods} == methods
+    assert generator.guided(SAMPLING.model_copy(update={"guidance_scale": 3})).guidance_scale == 3
 
 
 def test_every_pair_of_complete_has_a_seed_of_its_own_and_keeps_it(part: PatchPart, tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class Workers(Generic[T, R]):
                 if process.exitcode is None:
                     end(process)
             _wait_for(processes)
-        self._threads.shutdown()  # every process has ended, so no thread waits any longer
+        # A thread waits for as long as its process lives; one that even a kill doesn't end waits for a disk that hangs.
+        self._threads.shutdown(wait=all(process.exitcode is not None for process in processes))
 
     def in_order(self, items: Iterable[T], n_ahead: int) -> Generator[R, None, None]:
         """Yield the result of each item, in their order.

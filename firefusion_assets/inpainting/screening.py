@@ -90,10 +90,11 @@ class Screen:
         reasons = []
         if not difference[:, edit].any():
             reasons.append("nothing was painted: there is no image, or the model gave values that aren't numbers")
-        elif changed_share < self.settings.min_changed:
-            reasons.append(f"only {changed_share:.0%} of the label changed")
-        if self.settings.detectors and detected_share < self.settings.min_detected:
-            reasons.append(f"only {detected_share:.0%} of the label is detected")
+        else:
+            if changed_share < self.settings.min_changed:
+                reasons.append(f"only {changed_share:.0%} of the label changed")
+            if self.settings.detectors and detected_share < self.settings.min_detected:
+                reasons.append(f"only {detected_share:.0%} of the label is detected")
         # Whether a background's own fire outside the label still burns there is unknown.
         fire, ignored = label, background.label & edit & ~label
         if self.settings.label == "refined":

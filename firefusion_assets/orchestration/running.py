@@ -28,6 +28,8 @@ _PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
 """Tag by which the events of a run are found while it runs."""
 _LISTEN_EVERY_S: Final = 0.3
+_LAST_LOOK_S: Final = 30.0
+"""What a look at the event log may take at the end; an instance on a network that hangs must not hold the command."""
 
 
 class RunError(UserError):
@@ -116,8 +118,9 @@ def _listening(instance: dg.DagsterInstance, invocation: str, tell: Callable[[Ne
         yield ear
     finally:
         ended.set()
-        thread.join()
-        ear.listen()
+        thread.join(_LAST_LOOK_S)
+        if not thread.is_alive():
+            ear.listen()
 
 
 class _Ear:

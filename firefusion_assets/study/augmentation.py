@@ -47,8 +47,9 @@ class Sampling(StrictModel):
     """Seed of pairing, placing and painting."""
     scheduler: Scheduler = "ddim"
     """Sampler of a pretrained diffusion model."""
-    guidance_scale: float = Field(7.5, ge=0)
-    """Classifier-free guidance; 1 and less switch it off."""
+    guidance_scale: float | None = Field(None, ge=0)
+    """Classifier-free guidance; 1 and less switch it off. By default 7.5 for a pretrained model, which has to be led
+    to fires, and 1 for a fine-tuned one, which knows nothing else."""
     strength: float = Field(1.0, gt=0, le=1)
     """Denoising strength: 1 starts from noise alone, less keeps some of the background."""
     prompts: tuple[str, ...] = ()

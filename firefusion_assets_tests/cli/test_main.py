@@ -64,7 +64,7 @@ def test_an_unknown_or_missing_key_lists_the_keys(tmp_path: Path) -> None:
 def test_wrong_configs_are_told_together_before_a_run(tmp_path: Path) -> None:
     configs = {"a": "generator: {engine: nothing}", "b": "samplin: {images: 3}"}
     refusal = firefusion_refuses("run", "a", "b", study=write_study(tmp_path / "study", configs=configs))
-    assert "a.yaml: generator" in refusal and "b.yaml: samplin: unknown key; did you mean sampling?" in refusal
+    assert "a.yaml:1: generator" in refusal and "b.yaml:1: samplin: unknown key; did you mean sampling?" in refusal
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

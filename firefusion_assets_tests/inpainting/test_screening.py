@@ -72,9 +72,16 @@ def test_fire_beside_the_mask_is_ignored_too(part: PatchPart) -> None:
     assert verdict.ignore[edit & ~label].all()
 
 
-def test_nothing_painted_is_rejected_with_both_reasons(part: PatchPart) -> None:
+def test_nothing_painted_is_rejected_whatever_is_asked_for(part: PatchPart) -> None:
     patch = ground()
-    verdict = judge(part, patch.bands.copy(), patch)
+    for changes in ({}, {"min_changed": 0, "min_detected": 0}, {"min_changed": 0, "detectors": []}):
+        verdict = judge(part, patch.bands.copy(), patch, **changes)
+        assert not verdict.accepted and verdict.reason.startswith("nothing was painted: there is no image, or")
+
+
+def test_paint_that_hardly_differs_is_rejected_with_both_reasons(part: PatchPart) -> None:
+    patch = ground()
+    verdict = judge(part, patch.bands + np.uint16(1), patch)
     assert not verdict.accepted
     assert "0% of the label changed" in verdict.reason and "0% of the label is detected" in verdict.reason
 

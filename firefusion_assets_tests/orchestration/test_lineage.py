@@ -180,7 +180,7 @@ def test_a_run_for_a_broken_config_stops_before_any_work(study: Path, load_defin
     assert {event.step_key for event in failures} == {"tiny__landsat_patches", "tiny__augmentation_config"}
     for event in failures:
         text = str(event.step_failure_data.user_failure_data)
-        assert "broken.yaml: generator.crap: unknown key; did you mean crop?" in text
+        assert "broken.yaml:1: generator.crap: unknown key; did you mean crop?" in text
 
 
 def test_an_asset_whose_upstream_was_made_from_other_settings_says_what_to_do(

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
-from firefusion_assets.engines.stable_diffusion.settings import PriorPreservation
+from firefusion_assets.engines.stable_diffusion.settings import PRETRAINED_GUIDANCE, PriorPreservation
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.engines.stable_diffusion.views import GroundViews, View
 from firefusion_assets.study.augmentation import Sampling
@@ -45,7 +45,9 @@ def make_class_images(
         progress: called after every batch.
     """
     (work / FOLDER).mkdir(exist_ok=True)
-    settings = Sampling(prompts=(prior.class_prompt,), steps=_STEPS, batch_size=_BATCH)
+    settings = Sampling(
+        prompts=(prior.class_prompt,), steps=_STEPS, batch_size=_BATCH, guidance_scale=PRETRAINED_GUIDANCE
+    )
     scheduler = pipeline.scheduler
     sampler = WindowSampler(pipeline, settings, factor, prior.class_prompt)
     for first in range(0, len(views), _BATCH):

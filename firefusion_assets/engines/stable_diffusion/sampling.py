@@ -45,7 +45,7 @@ class WindowSampler:
 
     Args:
         pipeline: on its device, the VAE in float32; its scheduler is replaced.
-        sampling: sampler, steps, guidance, strength, prompts, batch size.
+        sampling: sampler, steps, guidance (none by default), strength, prompts, batch size.
         factor: model pixels a window pixel, along a side.
         default_prompt: where `sampling.prompts` is empty.
     """
@@ -57,6 +57,7 @@ class WindowSampler:
         # A mask keeps its shares between 0 and 1; the usual processor would round them.
         pipeline.mask_processor = VaeImageProcessor(do_normalize=False, do_resize=False)
         self._pipeline, self._sampling, self._factor = pipeline, sampling, factor
+        self._guidance = 1.0 if sampling.guidance_scale is None else sampling.guidance_scale
         self._prompts = sampling.prompts or (default_prompt,)
         self._negative_prompts = sampling.negative_prompts or ("",)
         self._embeddings: dict[tuple[str, str, torch.dtype], tuple[torch.Tensor, torch.Tensor | None]] = {}
@@ -124,7 +125,7 @@ class WindowSampler:
                 width=original.shape[-1],
                 strength=sampling.strength,
                 num_inference_steps=sampling.steps,
-                guidance_scale=sampling.guidance_scale,
+                guidance_scale=self._guidance,
                 # Drawn on the CPU, so that the noise is the same on any device.
                 generator=[torch.Generator().manual_seed(seeding.derive_seed(int(seed), "noise")) for seed in seeds],
                 output_type="latent",
@@ -144,7 +145,7 @@ class WindowSampler:
                 prompt,
                 self._pipeline.device,
                 num_images_per_prompt=1,
-                do_classifier_free_guidance=self._sampling.guidance_scale > 1,
+                do_classifier_free_guidance=self._guidance > 1,
                 negative_prompt=negative,
             )
         return self._embeddings[key]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 2
 """Raise it when the code makes another model from the same settings."""
+PRETRAINED_GUIDANCE: Final = 7.5
 _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings that change how safe a training is and not what comes of it."""
 
@@ -132,6 +133,12 @@ class StableDiffusionGenerator(Engine):
     seed: int = 1
     """Seed of views, noise and timesteps."""
 
+    def guided(self, sampling: Sampling) -> Sampling:
+        """Return how to paint, with the guidance that the method has by default; `docs/design.md` says why."""
+        if sampling.guidance_scale is not None:
+            return sampling
+        return sampling.model_copy(update={"guidance_scale": PRETRAINED_GUIDANCE if self.method == "none" else 1.0})
+
     def window(self, patch_size: int) -> int:
         """Return height and width in px of what is enlarged to `resolution`."""
         return self.crop if self.area == "crop" else patch_size
@@ -221,7 +228,7 @@ class StableDiffusionGenerator(Engine):
         """Return the painter of a pretrained or fine-tuned model."""
         from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
 
-        return StableDiffusionPainter(self, folder, sampling)
+        return StableDiffusionPainter(self, folder, self.guided(sampling))
 
     def sheet_sampling(self) -> Mapping[str, Any]:
         """Return the number format of the fitting: a picture must not need more memory than that did."""

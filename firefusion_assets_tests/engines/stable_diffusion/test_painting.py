@@ -393,7 +393,9 @@ def test_any_mask_is_painted_and_nothing_else(
 
 def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(base: Path) -> None:
     """With masks of whole latent cells, where shares don't matter, and ground of even colour."""
-    sampling = Sampling(images=1, steps=3, batch_size=2, prompts=("fire",), negative_prompts=("ice",))
+    sampling = Sampling(
+        images=1, steps=3, batch_size=2, guidance_scale=7.5, prompts=("fire",), negative_prompts=("ice",)
+    )
     windows = np.tile(np.linspace(-0.8, 0.8, 6, dtype=np.float32).reshape(2, 3, 1, 1), (1, 1, 8, 8))
     hidden = np.zeros((2, 8, 8), bool)
     hidden[0, 2:5, 1:7] = hidden[1, 0, 0] = True
