@@ -128,7 +128,7 @@ def _step_peak(denoiser: Denoiser, generator: StableDiffusionGenerator, dtype: t
             for _ in range(1 if generator.prior_preservation is None else 2):
                 latents, mask = torch.empty(batch, 4, side, side), torch.empty(batch, 1, side, side)
                 examples = Examples(latents, latents, latents, mask)
-                drawn = Noised(latents, latents, torch.zeros(batch, dtype=torch.int64))
+                drawn = Noised(latents, latents, torch.zeros(batch, dtype=torch.int64), torch.zeros(batch))
                 text = torch.empty(batch, *_TEXT_SHAPE)
                 if generator.train_text_encoder:
                     text = torch.zeros(batch, _TEXT_SHAPE[0], dtype=torch.int64)
