@@ -26,10 +26,10 @@ demo: $(DAGSTER_HOME)/dagster.yaml  ## the whole lineage for each augmentation c
 	$(BIN)/firefusion report
 
 test:  ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast:  ## the tests that neither train nor start processes: under 90 s on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks

@@ -3,7 +3,7 @@
 SLOWER = {
     "baseline": "generator: {engine: none}",
     "native": """
-generator: {engine: native, crop: 16, steps: 120, batch_size: 2, channels: [8, 16], checkpoint_every: 10}
+generator: {engine: native, crop: 16, steps: 60, batch_size: 2, channels: [8, 16], checkpoint_every: 10}
 sampling: {images: 24, max_tries: 48, batch_size: 2, steps: 30}
 screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
 """,
@@ -11,5 +11,5 @@ screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
 SLOWER_STUDY = """
 name: tiny
 dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
-training: {bands: [B7, B6, B2], filters: 4, steps: 200, batch_size: 4, validate_every: 10, seeds: [1, 2]}
+training: {bands: [B7, B6, B2], filters: 4, steps: 80, batch_size: 4, validate_every: 10, seeds: [1, 2]}
 """
