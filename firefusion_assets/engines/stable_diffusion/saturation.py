@@ -40,6 +40,9 @@ def fit_saturation(generator: StableDiffusionGenerator, train: PatchPart, stretc
     vae = load_vae(generator.base_model, generator.revision).to(compute_device())
     factor = generator.resolution // generator.window(train.meta.patch_size)
     after = np.concatenate([_through(vae, view, stretch, factor) for view in chosen], axis=1)
+    del vae
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the trainer is another process, and needs the room
     ranked = -np.sort(-after, axis=1)
     return tuple(float(values[count - 1]) if count else None for values, count in zip(ranked, counts, strict=True))
 
