@@ -54,14 +54,19 @@ def build_network(training: Training) -> nn.Module:
     return Padded(network, _SMP_STRIDE)
 
 
-def encoder_weights_of(encoder: str) -> list[str] | None:
-    """Return the pretrained weights that an encoder of segmentation-models-pytorch has.
+def weights_of_encoder(encoder: str) -> dict[str, tuple[str, str, str]] | None:
+    """Return the pretrained weights that an encoder of segmentation-models-pytorch has, and where the hub has them.
 
-    None for encoders of timm (`tu-NAME`, `timm-NAME`): their weights are part of the name.
+    Returns:
+        By name: repository, file that a look is enough for, revision. None for encoders of timm (`tu-NAME`,
+        `timm-NAME`): their weights are part of the name.
     """
     from segmentation_models_pytorch.encoders import encoders
 
-    return None if encoder.startswith(("tu-", "timm-")) else sorted(encoders[encoder]["pretrained_settings"])
+    if encoder.startswith(("tu-", "timm-")):
+        return None
+    published = encoders[encoder]["pretrained_settings"]
+    return {name: (one["repo_id"], "config.json", one["revision"]) for name, one in published.items()}
 
 
 class UNet(nn.Module):

@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.core.hub import HubError, hub_file
 from firefusion_assets.ingest.base_store import TABLE
 from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS
 from firefusion_assets.lineage.fingerprints import Lineage
@@ -30,7 +31,9 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
         StudyError: with all problems, each naming file, key and remedy.
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
-    problems = [f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage))]
+    problems = [
+        f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage, _unheard))
+    ]
     problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting, _unheard)]
     if problems:
         raise StudyError(problems)
@@ -48,18 +51,22 @@ def problems_without_data(lineage: Lineage, key: str, progress: Progress) -> lis
         StudyError: if study or config can't be read.
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
-    return [f"{study}: {problem}" for problem in _impossible_network(lineage)] + [
+    return [f"{study}: {problem}" for problem in _impossible_network(lineage, progress)] + [
         f"{config}: {problem}" for problem in _unusable_generator(lineage, key, True, progress)
     ]
 
 
-def require_network(lineage: Lineage) -> None:
-    """Stop if the study's network can't be built here.
+def require_network(lineage: Lineage, progress: Progress) -> None:
+    """Stop if the study's network can't be built here, or its encoder's weights can't be had from the hub.
+
+    Args:
+        lineage: of the study.
+        progress: called with what is asked for elsewhere.
 
     Raises:
         StudyError: naming file, key and remedy.
     """
-    problems = list(_impossible_network(lineage))
+    problems = list(_impossible_network(lineage, progress))
     if problems:
         raise StudyError(f"{lineage.folder / 'study.yaml'}: {problem}" for problem in problems)
 
@@ -115,7 +122,7 @@ def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
         )
 
 
-def _impossible_network(lineage: Lineage) -> Iterator[str]:
+def _impossible_network(lineage: Lineage, progress: Progress) -> Iterator[str]:
     training = lineage.study.training
     if training.architecture == THESIS_UNET:
         return
@@ -125,20 +132,27 @@ def _impossible_network(lineage: Lineage) -> Iterator[str]:
             f"pip install 'firefusion-assets[smp]', or set {THESIS_UNET}"
         )
         return
-    from firefusion_assets.segmentation.networks import build_network, encoder_weights_of
+    from firefusion_assets.segmentation.networks import build_network, weights_of_encoder
 
     try:
         build_network(training.model_copy(update={"encoder_weights": None}))
     except (ValueError, ImportError) as error:
         yield f"training.architecture, training.encoder: {error}"
         return
-    known, chosen = encoder_weights_of(training.encoder), training.encoder_weights
-    if chosen is not None and known is not None and chosen not in known:
-        there = f"{training.encoder} has {', '.join(known)}" if known else f"{training.encoder} has none"
+    known, chosen = weights_of_encoder(training.encoder), training.encoder_weights
+    if chosen is None or known is None:
+        return
+    if chosen not in known:
+        there = f"{training.encoder} has {', '.join(sorted(known))}" if known else f"{training.encoder} has none"
         yield (
             f"training.encoder_weights: {chosen!r} is unknown; {there}; leave it out to start from random weights. "
             "Weights are fetched from the hub at first use, or read from its cache where there is no network"
         )
+        return
+    try:
+        hub_file(*known[chosen], progress=progress)
+    except HubError as error:
+        yield f"training.encoder_weights: {error}, or leave it out to start from random weights"
 
 
 def _unusable_generator(lineage: Lineage, key: str, fitting: bool, progress: Progress) -> Iterator[str]:

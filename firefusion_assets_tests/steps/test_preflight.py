@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from firefusion_assets.steps.patches import build_patches
 from firefusion_assets.steps.preflight import check_before_work, require_sun
@@ -63,6 +64,25 @@ def test_weights_that_an_encoder_lacks_stop_before_any_patch_is_read(tmp_path: P
     ):
         build_patches(lineage_of(study), print)
     assert not (study / "artifacts").exists()
+
+
+def test_weights_that_the_hub_does_not_give_stop_before_any_patch_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(repository: str, name: str, revision: str) -> str:
+        asked.append((repository, name))
+        raise LocalEntryNotFoundError("the hub can't be reached.")
+
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", silent)
+    monkeypatch.setattr("firefusion_assets.core.hub._ANSWERS", {})
+    unet = "architecture: smp-unet, encoder_weights: imagenet"
+    study = write_study(tmp_path / "study", TINY_STUDY.replace("filters: 2", unet))
+    said: list[str] = []
+    with pytest.raises(StudyError, match=r"encoder_weights: 'smp-hub/resnet18.imagenet' .* can't be had from the hub"):
+        build_patches(lineage_of(study), said.append)
+    assert asked == [("smp-hub/resnet18.imagenet", "config.json")] and not (study / "artifacts").exists()
+    assert said[0].startswith("asking https://huggingface.co for 'smp-hub/resnet18.imagenet'")
 
 
 def test_a_missing_package_of_an_architecture_is_told_with_the_command(

@@ -6,9 +6,9 @@ Reads names, JSON and the heads of weights only; `base_model` loads them.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
+from firefusion_assets.core.hub import HubError, hub_file
 from firefusion_assets.study.engine import Progress
 
 _WEIGHTS: Final = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -16,9 +16,6 @@ _WEIGHTS: Final = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_
 _INPAINTING_CHANNELS: Final = 9
 """Noisy latent, mask and latent of the masked image: 4 + 1 + 4."""
 _LFS: Final = b"version https://git-lfs"
-_HUB_S: Final = 10.0
-"""How long the hub may take to answer."""
-_ANSWERS: Final[dict[tuple[str, str], list[str]]] = {}
 _AGAIN: Final = "download or convert the model again, with safetensors"
 
 
@@ -164,40 +161,9 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def hub_problems(base_model: str, revision: str, progress: Progress) -> list[str]:
-    """Return what keeps a hub id from being used; looks it up, or in the local cache when offline or without an answer.
-
-    Once a process: many configs share a base model.
-    """
-    if (base_model, revision) not in _ANSWERS:
-        _ANSWERS[base_model, revision] = _ask_the_hub(base_model, revision, progress)
-    return _ANSWERS[base_model, revision]
-
-
-def _ask_the_hub(base_model: str, revision: str, progress: Progress) -> list[str]:
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    name = f"{base_model!r} (revision {revision!r})"
-    outcome: list[str | OSError | ValueError] = []
-
-    def ask() -> None:
-        try:
-            outcome.append(hf_hub_download(base_model, "unet/config.json", revision=revision))
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            outcome.append(error)
-
-    if not constants.HF_HUB_OFFLINE:
-        progress(f"asking {constants.ENDPOINT} for {name}, at most {_HUB_S:.0f} s")
-    # A thread, since the hub's own client tries again and again for half a minute.
-    asking = Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(_HUB_S)
-    found = outcome[0] if outcome else try_to_load_from_cache(base_model, "unet/config.json", revision=revision)
-    if isinstance(found, str):
-        return unet_problems(_json(Path(found)), base_model)
-    silent = f"{constants.ENDPOINT} didn't answer within {_HUB_S:.0f} s"
-    reason = str(found).strip().splitlines()[0] if isinstance(found, Exception) else silent
-    return [
-        f"{name} can't be had from the hub: {reason} Accept its licence and log in (hf auth login) if it is gated, "
-        "download it elsewhere and name the local folder, or set HF_HUB_OFFLINE=1 where it lies in the cache"
-    ]
+    """Return what keeps a hub id from being used."""
+    try:
+        config = hub_file(base_model, "unet/config.json", revision, progress)
+    except HubError as error:
+        return [f"{error}, or download it elsewhere and name the local folder"]
+    return unet_problems(_json(config), base_model)

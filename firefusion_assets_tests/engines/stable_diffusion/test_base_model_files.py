@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from firefusion_assets.engines.stable_diffusion import base_model_files
+from firefusion_assets.core import hub
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
@@ -154,8 +154,8 @@ def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", silent)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(base_model_files, "_HUB_S", 0.3)
-    monkeypatch.setattr(base_model_files, "_ANSWERS", {})
+    monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
+    monkeypatch.setattr(hub, "_ANSWERS", {})
     said: list[str] = []
     (problem,) = hub_problems("somebody/model", "main", said.append)
     assert said == ["asking https://huggingface.co for 'somebody/model' (revision 'main'), at most 0 s"]
@@ -168,6 +168,6 @@ def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.M
     cached.write_text('{"_class_name": "UNet2DConditionModel", "in_channels": 9}')
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: time.sleep(60))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: str(cached))
-    monkeypatch.setattr(base_model_files, "_HUB_S", 0.3)
-    monkeypatch.setattr(base_model_files, "_ANSWERS", {})
+    monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
+    monkeypatch.setattr(hub, "_ANSWERS", {})
     assert hub_problems("somebody/model", "main", lambda line: None) == []
