@@ -150,6 +150,16 @@ def test_masked_content_without_effect_is_refused() -> None:
         Sampling(masked_content="fill")
 
 
+def test_the_vae_takes_one_image_at_a_time(base: Path) -> None:
+    """At 512 px an image needs GiB of its activations, so a large batch wouldn't fit."""
+    vae, sizes = load_base(base, None).vae, list[int]()
+    vae.decoder.register_forward_pre_hook(lambda module, arguments: sizes.append(len(arguments[0])))
+    vae.encoder.register_forward_pre_hook(lambda module, arguments: sizes.append(len(arguments[0])))
+    with torch.no_grad():
+        decoded(vae, encoded(vae, torch.zeros(3, 3, 64, 64)))
+    assert sizes == [1] * 6
+
+
 def test_the_vae_stays_in_float32_under_autocast(base: Path) -> None:
     vae, images = load_base(base, None).vae, torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
