@@ -145,7 +145,7 @@ def test_on_a_terminal_the_line_tells_progress_and_ctrl_c_ends_it(tmp_path: Path
     ) as process:
         os.close(theirs)
         seen, deadline = "", time.monotonic() + 240
-        while not re.search(r"finetuned_model .*step \d+ of 120, .*about [\d.]+ (s|min) left", seen):
+        while not re.search(r"finetuned_model .*step \d+ of 60, .*about [\d.]+ (s|min) left", seen):
             assert time.monotonic() < deadline, seen
             seen += os.read(ours, 10_000).decode(errors="replace")
         process.send_signal(signal.SIGINT)
