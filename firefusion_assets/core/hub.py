@@ -1,5 +1,6 @@
 """Files of the Hugging Face hub, asked for with patience for seconds and not for minutes."""
 
+import os
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ class HubError(UserError, RuntimeError):
 def hub_file(repository: str, name: str, revision: str, progress: "Callable[[str], None]") -> Path:
     """Return a small file of a repository: from the hub, or from the cache when offline or without an answer.
 
-    Each file is asked for once a process.
+    Each file is asked for once a process, which stays offline if there was no answer.
 
     Raises:
         HubError: if it can't be had.
@@ -56,6 +57,10 @@ def _ask(repository: str, name: str, revision: str, progress: "Callable[[str], N
     asking.join(_LIMIT_S)
     found = outcome[0] if outcome else try_to_load_from_cache(repository, name, revision=revision)
     if isinstance(found, str):
+        if not outcome:
+            # Else loading the model would ask for each of its files, half a minute each; the trainer reads it too.
+            progress(f"no answer; going on with what the cache has of {shown}, as with HF_HUB_OFFLINE=1")
+            os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = "1", True
         return Path(found)
     silent = f"{constants.ENDPOINT} didn't answer within {_LIMIT_S:.0f} s"
     reason = str(found).strip().splitlines()[0] if isinstance(found, Exception) else silent

@@ -1,6 +1,7 @@
 """What makes a model folder usable is checked before any work: its parts, their weights, and that they fit together."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -170,4 +171,9 @@ def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: str(cached))
     monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
     monkeypatch.setattr(hub, "_ANSWERS", {})
-    assert hub_problems("somebody/model", "main", lambda line: None) == []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    said: list[str] = []
+    assert hub_problems("somebody/model", "main", said.append) == []
+    assert "no answer; going on with what the cache has" in said[1]
+    assert constants.HF_HUB_OFFLINE and os.environ["HF_HUB_OFFLINE"] == "1", "and its files aren't asked for either"
