@@ -65,6 +65,6 @@ def _ask(repository: str, name: str, revision: str, progress: "Callable[[str], N
     silent = f"{constants.ENDPOINT} didn't answer within {_LIMIT_S:.0f} s"
     reason = str(found).strip().splitlines()[0] if isinstance(found, Exception) else silent
     return HubError(
-        f"{shown} can't be had from the hub: {reason} Accept its licence and log in (hf auth login) if it is gated, or "
-        "set HF_HUB_OFFLINE=1 where it lies in the cache"
+        f"{shown} can't be had from the hub: {reason.rstrip('.')}; accept its licence and log in (hf auth login) if it "
+        "is gated, set HF_HUB_OFFLINE=1 if it lies in the cache"
     )
