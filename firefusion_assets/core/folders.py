@@ -18,6 +18,11 @@ def is_leftover(name: str) -> bool:
     return name in ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")
 
 
+def printable(name: str) -> str:
+    """Return a name, with escapes in place of what is no UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def some_of(names: Sequence[str]) -> str:
     """Name the first of many."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

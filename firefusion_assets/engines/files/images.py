@@ -10,7 +10,7 @@ import numpy.typing as npt
 import rasterio
 from PIL import Image
 
-from firefusion_assets.core.folders import files_below, is_leftover, some_of
+from firefusion_assets.core.folders import files_below, is_leftover, printable, some_of
 
 _ENDINGS: Final = (".png", ".tif", ".tiff")
 _OTHERS: Final = (".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif", ".jp2")
@@ -44,6 +44,9 @@ def _unread(folder: Path) -> Iterator[str]:
     others = [str(file.relative_to(folder)) for file in files if file.suffix.lower() in _OTHERS]
     if others:
         yield f"{folder}: {some_of(others)}: only PNG and TIFF are read; save them as PNG, or take them out"
+    unnamed = [printable(name) for name in names_in(folder) if printable(name) != name]
+    if unnamed:
+        yield f"{folder}: {some_of(unnamed)}: the name is no UTF-8; rename it"
     deeper = [str(file.relative_to(folder)) for file in files if file.parent != folder and _is_image(file)]
     if deeper:
         yield f"{folder}: {some_of(deeper)}: lie in folders below, which aren't read; move them up"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from firefusion_assets.core.folders import files_below, is_leftover, some_of
+from firefusion_assets.core.folders import files_below, is_leftover, printable, some_of
 
 _ENDINGS = {".tif", ".tiff"}
 _LARGEST_MEMBER = 2**30
@@ -134,7 +134,7 @@ def _list(container: Path) -> RasterListing:
         if PurePosixPath(file.member).suffix.lower() not in _ENDINGS:
             listed.unread.append(str(file))
         elif problem := _unusable(file):
-            listed.problems.append(f"{str(file).encode(errors='backslashreplace').decode()}: {problem}")
+            listed.problems.append(f"{printable(str(file))}: {problem}")
         else:
             listed.files.append(file)
     if not listed.files and not listed.problems:
@@ -176,11 +176,7 @@ def _unusable(file: RasterFile) -> str | None:
         return "packed in a way that can't be read here (such as Deflate64); unpack it by hand"
     elif not info.flag_bits & _UTF_8 and not info.filename.isascii():
         return "its name is in an unknown encoding; zip the files anew with names in UTF-8"
-    try:
-        file.member.encode()
-    except UnicodeEncodeError:
-        return "its name is no UTF-8; rename it"
-    return None
+    return None if printable(file.member) == file.member else "its name is no UTF-8; rename it"
 
 
 def listing(files: Iterable[RasterFile]) -> list[tuple[str, int, int]]:

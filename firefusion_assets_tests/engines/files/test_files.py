@@ -1,6 +1,7 @@
 """Images painted elsewhere: handed out, painted on, matched to the plan, and put in inside the edit masks only."""
 
 import itertools
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -429,6 +430,13 @@ def test_images_that_would_not_be_read_are_named(tmp_path: Path, table: str | No
     others, deeper = str(error.value).splitlines()
     assert others.startswith(f"{images}: 2026-11-25/e.jpeg, b.JPG, c.webp: only PNG and TIFF are read")
     assert deeper == f"{images}: 2026-11-25/d.png: lie in folders below, which aren't read; move them up"
+
+
+def test_names_in_another_encoding_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / os.fsdecode(b"f\xfcr.png")).touch()
+    with pytest.raises(ValueError, match=r"f\\udcfcr.png: the name is no UTF-8; rename it"):
+        listing(tmp_path, None)
 
 
 def test_listing_names_what_the_images_are_made_from(tmp_path: Path) -> None:
