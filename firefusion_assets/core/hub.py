@@ -1,25 +1,25 @@
 """Files of the Hugging Face hub, asked for with patience for seconds and not for minutes."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from firefusion_assets.core.errors import UserError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _LIMIT_S: Final = 10.0
 """How long the hub may take to answer."""
-_ANSWERS: "Final[dict[tuple[str, str, str], Path | HubError]]" = {}
 
 
 class HubError(UserError, RuntimeError):
     """A file that can't be had; the message says of which repository, why, and what to do."""
 
 
-def hub_file(repository: str, name: str, revision: str, progress: "Callable[[str], None]") -> Path:
+_ANSWERS: Final[dict[tuple[str, str, str], Path | HubError]] = {}
+
+
+def hub_file(repository: str, name: str, revision: str, progress: Callable[[str], None]) -> Path:
     """Return a small file of a repository: from the hub, or from the cache when offline or without an answer.
 
     Each file is asked for once a process, which stays offline if there was no answer.
@@ -36,7 +36,7 @@ def hub_file(repository: str, name: str, revision: str, progress: "Callable[[str
     return answer
 
 
-def _ask(repository: str, name: str, revision: str, progress: "Callable[[str], None]") -> Path | HubError:
+def _ask(repository: str, name: str, revision: str, progress: Callable[[str], None]) -> Path | HubError:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -17,8 +17,8 @@ from firefusion_assets.engines.contract import compose, finite
 _CONTEXT: Final = 4
 """px of known background that a window should see around what it paints."""
 
-PARTIAL_SHARE: Final = 0.25
-"""Share of what an engine learns from of which only one side is edited, as in overlapping windows."""
+_ONE_SIDE_SHARE: Final = 0.25
+"""Share of the masks an engine learns from of which one side is left, as in overlapping windows."""
 
 Window = tuple[slice, slice]
 
@@ -121,11 +121,13 @@ def next_window(remaining: npt.NDArray[np.bool_], size: int) -> Window:
     return slice(top, top + size), slice(left, left + size)
 
 
-def one_side(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Return the part of a mask (H, W) from one of its columns on, as a later of overlapping windows has to paint it.
+def sometimes_one_side(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return a mask (H, W), or now and then its part from one column on: what a later of overlapping windows paints.
 
     Turned, it is any side.
     """
+    if rng.random() >= _ONE_SIDE_SHARE:
+        return mask
     side = mask.copy()
     side[:, : rng.choice(np.flatnonzero(mask.any(axis=0)))] = False
     return side

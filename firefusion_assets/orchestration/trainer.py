@@ -33,7 +33,7 @@ def launched_by(context: dg.AssetExecutionContext) -> Launch:
             warnings.filterwarnings("ignore", "Function `PipesMessageReader", dg.PreviewWarning)
             try:
                 dg.PipesSubprocessClient().run(context=context.op_execution_context, command=command)
-            except Exception as error:  # the client's own class is private, and says no more than an exit code
+            except Exception as error:  # the client's own class is private; the trainer's words say more than any
                 if reason.is_file():
                     raise TrainerError(reason.read_text()) from error
                 raise

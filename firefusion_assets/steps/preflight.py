@@ -19,22 +19,23 @@ from firefusion_assets.study.models import THESIS_UNET
 _SMP: Final = "segmentation_models_pytorch"
 
 
-def check_before_work(lineage: Lineage, key: str, fitting: bool) -> None:
+def check_before_work(lineage: Lineage, key: str, fitting: bool, progress: Progress) -> None:
     """Stop if the stored data or this installation can't do what a config and its study ask for.
 
     Args:
         lineage: of the study.
         key: of the config.
         fitting: whether the generator is about to be fitted; otherwise it is about to paint.
+        progress: called with what is asked for elsewhere.
 
     Raises:
         StudyError: with all problems, each naming file, key and remedy.
     """
     study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
     problems = [
-        f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage, _unheard))
+        f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage, progress))
     ]
-    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting, _unheard)]
+    problems += [f"{config}: {problem}" for problem in _unusable_generator(lineage, key, fitting, progress)]
     if problems:
         raise StudyError(problems)
 
@@ -163,7 +164,3 @@ def _unusable_generator(lineage: Lineage, key: str, fitting: bool, progress: Pro
         *generator.unreachable(progress),
         *generator.problems(config.sampling, fitting),
     )
-
-
-def _unheard(line: str) -> None:
-    """Before fitting and painting nothing is asked for any more: `require_engine` did."""

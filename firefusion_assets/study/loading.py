@@ -173,7 +173,8 @@ def _problem(model: type[BaseModel], settings: Settings, named: Path, details: E
     What is missing has no line; it is looked for in the file that was named.
     """
     location, siblings = _locate(model, [str(part) for part in details["loc"]])
-    key, file = ".".join(location), settings.places.get(tuple(location), str(named))
+    missing = details["type"] == "missing"
+    key, file = ".".join(location), str(named) if missing else settings.places.get(tuple(location), str(named))
     if details["type"] == "extra_forbidden":
         close = difflib.get_close_matches(location[-1], siblings, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(siblings)}"
@@ -182,7 +183,7 @@ def _problem(model: type[BaseModel], settings: Settings, named: Path, details: E
         return (
             f"{file}: {key}: holds {details['input']!r}, expected keys with values; known here: {', '.join(siblings)}"
         )
-    if details["type"] == "missing":
+    if missing:
         return f"{file}: {key}: missing; add it"
     if details["type"] == "union_tag_not_found":
         return f"{file}: {key}.{_discriminator(details)}: missing; add it"

@@ -86,7 +86,7 @@ def test_an_engine_from_outside_runs_through_the_whole_lineage(study: Path, load
     assert [before[asset] == after[asset] for asset in before] == [False, True], "what the engine reads alone"
     (study / "heat.txt").write_text("very")
     with pytest.raises(StudyError, match=r"toy\.yaml: generator\.heat: holds 'very'; write a DN into it"):
-        check_before_work(lineage_of(study), "toy", fitting=True)
+        check_before_work(lineage_of(study), "toy", True, print)
 
 
 def test_the_files_of_an_engine_and_its_keys_are_told_at_once(study: Path) -> None:

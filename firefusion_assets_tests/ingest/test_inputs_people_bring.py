@@ -321,12 +321,15 @@ def test_a_zip_packed_in_another_way_is_told_with_the_remedy(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("offset", "value"), [(0, b"PKxx"), (6, (99).to_bytes(2, "little"))], ids=["damage", "version"]
+    "changes",
+    [{0: b"PKxx"}, {6: (99).to_bytes(2, "little")}, {9: b"\x08", 46: b"\xff"}],
+    ids=["damage", "version", "a name that is said to be UTF-8"],
 )
-def test_a_zip_with_a_directory_nobody_can_read_is_told(tmp_path: Path, offset: int, value: bytes) -> None:
+def test_a_zip_with_a_directory_nobody_can_read_is_told(tmp_path: Path, changes: dict[int, bytes]) -> None:
     content = zipped_images(tmp_path)
     first = content.index(b"PK\x01\x02")
-    content[first + offset : first + offset + len(value)] = value
+    for offset, value in changes.items():
+        content[first + offset : first + offset + len(value)] = value
     (tmp_path / "i.zip").write_bytes(content)
     with pytest.raises(FileNotFoundError, match=r"i\.zip: can't be read as a zip .*; fetch it again"):
         run(folder_study(images="i.zip"), tmp_path, tmp_path / "out")

@@ -32,8 +32,8 @@ def unplaced(tmp_path: Path) -> Path:
 
 def test_a_detector_needs_the_sun(unplaced: Path) -> None:
     with pytest.raises(StudyError, match="study.yaml: dataset.sun_elevation: missing.*murphy of 'native' need it"):
-        check_before_work(lineage_of(unplaced), "native", fitting=True)
-    check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
+        check_before_work(lineage_of(unplaced), "native", True, print)
+    check_before_work(lineage_of(unplaced), "unscreened", True, print)
     require_sun(lineage_of(unplaced), "unscreened")
 
 
@@ -49,7 +49,7 @@ def test_masks_of_a_detector_need_the_sun(unplaced: Path) -> None:
 def test_an_encoder_that_does_not_exist_and_an_unknown_sun_are_told_together(unplaced: Path) -> None:
     (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet, encoder: resnet17"))
     with pytest.raises(StudyError) as error:
-        check_before_work(lineage_of(unplaced), "native", fitting=True)
+        check_before_work(lineage_of(unplaced), "native", True, print)
     assert len(error.value.problems) == 2
     assert "training.architecture, training.encoder: " in error.value.problems[1]
     assert "resnet17" in error.value.problems[1] and "resnet18" in error.value.problems[1]
@@ -91,7 +91,7 @@ def test_a_missing_package_of_an_architecture_is_told_with_the_command(
     (unplaced / "study.yaml").write_text(TINY_STUDY.replace("filters: 2", "architecture: smp-unet"))
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(StudyError) as error:
-        check_before_work(lineage_of(unplaced), "unscreened", fitting=True)
+        check_before_work(lineage_of(unplaced), "unscreened", True, print)
     assert error.value.problems == [
         f"{unplaced / 'study.yaml'}: training.architecture: smp-unet needs segmentation_models_pytorch, which this "
         "installation lacks; pip install 'firefusion-assets[smp]', or set unet"

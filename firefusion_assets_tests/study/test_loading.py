@@ -282,6 +282,18 @@ def test_a_mistake_is_told_where_it_was_written(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_missing_is_looked_for_in_the_file_that_was_named(tmp_path: Path) -> None:
+    """Not where a config that is extended had it: another engine on the way dropped that section."""
+    folder = write_study(
+        tmp_path / "s",
+        painted="generator:\n  engine: files\n  images: paint",
+        between="extends: painted\ngenerator: {engine: copy-paste}",
+        again="extends: between\ngenerator: {engine: files}",
+    )
+    with pytest.raises(StudyError, match=r"^\S*again\.yaml: generator\.images: missing; add it$"):
+        load_augmentation(folder, "again", load_study(folder))
+
+
 def test_a_misspelt_engine_is_told_with_the_nearest(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", a="generator: {engine: nativ}")
     with pytest.raises(StudyError, match=r"generator.engine: 'nativ' is unknown; known are .*; did you mean native\?"):

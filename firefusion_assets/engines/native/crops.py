@@ -14,7 +14,7 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.native.scaling import Scaling
-from firefusion_assets.engines.windows import PARTIAL_SHARE, Window, one_side, window_on_fire
+from firefusion_assets.engines.windows import Window, sometimes_one_side, window_on_fire
 from firefusion_assets.patchstore import PatchPart
 
 _PLAIN_SHARE: Final = 0.25
@@ -80,9 +80,7 @@ class CropStream:
             known_fire = dilated(self._train.read(patch_id).label[window], dilation)
             edit = _moved(dilated(mask, dilation), rng) & ~known_fire
         else:
-            edit = dilated(mask, dilation)
-            if rng.random() < PARTIAL_SHARE:
-                edit = one_side(edit, rng)
+            edit = sometimes_one_side(dilated(mask, dilation), rng)
         patch = self._train.read(patch_id)
         bands = self._brightened(patch.bands[:, *window], rng)
         valid = ~patch.ignore[window]

@@ -88,15 +88,25 @@ def _tokenizer_problems(folder: Path, text_encoder: dict[str, Any]) -> Iterator[
         added = tokenizer / "added_tokens.json"
         tokens |= set(_json(added)) if added.is_file() else set()
     elif (tokenizer / "tokenizer.json").is_file():
-        whole = _json(tokenizer / "tokenizer.json")
-        tokens = set(whole.get("model", {}).get("vocab", {})) | {
-            one["content"] for one in whole.get("added_tokens", ())
-        }
+        tokens = _tokens(tokenizer / "tokenizer.json")
     else:
         yield f"{tokenizer} lacks vocab.json and merges.txt (or tokenizer.json); {_AGAIN}"
         return
     if len(tokens) != length:
         yield f"{tokenizer} knows {len(tokens)} tokens, the text encoder {length}: it is of another model; {_AGAIN}"
+
+
+def _tokens(file: Path) -> set[str]:
+    """Return the tokens that a tokenizer in one file knows.
+
+    Raises:
+        ValueError: naming file and remedy.
+    """
+    whole = _json(file)
+    try:
+        return {*whole["model"]["vocab"], *(one["content"] for one in whole.get("added_tokens", ()))}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file} holds no vocabulary where one is expected ({error!r}); {_AGAIN}") from None
 
 
 def _weight_problems(folder: Path) -> Iterator[str]:
@@ -118,7 +128,10 @@ def _weight_files(part: Path, name: str) -> list[Path]:
         if (whole := part / f"{name}{variant}.safetensors").is_file():
             return [whole]
         if index.is_file():
-            return [part / shard for shard in sorted(set(_json(index).get("weight_map", {}).values()))]
+            shards = _json(index).get("weight_map")
+            if not isinstance(shards, dict) or not shards:
+                raise ValueError(f"{index} names no shards; {_AGAIN}")
+            return [part / str(shard) for shard in sorted(set(shards.values()))]
     return []
 
 
@@ -166,4 +179,7 @@ def hub_problems(base_model: str, revision: str, progress: Progress) -> list[str
         config = hub_file(base_model, "unet/config.json", revision, progress)
     except HubError as error:
         return [f"{error}, or download it elsewhere and name the local folder"]
-    return unet_problems(_json(config), base_model)
+    try:
+        return unet_problems(_json(config), base_model)
+    except ValueError as unreadable:
+        return [str(unreadable)]

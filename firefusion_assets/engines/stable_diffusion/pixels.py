@@ -42,7 +42,7 @@ class Pixels(BaseModel):
         """Fit the constants.
 
         Raises:
-            NoFireError: if the companions are to be regressed and the train part holds no fire.
+            NoFireError: if the train part holds no fire.
         """
         composite: Sequence[str] = generator.composite
         stretch = fit_stretch(generator.stretch, train, composite, generator.seed)

@@ -1,6 +1,6 @@
 """Painting windows with a Stable Diffusion inpainting pipeline: prompts, sampler, enlarging, and back to 30 m."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any, Final
 
@@ -76,19 +76,21 @@ class WindowSampler:
         Returns:
             float32 (N, 3, S, S) around -1..1, of use inside the masks; not a number where the model gave none.
         """
-        painted = np.concatenate(
-            [self._batch(*batch) for batch in _batches(self._sampling.batch_size, windows, masks, np.array(seeds))]
-        )
+        painted = self._batches(windows, masks, np.array(seeds))
         lost, dtype = ~np.isfinite(painted).all(axis=(1, 2, 3)), self._pipeline.unet.dtype
         if lost.any() and dtype != torch.float32:
             networks = self._pipeline.unet, self._pipeline.text_encoder
             for network in networks:
                 network.float()
-            again = _batches(self._sampling.batch_size, windows[lost], masks[lost], np.array(seeds)[lost])
-            painted[lost] = np.concatenate([self._batch(*batch) for batch in again])
+            painted[lost] = self._batches(windows[lost], masks[lost], np.array(seeds)[lost])
             for network in networks:
                 network.to(dtype)
         return painted
+
+    def _batches(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: npt.NDArray[np.int64]) -> Array:
+        size = self._sampling.batch_size
+        batches = [slice(start, start + size) for start in range(0, len(windows), size)]
+        return np.concatenate([self._batch(windows[batch], masks[batch], seeds[batch]) for batch in batches])
 
     def _batch(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: npt.NDArray[np.int64]) -> Array:
         n, padding = len(windows), self._sampling.batch_size - len(windows)
@@ -157,8 +159,3 @@ def _scheduler(base: Any, sampling: Sampling) -> Any:
     kind = getattr(diffusers, name)
     fixed = {key: value for key, value in _LATENT_DIFFUSION.items() if key in signature(kind.__init__).parameters}
     return kind.from_config(base, timestep_spacing=sampling.timestep_spacing, **fixed, **settings)
-
-
-def _batches(size: int, *arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-    for start in range(0, len(arrays[0]), size):
-        yield tuple(array[start : start + size] for array in arrays)

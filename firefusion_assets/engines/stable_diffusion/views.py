@@ -14,7 +14,7 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
-from firefusion_assets.engines.windows import PARTIAL_SHARE, one_side, window_on_fire
+from firefusion_assets.engines.windows import sometimes_one_side, window_on_fire
 from firefusion_assets.patchstore import PatchPart
 
 _MASK_SIDE: Final = (0.2, 0.7)
@@ -64,8 +64,7 @@ class FireViews:
             kind = "annotated" if variant % 2 == 0 else "random"
         if kind == "annotated":
             mask = dilated(patch.label[window], int(rng.integers(1, 5))) & ~patch.ignore[window]
-            if rng.random() < PARTIAL_SHARE:
-                mask = one_side(mask, rng)
+            mask = sometimes_one_side(mask, rng)
         else:
             mask = random_mask(self._size, rng)
         orientation = int(rng.integers(ORIENTATIONS))

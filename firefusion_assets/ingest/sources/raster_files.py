@@ -155,7 +155,8 @@ def _folder_files(folder: Path) -> Iterator[RasterFile]:
 def _zip_files(container: Path) -> Iterator[RasterFile]:
     try:
         archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
-    except (zipfile.BadZipFile, NotImplementedError) as error:  # a damaged directory, or a version nobody knows
+    # A damaged directory, a newer version of the format, a name that isn't in the encoding it claims.
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise FileNotFoundError(f"{container}: can't be read as a zip ({error}); fetch it again") from error
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         # Some programs write paths as Windows does.

@@ -34,7 +34,7 @@ def finetuned_model(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.augmenting import fit_model
     from firefusion_assets.steps.preflight import check_before_work
 
-    check_before_work(step.lineage, step.key, fitting=True)
+    check_before_work(step.lineage, step.key, True, step.progress)
     model = step.build(partial(fit_model, launch=launched_by(step.context)))
     looks = sorted(model.path.glob("fold-0/validation-*.png"))
     shown: dict[str, Any] = {look.stem: picture(look) for look in looks}
@@ -66,7 +66,7 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.augmenting import paint_config
     from firefusion_assets.steps.preflight import check_before_work
 
-    check_before_work(step.lineage, step.key, fitting=False)
+    check_before_work(step.lineage, step.key, False, step.progress)
     painted = step.build(paint_config)
     changed = painted.facts["n_values_changed_outside"]
     return published(

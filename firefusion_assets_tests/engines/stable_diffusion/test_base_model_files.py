@@ -15,15 +15,9 @@ from huggingface_hub import constants
 from firefusion_assets.core import hub
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 UNET = "unet/diffusion_pytorch_model"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438167540\n"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
 @pytest.fixture
@@ -108,6 +102,21 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
         ),
         "unet/one.safetensors is missing",
     ),
+    "an index without shards": (
+        lambda model: (
+            (model / f"{UNET}.safetensors").unlink(),
+            (model / f"{UNET}.safetensors.index.json").write_text('{"weight_map": ["one.safetensors"]}'),
+        ),
+        "index.json names no shards",
+    ),
+    "a tokenizer without vocabulary": (
+        lambda model: change(model / "tokenizer" / "tokenizer.json", model=None),
+        "tokenizer.json holds no vocabulary",
+    ),
+    "a tokenizer of pairs": (
+        lambda model: change(model / "tokenizer" / "tokenizer.json", model={"vocab": [["a", 0.5]]}),
+        "tokenizer.json holds no vocabulary",
+    ),
 }
 
 
@@ -151,7 +160,7 @@ def test_a_tokenizer_in_two_files_and_non_ema_weights_beside_the_others_are_used
 def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*arguments: Any, **settings: Any) -> str:
         time.sleep(60)
-        raise AssertionError
+        return ""
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", silent)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -162,6 +171,14 @@ def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.
     assert said == ["asking https://huggingface.co for 'somebody/model' (revision 'main'), at most 0 s"]
     assert "https://huggingface.co didn't answer within 0 s" in problem and "HF_HUB_OFFLINE=1" in problem
     assert hub_problems("somebody/model", "main", said.append) == [problem] and len(said) == 1
+
+
+def test_a_damaged_file_of_the_hub_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"_class_name"')
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: str(tmp_path / "config.json"))
+    monkeypatch.setattr(hub, "_ANSWERS", {})
+    (problem,) = hub_problems("somebody/model", "main", print)
+    assert problem.startswith(f"{tmp_path / 'config.json'} is no JSON")
 
 
 def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Engine `stable-diffusion`: what it learns from, its loss, its painting, and what is told before any work."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -41,20 +40,6 @@ from firefusion_assets_tests.builders.studies import TINY_STUDY, asset_key, load
 SIZE = 32
 FIRE, FILL = 60000, 1
 """Of B7, in the patches of `marked`: nothing else has these values."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_of_the_cpu() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        patch.setattr(torch.cuda, "device_count", lambda: 0)
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
 def generator(**changes: Any) -> StableDiffusionGenerator:
@@ -578,7 +563,7 @@ def test_what_this_machine_cannot_do_is_told_before_any_work(tmp_path: Path, mon
     save_tiny_pipeline(study / "model")
     lineage = lineage_of(study)
     with pytest.raises(StudyError) as error:
-        check_before_work(lineage, "all", fitting=True)
+        check_before_work(lineage, "all", True, print)
     assert all(str(study / "augmentations" / "all.yaml") in problem for problem in error.value.problems)
     for problem, words in zip(
         error.value.problems,
@@ -591,8 +576,8 @@ def test_what_this_machine_cannot_do_is_told_before_any_work(tmp_path: Path, mon
         strict=True,
     ):
         assert all(word in problem for word in words), problem
-    check_before_work(lineage, "shared", fitting=True)
+    check_before_work(lineage, "shared", True, print)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     with pytest.raises(StudyError, match="gradient_accumulation_steps: 4 can't be shared out over 3 GPUs"):
-        check_before_work(lineage, "shared", fitting=True)
-    check_before_work(lineage, "shared", fitting=False)  # painting has no such bounds
+        check_before_work(lineage, "shared", True, print)
+    check_before_work(lineage, "shared", False, print)  # painting has no such bounds

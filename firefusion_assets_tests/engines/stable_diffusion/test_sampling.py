@@ -1,6 +1,5 @@
 """How windows are painted: noise levels, number formats, what isn't a number, masked content, full batches."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,27 +11,16 @@ from diffusers import StableDiffusionInpaintPipeline
 from pydantic import ValidationError
 
 from firefusion_assets.core import seeding
+from firefusion_assets.engines.contract import DamagedModelError
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.enlarging import enlarge
 from firefusion_assets.engines.stable_diffusion.latents import decoded, encoded
+from firefusion_assets.engines.stable_diffusion.painter import load_pipeline
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.study.augmentation import Sampling, Scheduler
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 FACTOR = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_cpu() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
 def sampler(pipeline: StableDiffusionInpaintPipeline, **sampling: Any) -> WindowSampler:
@@ -69,12 +57,21 @@ def test_half_precision_leaves_as_many_values_as_float32(base: Path, precision: 
     """A VAE in bfloat16 leaves about a quarter of them."""
     painted = {}
     for name in ("no", precision):
-        pipeline = load_base(base, None)
-        pipeline.unet.to(DTYPES[name])
-        pipeline.text_encoder.to(DTYPES[name])
+        sampling = Sampling.model_validate({"images": 1, "mixed_precision": name})
+        pipeline = load_pipeline(StableDiffusionGenerator(engine="stable-diffusion"), base, sampling)
+        assert pipeline.unet.dtype == pipeline.text_encoder.dtype == DTYPES[name]
         painted[name] = sampler(pipeline, mixed_precision=name)(*windows(6))
     assert len(np.unique(painted[precision])) > 0.98 * len(np.unique(painted["no"]))
     assert 0 < np.abs(painted[precision] - painted["no"]).mean() < 0.1 or precision == "tf32"
+
+
+def test_a_model_whose_weights_are_no_numbers_is_refused(base: Path, tmp_path: Path) -> None:
+    pipeline = load_base(base, None)
+    with torch.no_grad():
+        next(pipeline.unet.parameters())[0] = torch.nan
+    pipeline.save_pretrained(tmp_path)
+    with pytest.raises(DamagedModelError, match=str(tmp_path)):
+        load_pipeline(StableDiffusionGenerator(engine="stable-diffusion"), tmp_path, Sampling(images=1))
 
 
 @pytest.mark.parametrize("always", [False, True])

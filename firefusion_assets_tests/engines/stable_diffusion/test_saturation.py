@@ -1,6 +1,5 @@
 """Paint saturates as often as real fires of the train part do, and then reaches exactly the largest DN."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,8 @@ from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 BANDS, SIZE, DN_MAX = ("B2", "B6", "B7"), 32, 65535
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_cpu() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
 def burning(folder: Path, saturated: dict[str, float]) -> PatchPart:

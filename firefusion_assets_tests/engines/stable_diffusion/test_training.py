@@ -33,7 +33,6 @@ from firefusion_assets.patchstore import LeakError, Patch, Patches, PatchPart, P
 from firefusion_assets.study.engine import Run
 from firefusion_assets_tests.builders.painting import paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -52,21 +51,6 @@ Trained = Callable[..., Path]
 
 class Interrupted(Exception):
     """Raised by a test in the middle of a training."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_of_the_cpu() -> Any:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        patch.setattr(torch.cuda, "device_count", lambda: 0)
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
 def generator(base: Path, **changes: Any) -> StableDiffusionGenerator:
@@ -336,7 +320,6 @@ def test_views_are_encoded_once_for_all_attempts(base: Path, part: PatchPart, tm
     views = load_file(tmp_path / "work" / "encoded-views" / "fires.safetensors")
     assert {values.dtype for values in views.values()} == {torch.float32}
     # A trainer that is called by hand may be given other settings: it doesn't learn from the views of the old ones.
-    shutil.rmtree(tmp_path / "work" / "checkpoints", ignore_errors=True)
     for checkpoint in (tmp_path / "work").glob("checkpoint-*"):
         checkpoint.unlink()
     fit(generator(base, **LONG | {"seed": 2}), part, tmp_path / "work", messages.append)
