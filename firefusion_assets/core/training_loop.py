@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
 
 from firefusion_assets.core.atomic_files import write_atomically
+
+_TELL_EVERY_S: Final = 20.0
+"""How long a training may say nothing."""
 
 
 class Part(Protocol):
@@ -73,6 +76,8 @@ class TrainingLoop:
         self._unread: list[Tensor] = []
         self._saved = 0
         self._resume()
+        self._started, self._first = time.monotonic(), self.step
+        self._told, self._told_at = self.step, self._started
 
     @property
     def step(self) -> int:
@@ -89,14 +94,21 @@ class TrainingLoop:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers, from 0, of the steps that are left; each has to end with `stepped` or `descend`."""
-        self._started, self._first = time.monotonic(), self.step
+        self._started = self._told_at = time.monotonic()
         yield from range(self.step, self._steps)
 
-    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """Take a step down the gradient of a loss."""
+    def descend(
+        self, optimizer: torch.optim.Optimizer, loss: Tensor, scaler: torch.amp.GradScaler | None = None
+    ) -> None:
+        """Take a step down the gradient of a loss, scaled up where half precision would lose it."""
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
         self.stepped(loss)
 
     def stepped(self, loss: Tensor) -> None:
@@ -106,6 +118,8 @@ class TrainingLoop:
         self._unread.append(loss.detach())
         if self._schedule is not None:
             self._schedule.step()
+        if time.monotonic() - self._told_at >= _TELL_EVERY_S:
+            self.report(self.mean_loss(since=self._told))
 
     def due(self, every: int) -> bool:
         """Tell whether it is time for what is done each `every` steps and after the last."""
@@ -125,7 +139,8 @@ class TrainingLoop:
 
     def report(self, loss: float, more: str = "") -> None:
         """Tell step, loss, speed and the time that is left."""
-        speed = (self.step - self._first) / (time.monotonic() - self._started)
+        self._told, self._told_at = self.step, time.monotonic()
+        speed = (self.step - self._first) / (self._told_at - self._started)
         shown = f"{speed:.1f}" if speed >= 1 else f"{speed:.2g}"
         self._progress(
             f"{self._label}step {self.step} of {self._steps}, loss {loss:.4f}{more}, {shown} steps/s, "
@@ -157,6 +172,26 @@ class TrainingLoop:
             self._losses = state["losses"]
             self._progress(f"{self._label}resumed at step {self.step} of {self._steps}")
         self._saved = self.step
+
+
+def learning_rate(schedule: str, highest: float, step: int, steps: int, warm_up: int) -> float:
+    """Return the learning rate of a step (from 0): a rise, then `constant` or a `cosine` down to 0 at the end."""
+    risen = highest * min(1, (step + 1) / max(warm_up, 1))
+    return risen * math.cos(math.pi / 2 * step / steps) ** 2 if schedule == "cosine" else risen
+
+
+@torch.no_grad()
+def move_average(averaged: torch.nn.Module, current: torch.nn.Module, decay: float, step: int) -> None:
+    """Move averaged weights towards the current ones; early steps (from 0), which start from noise, count less.
+
+    Not diffusers' `EMAModel`, which leaves the buffers of a batch normalisation behind.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for kept, new in zip(averaged.state_dict().values(), current.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, share)
+        else:
+            kept.copy_(new)
 
 
 def write_losses(path: Path, losses: list[float]) -> None:

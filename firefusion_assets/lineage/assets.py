@@ -130,7 +130,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("augmented_lmdb", 1, ("screened_images", "synthetic_images"), _nothing),
         Asset(
             "trained_unet",
-            1,
+            2,
             ("landsat_patches", "scene_split", "augmented_lmdb"),
             _training,
             gpu=True,

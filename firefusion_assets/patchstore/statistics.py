@@ -14,7 +14,7 @@ from firefusion_assets.core.seeding import generator
 if TYPE_CHECKING:
     from firefusion_assets.patchstore.part import PatchPart
 
-STATISTICS_VERSION: Final = 1
+STATISTICS_VERSION: Final = 2
 """Raise it when the code makes other statistics from the same part."""
 
 QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -38,6 +38,7 @@ class PartStatistics(BaseModel):
         bands: names of the store's bands.
         fire: patches with at least one fire pixel that isn't ignored, in the part's order.
         n_pixels: valid pixels.
+        n_fire_pixels: valid pixels with fire.
         total: sum of each band's DN over valid pixels, exact.
         squares: sum of each band's squared DN over valid pixels, exact.
         interquartile_range: of each band's DN, at least 1, from a seeded sample of patches and of pixels of each.
@@ -50,6 +51,7 @@ class PartStatistics(BaseModel):
     bands: tuple[str, ...]
     fire: tuple[str, ...]
     n_pixels: int
+    n_fire_pixels: int
     total: tuple[int, ...]
     squares: tuple[int, ...]
     interquartile_range: tuple[float, ...]
@@ -67,7 +69,7 @@ def measure(part: "PatchPart") -> PartStatistics:
     Sums are exact integers, so they don't depend on the order of patches. Memory holds the histograms and the samples,
     however large the part.
     """
-    bands, n_pixels, fire = part.meta.bands, 0, list[str]()
+    bands, n_pixels, n_fire_pixels, fire = part.meta.bands, 0, 0, list[str]()
     total, squares = [0] * len(bands), [0] * len(bands)
     histograms = _Histograms(len(bands), part.meta.dn_max)
     for_quantiles = set(_quantile_ids(part, QUANTILE_SEED))
@@ -76,8 +78,9 @@ def measure(part: "PatchPart") -> PartStatistics:
     sampled, samples = set(for_range), dict[str, Pixels]()
     for patch_id in part.ids:
         patch = part.read(patch_id)
-        if (patch.label & ~patch.ignore).any():
+        if burning := int((patch.label & ~patch.ignore).sum()):
             fire.append(patch_id)
+            n_fire_pixels += burning
         pixels = patch.bands[:, ~patch.ignore]
         n_pixels += pixels.shape[1]
         for i, band in enumerate(pixels.astype(np.uint64)):
@@ -92,6 +95,7 @@ def measure(part: "PatchPart") -> PartStatistics:
         bands=bands,
         fire=tuple(fire),
         n_pixels=n_pixels,
+        n_fire_pixels=n_fire_pixels,
         total=tuple(total),
         squares=tuple(squares),
         interquartile_range=_interquartile_range([samples[patch_id] for patch_id in for_range], len(bands)),

@@ -4,7 +4,9 @@ Which patches a step sees follows from the seed and the step alone: a resumed tr
 Reading and drawing belong here; loss and optimizer do not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from math import sqrt
 from typing import NamedTuple, Self
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
 from firefusion_assets.core.orientation import ORIENTATIONS
+from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.seeding import cycled_index, derive_seed
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.models import Training
@@ -51,11 +54,13 @@ class TrainSurvey(NamedTuple):
 
     Attributes:
         normalisation: constants of their valid pixels.
+        fire_pixel_share: share of them with fire.
         fire: patches with at least one fire pixel that isn't ignored.
         fire_free: the others.
     """
 
     normalisation: Normalisation
+    fire_pixel_share: float
     fire: list[str]
     fire_free: list[str]
 
@@ -82,7 +87,8 @@ def survey_train(train: PatchPart, bands: Sequence[str]) -> TrainSurvey:
         std=tuple(max(sqrt((squares * n - total * total) / n**2), 1.0) for total, squares in sums),
     )
     fire = set(known.fire)
-    return TrainSurvey(normalisation, list(known.fire), [patch_id for patch_id in train.ids if patch_id not in fire])
+    fire_free = [patch_id for patch_id in train.ids if patch_id not in fire]
+    return TrainSurvey(normalisation, known.n_fire_pixels / n, list(known.fire), fire_free)
 
 
 class Batch(NamedTuple):
@@ -101,7 +107,9 @@ class Batch(NamedTuple):
     weight: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device."""
+        """Return the batch on a device; a GPU copies it while it works on what came before."""
+        if device.type == "cuda":
+            return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in self))
         return Batch(*(tensor.to(device) for tensor in self))
 
 
@@ -140,6 +148,12 @@ class TrainingBatches:
             for name, ids, n in self._slots
             for place in range(n)
         ]
+
+    def stream(self, first: int, end: int) -> Generator[Batch]:
+        """Yield the batches of the steps from one up to another, read ahead while the last ones are learned from."""
+        with ThreadPoolExecutor(1) as reader, closing(ahead(reader, self.read, range(first, end), 2)) as outcomes:
+            for outcome in outcomes:
+                yield outcome.result()
 
     def read(self, step: int) -> Batch:
         """Return the batch of a step (from 0), on the CPU."""

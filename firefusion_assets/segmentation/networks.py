@@ -3,6 +3,7 @@
 Networks map scaled bands to logits; scaling, loss and files are elsewhere.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -52,6 +53,21 @@ def build_network(training: Training) -> nn.Module:
     except KeyError as error:  # how the package answers a name it doesn't know; its text lists those it does
         raise ValueError(error.args[0]) from error
     return Padded(network, _SMP_STRIDE)
+
+
+def start_from_class_share(network: nn.Module, share: float) -> None:
+    """Set the bias of a network's last convolution so that at first it predicts a share of fire everywhere.
+
+    Else the first steps of a training are spent on learning that fire is rare (Lin et al. 2017,
+    https://arxiv.org/abs/1708.02002, section 4.1).
+
+    Args:
+        network: what `build_network` returned.
+        share: of pixels with fire, in (0, 1).
+    """
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    *_, last = (convolution.bias for convolution in convolutions if convolution.bias is not None)
+    nn.init.constant_(last, math.log(share / (1 - share)))
 
 
 def weights_of_encoder(encoder: str) -> dict[str, tuple[str, str, str]] | None:

@@ -33,7 +33,7 @@ class NetworkRecord(BaseModel):
         normalisation: bands and constants that its input is scaled with.
         fold: the fold whose train part it was trained on.
         seed: the training's seed.
-        best_step: optimizer steps after which these weights were taken.
+        step: optimizer steps after which these weights were taken.
         val_dice_micro: their Dice on the val part; None where that holds no fire.
     """
 
@@ -43,7 +43,7 @@ class NetworkRecord(BaseModel):
     normalisation: Normalisation
     fold: int
     seed: int
-    best_step: int
+    step: int
     val_dice_micro: float | None
 
 

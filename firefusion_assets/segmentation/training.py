@@ -1,26 +1,36 @@
 """Training one U-Net: a loop over optimizer steps that can be stopped at any moment and goes on where it was.
 
-The job, its loss and its validation belong here; what a batch holds and what the network is do not.
+What a batch holds, what is minimized and what the network is stand elsewhere.
 """
 
+import copy
 import csv
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.seeding import derive_seed
-from firefusion_assets.core.training_loop import TrainingLoop, has_checkpoint, remove_checkpoints
+from firefusion_assets.core.training_loop import (
+    TrainingLoop,
+    has_checkpoint,
+    learning_rate,
+    move_average,
+    remove_checkpoints,
+)
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.segmentation import metrics
-from firefusion_assets.segmentation.batches import Batch, Normalisation, TrainingBatches, survey_train
-from firefusion_assets.segmentation.networks import build_network
+from firefusion_assets.segmentation.batches import Normalisation, TrainingBatches, survey_train
+from firefusion_assets.segmentation.losses import masked_loss
+from firefusion_assets.segmentation.networks import build_network, start_from_class_share
 from firefusion_assets.segmentation.trained import (
     RECORD_FILE,
     NetworkRecord,
@@ -31,6 +41,7 @@ from firefusion_assets.study.models import Training
 
 HISTORY_FILE = "history.csv"
 _HISTORY_COLUMNS = ("step", "train_loss", "val_dice_micro", "val_precision", "val_recall")
+_DTYPES: Final = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TrainingJob(BaseModel):
@@ -77,16 +88,16 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     """Train one network; stopped and called again, it goes on from the last checkpoint.
 
     With the same number of CPU threads a resumed training writes the same bytes as an undisturbed one.
-    Adam on `masked_loss`; after every `validate_every` steps, and the last, the val part is scored, and the
-    weights with the highest `dice_micro` are kept: the earlier ones of equals. Where val holds no fire there
-    is nothing to choose by, and the last weights are kept.
+    After every `validate_every` steps, and the last, the val part is scored. With `checkpoint: best` the weights with
+    the highest `dice_micro` are kept: the earlier ones of equals. Where val holds no fire there is nothing to choose
+    by, and the last weights are kept.
 
     Args:
         job: what to train.
-        work: folder that in the end holds `network.safetensors` (the best weights), `network.json`
+        work: folder that in the end holds `network.safetensors` (the kept weights), `network.json`
             (`NetworkRecord`) and `history.csv` (a row a validation; train_loss is the mean since the last).
             If it holds `network.json` already, nothing is trained.
-        progress: called after each validation with its result.
+        progress: called after each validation with its result, and at least every 20 s of training.
 
     Raises:
         ValueError: if no train patch has fire, the store lacks a band, or the checkpoint is another job's.
@@ -99,36 +110,52 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     work.mkdir(parents=True, exist_ok=True)
     recipe, device = job.training, compute_device()
 
-    torch.manual_seed(derive_seed(job.seed, "weights"))
-    network = build_network(recipe).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-
     patches = Patches(job.base, job.overlays, job.fold)
     train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
     val = PatchPart(Patches(job.base), job.val_ids)  # no overlay may change what chooses the step
     survey = survey_train(PatchPart(patches, job.train_ids, job.statistics), recipe.bands)
     batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed)
 
-    validations = _Validations(network)
+    torch.manual_seed(derive_seed(job.seed, "weights"))
+    network = build_network(recipe)
+    if recipe.start_from_class_share:
+        start_from_class_share(network, survey.fire_pixel_share)
+    network.to(device)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)
+    kept = network if recipe.ema_decay is None else copy.deepcopy(network)
+    # A rate of 1, which the schedule multiplies.
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=recipe.weight_decay)
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.mixed_precision == "fp16")
+    validations = _Validations(kept, recipe.checkpoint == "last")
     loop = TrainingLoop(
         work,
         job.model_dump_json(exclude={"base", "overlays", "statistics"}),  # the stores may have moved
         recipe.steps,
-        {"network": network, "optimizer": optimizer, "validations": validations},
+        {"network": network, "kept": kept, "optimizer": optimizer, "scaler": scaler, "validations": validations},
+        schedule=LambdaLR(
+            optimizer,
+            lambda step: learning_rate(recipe.schedule, recipe.learning_rate, step, recipe.steps, recipe.warm_up_steps),
+        ),
+        average=None if recipe.ema_decay is None else partial(move_average, kept, network, recipe.ema_decay),
         label=f"{job.name}: ",
         remedy="lower learning_rate",
         progress=progress,
     )
-    for step in loop:
-        torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
-        network.train()
-        batch = batches.read(step).to(device)
-        loop.descend(optimizer, masked_loss(network(survey.normalisation.scale(batch.dn))[:, 0], batch))
-        if loop.due(recipe.validate_every):
-            train_loss = loop.mean_loss(since=validations.last_step)
-            dice = validations.note(loop.step, train_loss, validate(network, survey.normalisation, val, job.threshold))
-            loop.save()
-            loop.report(train_loss, f", val Dice {'not defined' if dice is None else f'{dice:.4f}'}")
+    with closing(batches.stream(loop.step, recipe.steps)) as stream:
+        for step, batch in zip(loop, stream, strict=True):
+            torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
+            network.train()
+            batch = batch.to(device)
+            with torch.autocast(device.type, _DTYPES[recipe.mixed_precision], recipe.mixed_precision != "no"):
+                logits = network(survey.normalisation.scale(batch.dn))[:, 0]
+            loop.descend(optimizer, masked_loss(recipe.loss, logits.float(), batch), scaler)
+            if loop.due(recipe.validate_every):
+                train_loss = loop.mean_loss(since=validations.last_step)
+                counts = validate(kept, survey.normalisation, val, job.threshold)
+                dice = validations.note(loop.step, train_loss, counts)
+                loop.save()
+                loop.report(train_loss, f", val Dice {'not defined' if dice is None else f'{dice:.4f}'}")
 
     write_atomically(work / HISTORY_FILE, validations.write)
     record = NetworkRecord(
@@ -136,31 +163,16 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         normalisation=survey.normalisation,
         fold=job.fold,
         seed=job.seed,
-        best_step=validations.best_step,
-        val_dice_micro=validations.best_dice,
+        step=validations.kept_step,
+        val_dice_micro=validations.kept_dice,
     )
-    save_network(work, validations.best_weights, record)
+    save_network(work, validations.kept_weights, record)
     remove_checkpoints(work)
 
 
 def is_finished(work: Path) -> bool:
     """Tell whether `train_unet` has nothing left to do in a folder."""
     return (work / RECORD_FILE).is_file() and not has_checkpoint(work)
-
-
-def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Return sum(w v bce) / sum(w v): binary cross-entropy over the pixels that aren't ignored.
-
-    w is a patch's weight and v is 0 on ignored pixels, else 1, so an ignored pixel has no gradient and does
-    not dilute the others. A batch without a single counted pixel has loss 0.
-
-    Args:
-        logits: float (N, H, W).
-        batch: label, ignore and weight of the N patches.
-    """
-    weight = batch.weight[:, None, None] * ~batch.ignore
-    summed = F.binary_cross_entropy_with_logits(logits, batch.label.to(logits.dtype), weight, reduction="sum")
-    return summed / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 def validate(network: nn.Module, normalisation: Normalisation, part: PatchPart, threshold: float) -> metrics.Counts:
@@ -175,39 +187,40 @@ def validate(network: nn.Module, normalisation: Normalisation, part: PatchPart, 
 
 
 class _Validations:
-    """What the validations of a network found, and its best weights so far.
+    """What the validations of a network found, and the weights to keep so far.
 
     Args:
         network: the network in training.
+        last: whether the last weights are kept, and not the best.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-        self.best_step = 0
-        self.best_dice: float | None = None
-        self.best_weights: dict[str, Tensor] = {}
+    def __init__(self, network: nn.Module, last: bool) -> None:
+        self._network, self._last = network, last
+        self.kept_step = 0
+        self.kept_dice: float | None = None
+        self.kept_weights: dict[str, Tensor] = {}
         self.last_step = 0
         self._history: list[list[float | None]] = []
 
     def note(self, step: int, train_loss: float, val: metrics.Counts) -> float | None:
-        """Note a validation, keep the weights if they are the best so far, and return the Dice that decides."""
+        """Note a validation, keep the weights if they are to be kept so far, and return the Dice that decides."""
         dice = _deciding_dice(val)
         self._history.append([step, train_loss, dice, metrics.precision(val), metrics.recall(val)])
         self.last_step = step
-        if self.best_dice is None or (dice is not None and dice > self.best_dice):
-            self.best_step, self.best_dice = step, dice
-            self.best_weights = {name: value.cpu().clone() for name, value in self._network.state_dict().items()}
+        if self._last or self.kept_dice is None or (dice is not None and dice > self.kept_dice):
+            self.kept_step, self.kept_dice = step, dice
+            self.kept_weights = {name: value.cpu().clone() for name, value in self._network.state_dict().items()}
         return dice
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it, for a checkpoint."""
-        best = (self.best_step, self.best_dice, self.best_weights)
-        return {"history": self._history, "last_step": self.last_step, "best": best}
+        kept = (self.kept_step, self.kept_dice, self.kept_weights)
+        return {"history": self._history, "last_step": self.last_step, "kept": kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it from a checkpoint."""
         self._history, self.last_step = state["history"], state["last_step"]
-        self.best_step, self.best_dice, self.best_weights = state["best"]
+        self.kept_step, self.kept_dice, self.kept_weights = state["kept"]
 
     def write(self, path: Path) -> None:
         """Write a row a validation; a figure that isn't defined stays empty."""

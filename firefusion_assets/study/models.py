@@ -77,7 +77,24 @@ class Training(StrictModel):
     extra_share: float = Field(0.25, gt=0, lt=1)
     """Share of a batch that holds what the config adds; real fire patches again where it adds nothing."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Adam's."""
+    """AdamW's, at its highest."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate goes on after the warm-up: as it is, or along a cosine down to 0 at the last step."""
+    warm_up_steps: int = Field(20, ge=0)
+    """Steps over which the learning rate rises."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's; 0 makes it Adam."""
+    loss: Literal["bce", "dice", "focal", "tversky"] = "bce"
+    """What is minimized, over the pixels that aren't ignored: binary cross-entropy, Dice loss, focal loss or Tversky
+    loss."""
+    start_from_class_share: bool = True
+    """Whether the network begins by predicting the train part's share of fire pixels everywhere."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Decay a step of the averaged weights that are then validated and kept; none by default."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which weights are kept: those with the highest Dice on the val part, or those of the last step."""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Number format of the network's inner values in training."""
     validate_every: int = Field(100, ge=1)
     """Steps between validations; each also writes a checkpoint."""
     seeds: tuple[int, ...] = Field((187,), min_length=1)

@@ -1,11 +1,12 @@
 """Networks give logits of their input's size, whatever that is."""
 
 import builtins
+import math
 
 import pytest
 import torch
 
-from firefusion_assets.segmentation.networks import UNet, build_network
+from firefusion_assets.segmentation.networks import UNet, build_network, start_from_class_share
 from firefusion_assets.study.models import SMP_ARCHITECTURES
 from firefusion_assets_tests.builders.squares import recipe
 
@@ -45,6 +46,18 @@ def test_smp_network_takes_a_size_that_32_does_not_divide(name: str) -> None:
     network = build_network(recipe(architecture=f"smp-{name}", bands=("B7", "B6"))).eval()
     with torch.inference_mode():
         assert network(torch.randn(1, 2, 50, 33)).shape == (1, 1, 50, 33)
+
+
+@pytest.mark.parametrize("architecture", ["unet", *(f"smp-{name}" for name in SMP_ARCHITECTURES if name != "dpt")])
+def test_a_bias_at_the_share_of_fire_moves_every_logit_alike(architecture: str) -> None:
+    torch.manual_seed(3)
+    network = build_network(recipe(architecture=architecture, filters=2)).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        start_from_class_share(network, 0.5)
+        even = network(x)
+        start_from_class_share(network, 0.01)
+        torch.testing.assert_close(network(x), even + math.log(0.01 / 0.99), atol=1e-3, rtol=0)
 
 
 def test_a_torchvision_of_another_build_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A training learns, honours ignored pixels, and after a kill goes on to the same bytes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,9 @@ from safetensors.torch import load_file
 
 from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.segmentation import training as training_module
-from firefusion_assets.segmentation.batches import Batch
 from firefusion_assets.segmentation.metrics import Counts, dice
 from firefusion_assets.segmentation.trained import NetworkRecord, load_network
-from firefusion_assets.segmentation.training import TrainingJob, masked_loss, train_unet, validate
+from firefusion_assets.segmentation.training import TrainingJob, train_unet, validate
 from firefusion_assets_tests.builders.squares import (
     BANDS,
     SIZE,
@@ -62,7 +62,7 @@ def test_what_a_finished_training_leaves(tmp_path: Path) -> None:
     assert list(history["step"]) == [4, 8, 12]
     assert {"train_loss", "val_dice_micro"} <= set(history.columns)
     best = history.set_index("step")["val_dice_micro"]
-    assert record.best_step == best.idxmax()
+    assert record.step == best.idxmax()
     assert record.val_dice_micro == best.max()
     assert any(name.endswith("running_var") for name in load_file(tmp_path / "work" / "network.safetensors"))
     assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 5: step {n} of 12" for n in (4, 8, 12)]
@@ -138,6 +138,66 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"schedule": "constant"}, {"ema_decay": 0.9}, {"checkpoint": "last"}])
+def test_a_training_that_was_stopped_goes_on_with_schedule_average_and_choice(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    job = square_job(tmp_path, steps=8, validate_every=2, **changes)
+    train_unet(job, tmp_path / "undisturbed")
+
+    def stop(message: str) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            train_unet(job, tmp_path / "stopped", stop)
+    train_unet(job, tmp_path / "stopped")
+    assert bytes_of(tmp_path / "stopped") == bytes_of(tmp_path / "undisturbed")
+
+
+def test_the_last_weights_are_kept_where_the_study_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fire, missed = Counts(6, 2, 2, 0), Counts(0, 2, 8, 0)
+    validations = iter([missed, fire, missed])
+    monkeypatch.setattr(training_module, "validate", lambda *_: next(validations))
+    train_unet(square_job(tmp_path, steps=3, validate_every=1, checkpoint="last"), tmp_path / "work")
+    assert (record_of(tmp_path / "work").step, record_of(tmp_path / "work").val_dice_micro) == (3, 0)
+
+
+def test_averaged_weights_are_those_that_are_validated_and_kept(tmp_path: Path) -> None:
+    """With a decay that is hardly below 1 they stay near the first ones; warm-up of the average aside."""
+    for name, decay in (("own", None), ("average", 0.999)):
+        train_unet(square_job(tmp_path, steps=6, validate_every=6, ema_decay=decay), tmp_path / name)
+    own, average = (load_file(tmp_path / name / "network.safetensors") for name in ("own", "average"))
+    assert not torch.equal(own["network.head.weight"], average["network.head.weight"])
+    # After 6 steps the first still count (1/10)(2/11)(3/12)(4/13)(5/14)(6/15); the rest is a mean of what came after.
+    histories = [pd.read_csv(tmp_path / name / "history.csv") for name in ("own", "average")]
+    pd.testing.assert_series_equal(histories[0]["train_loss"], histories[1]["train_loss"], check_exact=True)
+
+
+def test_a_network_begins_with_the_share_of_fire_in_the_train_part(tmp_path: Path) -> None:
+    """What counts are the pixels that aren't ignored; a tiny learning rate leaves the bias where it began."""
+    job = square_job(tmp_path, steps=1, learning_rate=1e-9)
+    train_unet(job, tmp_path / "work")
+    patches = [squares(24)[patch_id] for patch_id in job.train_ids]
+    burning = sum(int((patch.label & ~patch.ignore).sum()) for patch in patches)
+    share = burning / sum(int((~patch.ignore).sum()) for patch in patches)
+    (bias,) = load_file(tmp_path / "work" / "network.safetensors")["network.head.bias"].tolist()
+    assert bias == pytest.approx(np.log(share / (1 - share)), abs=1e-5)
+
+
+def test_a_training_tells_how_it_goes_whatever_validate_every_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firefusion_assets.core.training_loop._TELL_EVERY_S", 0.0)
+    messages: list[str] = []
+    train_unet(square_job(tmp_path, steps=3, validate_every=3), tmp_path / "work", messages.append)
+    pattern = r"fold 0 seed 187: step \d of 3, loss \d\.\d{4}(, val Dice .*)?, [\d.]+ steps/s, about \d+\.\d min left"
+    assert len(messages) == 4 and all(re.fullmatch(pattern, message) for message in messages)
+
+
+@pytest.mark.slow
 def test_dropout_of_a_resumed_training_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = square_job(tmp_path, architecture="smp-fpn", steps=2, validate_every=1, batch_size=4)
     train_unet(job, tmp_path / "undisturbed")
@@ -171,13 +231,13 @@ def test_best_is_the_earlier_of_equals_and_missing_is_worst(tmp_path: Path, monk
     validations = iter([missed, fire, fire, missed])
     monkeypatch.setattr(training_module, "validate", lambda *_: next(validations))
     train_unet(square_job(tmp_path, steps=4, validate_every=1), tmp_path / "work")
-    assert (record_of(tmp_path / "work").best_step, record_of(tmp_path / "work").val_dice_micro) == (2, 0.75)
+    assert (record_of(tmp_path / "work").step, record_of(tmp_path / "work").val_dice_micro) == (2, 0.75)
 
 
 def test_val_without_fire_keeps_the_last_weights(tmp_path: Path) -> None:
     job = square_job(tmp_path).model_copy(update={"val_ids": ("p17", "p19")})
     train_unet(job, tmp_path / "work")
-    assert (record_of(tmp_path / "work").best_step, record_of(tmp_path / "work").val_dice_micro) == (12, None)
+    assert (record_of(tmp_path / "work").step, record_of(tmp_path / "work").val_dice_micro) == (12, None)
     assert pd.read_csv(tmp_path / "work" / "history.csv")["val_dice_micro"].isna().all()
 
 
@@ -210,42 +270,6 @@ def test_job_survives_json_and_keeps_parts_apart(tmp_path: Path) -> None:
     assert TrainingJob.model_validate_json(job.model_dump_json()) == job
     with pytest.raises(ValueError, match="1 patches are in both train and val, for example 'p03'"):
         TrainingJob.model_validate(job.model_dump() | {"val_ids": ("p03",)})
-
-
-def random_batch(n: int, seed: int) -> tuple[torch.Tensor, Batch]:
-    rng = np.random.default_rng(seed)
-    logits = torch.tensor(rng.normal(size=(n, 5, 6)), requires_grad=True)
-    masks = torch.from_numpy(rng.random((2, n, 5, 6)) < 0.4)
-    return logits, Batch(torch.empty(0), masks[0], masks[1], torch.tensor(rng.random(n)))
-
-
-def test_loss_is_the_weighted_mean_over_counted_pixels() -> None:
-    logits, batch = random_batch(3, 0)
-    summed, weights = 0.0, 0.0
-    for n, y, x in np.ndindex(3, 5, 6):
-        if not batch.ignore[n, y, x]:
-            p = 1 / (1 + np.exp(-logits[n, y, x].item()))
-            summed -= batch.weight[n].item() * np.log(p if batch.label[n, y, x] else 1 - p)
-            weights += batch.weight[n].item()
-    assert masked_loss(logits, batch).item() == pytest.approx(summed / weights, rel=1e-6)
-
-
-def test_ignored_pixels_have_no_gradient_and_no_say() -> None:
-    logits, batch = random_batch(3, 1)
-    masked_loss(logits, batch).backward()
-    assert logits.grad is not None
-    assert (logits.grad[batch.ignore] == 0).all()
-    assert (logits.grad[~batch.ignore] != 0).all()
-    other_labels = batch._replace(label=batch.label ^ batch.ignore)
-    assert masked_loss(logits, other_labels) == masked_loss(logits, batch)
-
-
-def test_a_batch_of_ignored_pixels_has_no_loss() -> None:
-    logits, batch = random_batch(2, 2)
-    loss = masked_loss(logits, batch._replace(ignore=torch.ones_like(batch.ignore)))
-    loss.backward()
-    assert loss == 0
-    assert logits.grad is not None and (logits.grad == 0).all()
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:

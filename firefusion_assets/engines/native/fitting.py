@@ -4,8 +4,8 @@ What a crop holds is drawn in `crops`; `pipeline` samples the network.
 """
 
 import copy
-import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
-from firefusion_assets.core.training_loop import TrainingLoop, remove_checkpoints, write_losses
+from firefusion_assets.core.training_loop import (
+    TrainingLoop,
+    learning_rate,
+    move_average,
+    remove_checkpoints,
+    write_losses,
+)
 from firefusion_assets.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import draw_noise
@@ -59,8 +65,11 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
         generator.model_dump_json(exclude={"checkpoint_every"}),
         generator.steps,
         {"unet": unet, "averaged": averaged, "optimizer": optimizer},
-        schedule=LambdaLR(optimizer, lambda step: learning_rate(generator, step)),
-        average=lambda step: update_average(averaged, unet, step),
+        schedule=LambdaLR(
+            optimizer,
+            lambda step: learning_rate("cosine", generator.learning_rate, step, generator.steps, _WARM_UP),
+        ),
+        average=partial(move_average, averaged, unet, _EMA_DECAY),
         remedy="lower generator.learning_rate",
         progress=progress,
     )
@@ -106,20 +115,3 @@ def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step
     weight = valid * edit * (1 + (_LABEL_WEIGHT - 1) * label)
     error = (predicted - velocity).square().mean(dim=1, keepdim=True)
     return (error * weight).sum() / weight.sum().clamp(min=1)
-
-
-def learning_rate(generator: NativeGenerator, step: int) -> float:
-    """Return the learning rate of a step: a short rise, then a cosine down to 0 at the end."""
-    rise = min(1, (step + 1) / _WARM_UP)
-    return generator.learning_rate * rise * math.cos(math.pi / 2 * step / generator.steps) ** 2
-
-
-@torch.no_grad()
-def update_average(averaged: torch.nn.Module, current: torch.nn.Module, step: int) -> None:
-    """Move the averaged weights towards the current ones; early steps, which start from noise, count less.
-
-    Not diffusers' `EMAModel`: it counts steps from another start and rounds otherwise, so other bytes would follow.
-    """
-    decay = min(_EMA_DECAY, (1 + step) / (10 + step))
-    for average, parameter in zip(averaged.parameters(), current.parameters(), strict=True):
-        average.lerp_(parameter, 1 - decay)
