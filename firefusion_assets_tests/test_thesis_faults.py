@@ -17,7 +17,7 @@ import firefusion_assets
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
 from firefusion_assets.engines.stable_diffusion.settings import PriorPreservation, StableDiffusionGenerator
-from firefusion_assets.inpainting.plan import Plan, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean, total
 from firefusion_assets.study import StudyError, load_augmentation, load_study
@@ -126,7 +126,7 @@ def test_every_pair_of_complete_has_a_seed_of_its_own_and_keeps_it(part: PatchPa
     sampling = Sampling(images=5, max_tries=15, pairing="complete", seed=4)
     plans = []
     for folder in (tmp_path / "first", tmp_path / "again"):
-        write_plan(part, table_of(part), Backgrounds(), Masks(), sampling, 0, folder)
+        write_plan(part, table_of(part), Backgrounds(), Masks(), sampling, Draw(0, 0, sampling.seed), folder)
         plans.append(Plan.read(folder, SIZE).rows["seed"])
     assert len(plans[0]) > 10 and plans[0].is_unique
     assert plans[0].tolist() == plans[1].tolist()

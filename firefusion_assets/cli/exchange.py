@@ -11,7 +11,7 @@ from firefusion_assets.core.errors import RequestError
 
 def export(
     key: Key,
-    folder: Annotated[Path, typer.Argument(help="A new one; gets a folder a fold if the study has several.")],
+    folder: Annotated[Path, typer.Argument(help="A new one; gets a folder for each fold and replicate of several.")],
     study: StudyOption = None,
 ) -> None:
     """Write a config's training data in the thesis' layout."""

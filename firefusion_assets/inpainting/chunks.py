@@ -31,10 +31,11 @@ _NOT_PAINT: Final = {"images", "max_tries", "pairing", "seeds_per_pair", "seed"}
 
 @dataclass(frozen=True)
 class PaintJob:
-    """What one fold of one config paints.
+    """What one replicate of one config paints.
 
     Attributes:
         fold: number of the fold.
+        replicate: number of the replicate.
         part: its train part, which holds the backgrounds.
         table: patches indexed by patch_id, with crs, transform and sun_elevation.
         plan: what to paint.
@@ -46,6 +47,7 @@ class PaintJob:
     """
 
     fold: int
+    replicate: int
     part: PatchPart
     table: pd.DataFrame
     plan: Plan

@@ -6,9 +6,9 @@ from firefusion_assets.patchstore import LeakError, Patch, PatchPart, PatchWrite
 
 
 def add_accepted(
-    writer: PatchWriter, synthetic: SyntheticPatches, verdicts: Verdicts, part: PatchPart, fold: int
+    writer: PatchWriter, synthetic: SyntheticPatches, verdicts: Verdicts, part: PatchPart, fold: int, replicate: int
 ) -> int:
-    """Add the accepted patches of one fold to an overlay.
+    """Add the accepted patches of one replicate to an overlay.
 
     Args:
         writer: the overlay.
@@ -16,6 +16,7 @@ def add_accepted(
         verdicts: what was accepted.
         part: the fold's train part.
         fold: its number.
+        replicate: its number.
 
     Returns:
         How many were added.
@@ -30,5 +31,5 @@ def add_accepted(
         raise LeakError(f"fold {fold}: painted on or from patches outside the train part: {', '.join(foreign[:5])}")
     for number in accepted:
         patch = Patch(synthetic.read(number), verdicts.labels[number], verdicts.ignored[number])
-        writer.add_patch(verdicts.rows.loc[number, "synthetic_id"], patch, fold)
+        writer.add_patch(verdicts.rows.loc[number, "synthetic_id"], patch, fold, replicate)
     return len(accepted)

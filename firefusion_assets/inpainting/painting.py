@@ -16,13 +16,13 @@ from firefusion_assets.study.engine import Painter
 
 
 class SyntheticPatches:
-    """The painted patches of one fold, as `paint` wrote them.
+    """The painted patches of one replicate, as `paint` wrote them.
 
     Args:
-        folder: the fold's folder.
+        folder: the replicate's folder.
 
     Attributes:
-        folder: the fold's folder.
+        folder: the replicate's folder.
         provenance: one row a patch, in painted order; `place` is its position in the plan.
     """
 
@@ -49,7 +49,7 @@ def paint(
     progress: Callable[[str], None],
     shards: int = 1,
 ) -> Mapping[str, Any]:
-    """Paint one fold's plan until `sampling.images` patches pass the screening, or the plan ends.
+    """Paint one replicate's plan until `sampling.images` patches pass the screening, or the plan ends.
 
     Args:
         job: what to paint.
@@ -87,7 +87,10 @@ def paint(
 
 def _progress_line(job: PaintJob, painted: int, accepted: int, seconds: float) -> str:
     wanted = job.sampling.images
-    line = f"fold {job.fold}: {painted} painted, {accepted} of {wanted} accepted, {painted / seconds:.1f} images/s"
+    line = (
+        f"fold {job.fold} replicate {job.replicate}: {painted} painted, {accepted} of {wanted} accepted, "
+        f"{painted / seconds:.1f} images/s"
+    )
     if not accepted:
         return line
     left = min(wanted / accepted * painted, len(job.plan.rows)) - painted
@@ -107,6 +110,7 @@ def _provenance(job: PaintJob, painted: int) -> pd.DataFrame:
     return rows.assign(
         synthetic_id=[f"synthetic-{job.fold}-{number:06d}" for number in rows["row"]],
         fold=job.fold,
+        replicate=job.replicate,
         chunk=place // job.sampling.batch_size,
         place_in_chunk=place % job.sampling.batch_size,
         engine=job.engine,

@@ -1,13 +1,13 @@
 """The painting plan: rows of (background, mask, crop, seed), in the order in which they are painted.
 
-A row depends on the config's seed and on its own number, never on how many rows there are: the plan of a smaller
+A row depends on the replicate's seed and on its own number, never on how many rows there are: the plan of a smaller
 dose is a prefix of the plan of a larger one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ JUDGED: Final = "backgrounds.parquet"
 CROP_PADDING: Final = 8
 """px of ground around the edit mask that a row's crop shows."""
 
+ROWS: Final = 1_000_000
+"""Numbers of rows that each replicate has for itself, so that one names a row of a fold."""
+
 _COLUMNS = {
     "row": int, "background": str, "mask": str, "turn": int, "y": int, "x": int, "label_pixels": int,
     "crop_y": int, "crop_x": int, "crop_size": int, "seed": int,
@@ -38,9 +41,23 @@ class PlanError(UserError, ValueError):
     """A train part that nothing can be painted on."""
 
 
+class Draw(NamedTuple):
+    """Which of a config's plans is drawn.
+
+    Attributes:
+        fold: number of the fold.
+        replicate: number of the replicate.
+        seed: the replicate's.
+    """
+
+    fold: int
+    replicate: int
+    seed: int
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A fold's plan as it was written.
+    """A replicate's plan as it was written.
 
     Attributes:
         rows: one row a patch to paint; `mask` is the patch whose real mask was used.
@@ -57,6 +74,13 @@ class Plan:
         """Read the plan that `write_plan` wrote."""
         labels, edits = (load_masks(folder / f"{name}.npy", patch_size) for name in ("labels", "edits"))
         return cls(pd.read_parquet(folder / "plan.parquet"), labels, edits)
+
+    @classmethod
+    def joined(cls, plans: Sequence["Plan"]) -> "Plan":
+        """Return the rows of several plans of one fold in one."""
+        rows = pd.concat([plan.rows for plan in plans], ignore_index=True)
+        labels, edits = (np.concatenate(masks) for masks in zip(*((plan.labels, plan.edits) for plan in plans)))
+        return cls(rows, labels, edits)
 
 
 @dataclass(frozen=True)
@@ -114,10 +138,10 @@ def write_plan(
     settings: Backgrounds,
     masks: Masks,
     sampling: Sampling,
-    fold: int,
+    draw: Draw,
     folder: Path,
 ) -> Mapping[str, Any]:
-    """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one fold.
+    """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one replicate.
 
     `JUDGED` is written too, unless nothing is painted.
 
@@ -126,8 +150,8 @@ def write_plan(
         table: of the patches, indexed by patch id.
         settings: what a background is.
         masks: what masks are made of.
-        sampling: how many rows, which pairing, which seed.
-        fold: number of the fold.
+        sampling: how many rows, which pairing.
+        draw: which of a config's plans.
         folder: where the files are written.
 
     Returns:
@@ -145,14 +169,14 @@ def write_plan(
         choice.judged.to_parquet(folder / JUDGED)
     for number in range(sampling.tries):
         pair = number // sampling.seeds_per_pair
-        background, mask = _pair(pair, choice, masks, sampling, fold)
-        rng = generator(sampling.seed, "place", fold, pair)
+        background, mask = _pair(pair, choice, masks, sampling, draw)
+        rng = generator(draw.seed, "place", draw.fold, pair)
         placed = _place_row(part.read(background), choice.fires[mask], masks, rng)
         if placed is None:
             continue
         rows.append(
             {
-                "row": number,
+                "row": draw.replicate * ROWS + number,
                 "background": background,
                 "mask": mask,
                 "turn": placed.turn,
@@ -160,7 +184,7 @@ def write_plan(
                 "x": placed.x,
                 "label_pixels": int(placed.label.sum()),
                 **_crop(placed.edit),
-                "seed": derive_seed(sampling.seed, "paint", fold, number),
+                "seed": derive_seed(draw.seed, "paint", draw.fold, number),
             }
         )
         packed["labels"].append(np.packbits(placed.label, axis=-1))
@@ -192,15 +216,15 @@ def _fires(part: PatchPart, table: pd.DataFrame, source: str) -> dict[str, tuple
     return fires
 
 
-def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, fold: int) -> tuple[str, str]:
-    seed, fires = sampling.seed, list(choice.fires)
+def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: Draw) -> tuple[str, str]:
+    fires = list(choice.fires)
     n, m = len(choice.backgrounds), len(fires)
 
     def background(position: int) -> str:
-        return choice.backgrounds[spread_index(position, choice.scenes, seed, "background", fold)]
+        return choice.backgrounds[spread_index(position, choice.scenes, draw.seed, "background", draw.fold)]
 
     def fire(position: int) -> str:
-        return fires[cycled_index(position, m, seed, "mask", fold)]
+        return fires[cycled_index(position, m, draw.seed, "mask", draw.fold)]
 
     if masks.kind == "annotated":
         return fire(number), fire(number)

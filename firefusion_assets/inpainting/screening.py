@@ -119,7 +119,7 @@ class Screen:
 
 
 class KeptVerdicts:
-    """Verdicts of a fold in painted order; their masks are held packed."""
+    """Verdicts of a replicate in painted order; their masks are held packed."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []

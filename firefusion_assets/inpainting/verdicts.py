@@ -1,4 +1,4 @@
-"""A fold's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
+"""A replicate's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The verdicts of one fold as they were written.
+    """The verdicts of one replicate as they were written.
 
     Attributes:
         rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
@@ -43,15 +43,15 @@ class Verdicts:
 
     @classmethod
     def read(cls, folder: Path, patch_size: int) -> "Verdicts":
-        """Read the verdicts that `screen_fold` wrote."""
+        """Read the verdicts that `screen_painted` wrote."""
         labels, ignored = (load_masks(folder / f"{name}.npy", patch_size) for name in ("labels", "ignored"))
         return cls(pd.read_parquet(folder / "verdicts.parquet"), labels, ignored)
 
 
-def screen_fold(
+def screen_painted(
     synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen, images: int, folder: Path
 ) -> Mapping[str, Any]:
-    """Choose from the screened patches of one fold and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
+    """Choose from the screened patches of one replicate and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
 
     Args:
         synthetic: what was painted.

@@ -58,7 +58,8 @@ def _config(lineage: "Lineage", key: str) -> Any:
 
 
 def _model(lineage: "Lineage", key: str) -> Any:
-    return lineage.config(key).generator.fingerprint_part(lineage.folder, lineage.hash_folder)
+    part = lineage.config(key).generator.fingerprint_part(lineage.folder, lineage.hash_folder)
+    return [part, _replicates(lineage, key) if lineage.study.replicates.refit else None]
 
 
 def _masks(lineage: "Lineage", key: str) -> Any:
@@ -66,7 +67,11 @@ def _masks(lineage: "Lineage", key: str) -> Any:
     # Where nothing is painted, no limit of a background makes another object.
     backgrounds = lineage.study.backgrounds.model_dump(mode="json") if config.sampling.tries else None
     rows = _sampling(lineage, key, ("tries", "pairing", "seeds_per_pair", "seed"))
-    return [backgrounds, config.masks.model_dump(mode="json"), rows]
+    return [backgrounds, config.masks.model_dump(mode="json"), rows, _replicates(lineage, key)]
+
+
+def _replicates(lineage: "Lineage", key: str) -> dict[str, int]:
+    return {"count": lineage.study.replicates.count, "first": lineage.config(key).replicate_offset}
 
 
 def _painted(lineage: "Lineage", key: str) -> Any:
@@ -84,7 +89,12 @@ def _nothing(lineage: "Lineage", key: str) -> Any:
 
 
 def _training(lineage: "Lineage", key: str) -> Any:
-    return [lineage.study.training.model_dump(mode="json"), lineage.study.evaluation.threshold]
+    study = lineage.study
+    return [
+        study.training.model_dump(mode="json"),
+        study.evaluation.threshold,
+        {**_replicates(lineage, key), "seed": study.replicates.seed},
+    ]
 
 
 def _evaluation(lineage: "Lineage", key: str) -> Any:
@@ -105,16 +115,16 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",
-            1,
+            2,
             ("landsat_patches", "scene_split", "augmentation_config"),
             _model,
             gpu=True,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("inpainting_masks", 2, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
+        Asset("inpainting_masks", 3, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
-            2,
+            3,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
@@ -122,12 +132,12 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset(
             "screened_images",
-            2,
+            3,
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("augmented_lmdb", 1, ("screened_images", "synthetic_images"), _nothing),
+        Asset("augmented_lmdb", 2, ("screened_images", "synthetic_images"), _nothing),
         Asset(
             "trained_unet",
             2,
@@ -136,9 +146,9 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("dice_metrics", 1, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
+        Asset("dice_metrics", 2, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset("augmentation_report", 3, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset("augmentation_report", 4, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

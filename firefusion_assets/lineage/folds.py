@@ -50,6 +50,33 @@ class Fold:
         return f"fold-{self.number}"
 
 
+@dataclass(frozen=True)
+class Replicate:
+    """One training of a config in one fold, on a painted set of its own.
+
+    Attributes:
+        fold: the fold.
+        number: from 0, the same for all configs.
+        drawn: what its seeds are derived from: another config's only where `replicate_offset` is another.
+    """
+
+    fold: Fold
+    number: int
+    drawn: int
+
+    @property
+    def folder(self) -> str:
+        """Name of the replicate's folder in an object."""
+        return f"{self.fold.folder}/replicate-{self.number}"
+
+
+def read_replicates(lineage: Lineage, key: str) -> list[Replicate]:
+    """Return the replicates of a config in all folds, fold by fold."""
+    first = lineage.config(key).replicate_offset
+    numbers = range(lineage.study.replicates.count)
+    return [Replicate(fold, number, first + number) for fold in read_folds(lineage) for number in numbers]
+
+
 def read_folds(lineage: Lineage) -> list[Fold]:
     """Return the folds of the study's split; statistics of their train parts are objects of the store."""
     base = lineage.find("landsat_patches", UNPARTITIONED).path

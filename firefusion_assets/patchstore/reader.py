@@ -108,14 +108,15 @@ class Store:
 
 
 class Patches:
-    """The patches of a base store with overlays laid over it, for one fold.
+    """The patches of a base store with overlays laid over it, for one replicate of one fold.
 
-    An overlay adds patches. Rows of other folds are not seen.
+    An overlay adds patches. Rows of other folds and replicates are not seen.
 
     Args:
         base: folder of the base store.
         overlays: folders of overlay stores; later ones win.
         fold: the fold whose overlay rows are read.
+        replicate: the replicate whose overlay rows are read.
 
     Attributes:
         meta: what the records have in common.
@@ -127,7 +128,7 @@ class Patches:
         PatchStoreError: if a store can't be read, or an overlay doesn't fit the base.
     """
 
-    def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0) -> None:
+    def __init__(self, base: Path, overlays: Sequence[Path] = (), fold: int = 0, replicate: int = 0) -> None:
         store = Store(base)
         self.meta, self.path = store.meta, store.path
         self._rows: dict[str, tuple[Store, Row]] = {}
@@ -141,7 +142,7 @@ class Patches:
                     f"overlay {path} holds {overlay.meta.bands} at {overlay.meta.patch_size} px, "
                     f"its base {base} {self.meta.bands} at {self.meta.patch_size} px"
                 )
-            rows = [row for row in overlay.rows if row.fold in (None, fold)]
+            rows = [row for row in overlay.rows if row.fold in (None, fold) and row.replicate in (None, replicate)]
             self.added_ids += [row.patch_id for row in rows]
             self._add_rows(overlay, rows)
 

@@ -57,6 +57,7 @@ class Row(BaseModel):
         patch_id: key of the record.
         kind: a whole patch, the only kind that there is.
         fold: the fold that the row belongs to; None for every fold.
+        replicate: the replicate that it belongs to; None for every one.
         weight: factor on the patch's loss.
     """
 
@@ -65,6 +66,7 @@ class Row(BaseModel):
     patch_id: str
     kind: Literal["patch"] = "patch"
     fold: int | None = None
+    replicate: int | None = None
     weight: float = 1.0
 
 

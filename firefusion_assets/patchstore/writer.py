@@ -40,8 +40,8 @@ class PatchWriter:
         self._checksums: dict[str, int] = {}
         self._rows: dict[tuple[str, int | None], Row] = {}
 
-    def add_patch(self, patch_id: str, patch: Patch, fold: int | None = None) -> None:
-        """Add a whole patch.
+    def add_patch(self, patch_id: str, patch: Patch, fold: int | None = None, replicate: int | None = None) -> None:
+        """Add a whole patch; ids of one fold differ, whatever the replicate.
 
         Raises:
             ValueError: if shapes or types aren't the store's, or the id was added before.
@@ -56,7 +56,7 @@ class PatchWriter:
                 raise ValueError(f"{patch_id}: mask is {plane.dtype} {plane.shape}, the store holds bool {shape[1:]}")
         if (patch_id, fold) in self._rows:
             raise ValueError(f"{patch_id} was already written to this store")
-        self._rows[patch_id, fold] = Row(patch_id=patch_id, fold=fold, weight=patch.weight)
+        self._rows[patch_id, fold] = Row(patch_id=patch_id, fold=fold, replicate=replicate, weight=patch.weight)
         self._put(record_key(patch_id, fold), encode_patch(patch))
 
     def _put(self, key: bytes, record: bytes) -> None:

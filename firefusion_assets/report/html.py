@@ -178,7 +178,10 @@ def _comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _further_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
     columns: dict[str, tuple[str, Formatter]] = {
-        **{f"dice_{seed}": (f"{inputs.dice_name}, seed {seed}", _percent) for seed in inputs.study.training.seeds},
+        **{
+            f"dice_{number}": (f"{inputs.dice_name}, replicate {number}", _percent)
+            for number in range(inputs.study.replicates.count)
+        },
         "dice_micro": ("Dice, over all pixels", _percent),
         "dice_scene_mean": ("Dice, mean over scenes", _percent),
         "dice_patch_mean": ("Dice, mean over patches", _percent),

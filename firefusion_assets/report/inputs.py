@@ -22,7 +22,7 @@ METRICS = (
     "dice_micro", "iou", "precision", "recall", "pixel_accuracy", "false_alarms_per_1000_km2",
     "dice_scene_mean", "dice_patch_mean", "dice_batch_mean",
 )  # fmt: skip
-"""Columns of every metrics table, besides fold, seed, n_patches and n_fire_patches."""
+"""Columns of every metrics table, besides fold, replicate, n_patches and n_fire_patches."""
 
 DICE_NAMES = {"dice_micro": "Dice", "dice_batch_mean": "Dice (batch mean)"}
 """What each Dice that may be the headline is called as such; the headline is what configs are compared by."""
@@ -66,7 +66,7 @@ class PredictionExample:
         truth: bool (H, W).
         predicted: bool (H, W).
         ignore: bool (H, W), pixels that the metrics leave out.
-        caption: patch, fold, seed and whatever else names the example.
+        caption: patch, fold, replicate and whatever else names the example.
     """
 
     bands: npt.NDArray[np.uint16]
@@ -87,9 +87,9 @@ class ConfigResult:
         status: `current`; `stale`: measured with other settings or data than today's; `missing`: not measured
             yet; `invalid`: the YAML can't be used.
         note: why it isn't current, and the command that repairs it; else empty.
-        metrics: a row for each fold and seed: fold, seed, `METRICS`, n_patches, n_fire_patches.
+        metrics: a row for each fold and replicate: fold, replicate, `METRICS`, n_patches, n_fire_patches.
             Empty unless current or stale.
-        history: fold, seed, step, train_loss, val_dice_micro.
+        history: fold, replicate, step, train_loss, val_dice_micro.
         facts: what was painted: n_images (accepted), wanted, tried, and shares named ``*_share`` from 0 to 1.
         cost: asset name to seconds.
         painted: examples, best first to show.

@@ -74,7 +74,7 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
     """Draw the training of one config's U-Nets.
 
     Args:
-        history: fold, seed, step, train_loss, val_dice_micro.
+        history: fold, replicate, step, train_loss, val_dice_micro.
         label: name of the config.
         path: the PNG file.
     """
@@ -83,15 +83,15 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
 
 
 def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
-    """Configs from top to bottom: a dot for each seed, a bar at the mean; detectors as dashed lines."""
+    """Configs from top to bottom: a dot for each replicate, a bar at the mean; detectors as dashed lines."""
     baseline = inputs.study.report.baseline
     configs = measured[measured["engine"] != "detector"]
     detectors = measured[measured["engine"] == "detector"]
     figure, axes = _row_chart(configs["key"].tolist(), configs["status"].tolist())
     for place, (_, row) in enumerate(configs.iterrows()):
         colour = COLOURS[0] if row["status"] == "current" else _STALE
-        seeds = row.filter(regex=r"^dice_\d+$").to_numpy(float)
-        axes.plot(100 * seeds, np.full(len(seeds), place), "o", color=colour, alpha=0.7, markeredgecolor="white")
+        figures = row.filter(regex=r"^dice_\d+$").to_numpy(float)
+        axes.plot(100 * figures, np.full(len(figures), place), "o", color=colour, alpha=0.7, markeredgecolor="white")
         axes.plot([100 * row["dice_mean"]] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=3)
     for _, row in configs[(configs["key"] == baseline) & (configs["status"] == "current")].iterrows():
         axes.axvline(100 * row["dice_mean"], color=_GREY, linewidth=1.2, label=f"mean of {baseline}")
@@ -102,8 +102,8 @@ def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
             linestyle=_LINES[1 + number % (len(_LINES) - 1)],
             label=f"detector: {row['key']}",
         )
-    axes.plot([], [], "o", color=COLOURS[0], label="one seed, mean over folds")
-    axes.plot([], [], "|", color=COLOURS[0], markersize=14, markeredgewidth=3, label="mean over seeds")
+    axes.plot([], [], "o", color=COLOURS[0], label="one replicate, mean over folds")
+    axes.plot([], [], "|", color=COLOURS[0], markersize=14, markeredgewidth=3, label="mean over replicates")
     axes.set_xlabel(f"{inputs.dice_name} on the {inputs.part_name} part (percent points)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -144,7 +144,7 @@ def _training(histories: Mapping[str, pd.DataFrame]) -> Figure:
         for column, axes in panels.items():
             history = trained.dropna(subset=[column]).sort_values("step")
             scale = 100 if column == "val_dice_micro" else 1
-            for _, run in history.groupby(["fold", "seed"]):
+            for _, run in history.groupby(["fold", "replicate"]):
                 axes.plot(run["step"], scale * run[column], **line, linewidth=0.8, alpha=0.4)
             mean = history.groupby("step")[column].mean()
             axes.plot(mean.index, scale * mean, **line, linewidth=2.2, label=label)

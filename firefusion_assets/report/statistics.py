@@ -20,10 +20,10 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     """Put all configs side by side: a row each, baseline first, then by key; then a row for each detector.
 
     Returns:
-        key, engine (`detector` for detectors), status, n_images, ``dice_SEED`` for each seed of the study
-        (mean over folds), dice_mean and dice_std over seeds and folds, difference and difference_std (mean
-        and spread of the differences to the baseline, paired by fold and seed), the other `METRICS` (mean
-        over seeds and folds) and seconds. The Dice is the study's `report.headline`. Spreads are sample standard
+        key, engine (`detector` for detectors), status, n_images, ``dice_R`` for each replicate
+        (mean over folds), dice_mean and dice_std over replicates and folds, difference and difference_std (mean
+        and spread of the differences to the baseline, paired by fold and replicate), the other `METRICS` (mean
+        over replicates and folds) and seconds. The Dice is the study's `report.headline`. Spreads are sample standard
         deviations. What can't be known is missing, never 0; only current rows have a difference.
     """
     baseline, headline = _current_baseline(inputs), inputs.study.report.headline
@@ -33,7 +33,7 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
             "engine": config.engine,
             "status": config.status,
             "n_images": config.facts.get("n_images"),
-            **_figures(config.metrics, inputs.study.training.seeds, headline),
+            **_figures(config.metrics, range(inputs.study.replicates.count), headline),
             **_difference(config, baseline, headline),
             "seconds": sum(config.cost.values()) if config.cost else None,
         }
@@ -50,7 +50,7 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     ]
     means = [name for name in METRICS if name != headline]
     numbers = [
-        *(f"dice_{seed}" for seed in inputs.study.training.seeds),
+        *(f"dice_{number}" for number in range(inputs.study.replicates.count)),
         *("dice_mean", "dice_std", "difference", "difference_std", *means, "seconds"),
     ]
     table = pd.DataFrame(rows, columns=["key", "engine", "status", "n_images", *numbers])
@@ -58,13 +58,13 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
 
 
 def paired_differences(result: ConfigResult | DetectorResult, other: ConfigResult, headline: str) -> pd.Series:
-    """Return the differences of the headline's column to another config, one for each fold and seed that both have.
+    """Return the differences of the headline's column to another config, one for each fold and replicate of both.
 
-    A detector has no seeds: its Dice in a fold is compared with each seed of the other.
+    A detector has no replicates: its Dice in a fold is compared with each of the other.
     """
     if result.metrics.empty or other.metrics.empty:
         return pd.Series(dtype=float)
-    pair_by = [name for name in ("fold", "seed") if name in result.metrics]
+    pair_by = [name for name in ("fold", "replicate") if name in result.metrics]
     pairs = result.metrics.merge(other.metrics, on=pair_by, suffixes=("", "_other"))
     return (pairs[headline] - pairs[f"{headline}_other"]).dropna()
 
@@ -111,10 +111,12 @@ def _current_baseline(inputs: ReportInputs) -> ConfigResult | None:
     return next((config for config in _current(inputs) if config.key == inputs.study.report.baseline), None)
 
 
-def _figures(metrics: pd.DataFrame, seeds: Sequence[int], headline: str) -> dict[str, float]:
+def _figures(metrics: pd.DataFrame, numbers: Sequence[int], headline: str) -> dict[str, float]:
     if metrics.empty:
         return {}
-    figures = {f"dice_{seed}": float(metrics.loc[metrics["seed"] == seed, headline].mean()) for seed in seeds}
+    figures = {
+        f"dice_{number}": float(metrics.loc[metrics["replicate"] == number, headline].mean()) for number in numbers
+    }
     figures |= {name: float(metrics[name].mean()) for name in METRICS if name != headline}
     return figures | {
         "dice_mean": float(metrics[headline].mean()),
@@ -133,9 +135,9 @@ def _difference(result: ConfigResult | DetectorResult, baseline: ConfigResult | 
 def _answer(config: ConfigResult, other: ConfigResult, inputs: ReportInputs) -> str:
     differences = paired_differences(config, other, inputs.study.report.headline)
     if differences.empty:
-        return f"{config.key} can't be compared with {other.key}: no fold and seed has a Dice for both."
+        return f"{config.key} can't be compared with {other.key}: no fold and replicate has a Dice for both."
     spread = f" (spread {100 * differences.std(ddof=1):.1f})" if len(differences) > 1 else ""
-    repeats = _count(config.metrics["seed"].nunique(), "seed")
+    repeats = _count(config.metrics["replicate"].nunique(), "replicate")
     folds = config.metrics["fold"].nunique()
     if folds > 1:
         repeats += f" and {folds} folds"
@@ -203,10 +205,10 @@ def _size_warnings(inputs: ReportInputs) -> Iterator[str]:
 
 
 def _repetition_warnings(inputs: ReportInputs) -> Iterator[str]:
-    if len(inputs.study.training.seeds) == 1:
+    if inputs.study.replicates.count == 1:
         yield (
-            "Each U-Net was trained with one seed only: how much the figures change from one training to the "
-            "next is not known. Name at least three in training.seeds."
+            "Each U-Net was trained once only: how much the figures change from one training to the "
+            "next is not known. Set replicates.count to 6 or more."
         )
     if inputs.study.split.folds == 1:
         yield (
@@ -245,7 +247,7 @@ def _config_warnings(inputs: ReportInputs) -> Iterator[str]:
         if _may_be_chance(differences):
             yield (
                 f"{config.key}: the difference to {baseline.key} ({points(differences.mean())} points) is "
-                f"smaller than its spread over seeds and folds ({100 * differences.std(ddof=1):.1f}): it "
+                f"smaller than its spread over replicates and folds ({100 * differences.std(ddof=1):.1f}): it "
                 "may be chance."
             )
 

@@ -32,6 +32,7 @@ class NetworkRecord(BaseModel):
         training: the study's training settings; name the architecture.
         normalisation: bands and constants that its input is scaled with.
         fold: the fold whose train part it was trained on.
+        replicate: the replicate whose painted set it was trained on.
         seed: the training's seed.
         step: optimizer steps after which these weights were taken.
         val_dice_micro: their Dice on the val part; None where that holds no fire.
@@ -42,6 +43,7 @@ class NetworkRecord(BaseModel):
     training: Training
     normalisation: Normalisation
     fold: int
+    replicate: int
     seed: int
     step: int
     val_dice_micro: float | None

@@ -51,6 +51,7 @@ class TrainingJob(BaseModel):
         base: folder of the base patch store.
         overlays: folders of what the config adds; none is a valid case.
         fold: the fold whose overlay rows are read.
+        replicate: the replicate whose overlay rows are read.
         seed: of weights, batches and orientations.
         train_ids: real patches to train on; what the overlays add comes on top.
         val_ids: real patches that choose the best step.
@@ -64,6 +65,7 @@ class TrainingJob(BaseModel):
     base: Path
     overlays: tuple[Path, ...] = ()
     fold: int = 0
+    replicate: int = 0
     seed: int
     train_ids: tuple[str, ...] = Field(min_length=1)
     val_ids: tuple[str, ...] = Field(min_length=1)
@@ -80,8 +82,8 @@ class TrainingJob(BaseModel):
 
     @property
     def name(self) -> str:
-        """Fold and seed, as messages name the job."""
-        return f"fold {self.fold} seed {self.seed}"
+        """Fold and replicate, as messages name the job."""
+        return f"fold {self.fold} replicate {self.replicate}"
 
 
 def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = lambda message: None) -> None:
@@ -110,7 +112,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     work.mkdir(parents=True, exist_ok=True)
     recipe, device = job.training, compute_device()
 
-    patches = Patches(job.base, job.overlays, job.fold)
+    patches = Patches(job.base, job.overlays, job.fold, job.replicate)
     train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
     val = PatchPart(Patches(job.base), job.val_ids)  # no overlay may change what chooses the step
     survey = survey_train(PatchPart(patches, job.train_ids, job.statistics), recipe.bands)
@@ -162,6 +164,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         training=recipe,
         normalisation=survey.normalisation,
         fold=job.fold,
+        replicate=job.replicate,
         seed=job.seed,
         step=validations.kept_step,
         val_dice_micro=validations.kept_dice,

@@ -1,4 +1,4 @@
-"""What one config adds, fold by fold: the fitted engine, painted patches, their screening, the overlay."""
+"""What one config adds, replicate by replicate: the fitted engine, painted patches, their screening, the overlay."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,15 +12,16 @@ import yaml
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
+from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
-from firefusion_assets.inpainting.plan import JUDGED, Plan, choose, write_plan
+from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.verdicts import Verdicts, screen_fold
+from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import OVERLAY, Fold, read_folds
+from firefusion_assets.lineage.folds import OVERLAY, Fold, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
@@ -47,98 +48,128 @@ def fit_model(
 ) -> Mapping[str, Any]:
     """Fit a config's engine on each fold's train part, into the fold's folder; return the means of its facts.
 
-    A fold that an earlier attempt finished is left as it is.
+    With `replicates.refit` it is fitted for each replicate, with a seed and a folder of its own. What an earlier
+    attempt finished is left as it is.
     """
     config, folds = lineage.config(key), read_folds(lineage)
     generator = config.generator.resolved(lineage.folder)
+    fits = [(fold, fold.folder, generator) for fold in folds]
+    if lineage.study.replicates.refit:
+        seed = getattr(generator, "seed", 0)
+        fits = [
+            (replicate.fold, replicate.folder, generator.reseeded(derive_seed(seed, "replicate", replicate.drawn)))
+            for replicate in read_replicates(lineage, key)
+        ]
     if config.sampling.tries:  # a plan that can't be made stops here, before anything is fitted
         for fold in folds:
             choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
     facts = []
-    for fold in folds:
-        finished = work / fold.folder / "facts.json"
+    for fold, folder, seeded in fits:
+        finished = work / folder / "facts.json"
         if not finished.is_file():
             finished.parent.mkdir(parents=True, exist_ok=True)
-            fitted = generator.fit(fold.train, finished.parent, Run(progress, launch))
+            fitted = seeded.fit(fold.train, finished.parent, Run(progress, launch))
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
-    sheet = model_sheet(generator, folds[0].train, work / folds[0].folder)
+    sheet = model_sheet(generator, folds[0].train, work / fits[0][1])
     if sheet is not None:
         sheet.save(work / "sheet.png")
     return {"engine": generator.engine, **{name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}}
 
 
 def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Write each fold's plan, and a picture of the first one; return facts."""
-    config, folds = lineage.config(key), read_folds(lineage)
+    """Write each replicate's plan, and a picture of the first one; return facts."""
+    config, replicates = lineage.config(key), read_replicates(lineage, key)
     facts = [
         write_plan(
-            fold.train,
-            fold.table,
+            replicate.fold.train,
+            replicate.fold.table,
             lineage.study.backgrounds,
             config.masks,
             config.sampling,
-            fold.number,
-            work / fold.folder,
+            Draw(
+                replicate.fold.number,
+                replicate.number,
+                derive_seed(config.sampling.seed, "replicate", replicate.drawn),
+            ),
+            work / replicate.folder,
         )
-        for fold in folds
+        for replicate in replicates
     ]
     if config.sampling.tries:
-        plan_sheet(folds[0].train, work / folds[0].folder).save(work / "sheet.png")
-    return {"kind": config.masks.kind, **{name: sum(fold[name] for fold in facts) for name in facts[0]}}
+        first = replicates[0]
+        plan_sheet(first.fold.train, work / first.folder).save(work / "sheet.png")
+    return {"kind": config.masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
 
 
 def planned_backgrounds(masks: Artifact) -> pd.DataFrame | None:
     """Return what the first fold's plan says of the train part's patches; None where nothing is painted."""
-    file = masks.path / "fold-0" / JUDGED
+    file = masks.path / "fold-0" / "replicate-0" / JUDGED
     return pd.read_parquet(file) if file.is_file() else None
 
 
 def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Paint each fold of a config into the fold's folder; return facts."""
-    counts = [_paint_fold(lineage, key, fold, work, progress) for fold in read_folds(lineage)]
+    """Paint each replicate of a config into its folder; return facts."""
+    replicates, plans = read_replicates(lineage, key), lineage.find("inpainting_masks", key).path
+    rows: dict[int, list[pd.DataFrame]] = {}
+    for replicate in replicates:
+        plan = pd.read_parquet(plans / replicate.folder / "plan.parquet")
+        rows.setdefault(replicate.fold.number, []).append(plan)
+    counts = [
+        _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), work, progress)
+        for replicate in replicates
+    ]
     return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
-def _paint_fold(
-    lineage: Lineage, key: str, fold: Fold, work: Path, progress: Callable[[str], None]
+def _paint_replicate(
+    lineage: Lineage,
+    key: str,
+    replicate: Replicate,
+    rows: pd.DataFrame,
+    work: Path,
+    progress: Callable[[str], None],
 ) -> Mapping[str, Any]:
-    config = lineage.config(key)
+    """Paint one replicate; `rows` are those of all replicates of its fold."""
+    config, fold = lineage.config(key), replicate.fold
     model = lineage.find("finetuned_model", key)
-    plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
+    folder = model.path / (replicate.folder if lineage.study.replicates.refit else fold.folder)
+    plan = Plan.read(lineage.find("inpainting_masks", key).path / replicate.folder, fold.train.meta.patch_size)
     generator = config.generator.resolved(lineage.folder)
+    depths = dict(zip(rows["row"], generator.bit_depths(folder, rows), strict=True))
     job = PaintJob(
         fold=fold.number,
+        replicate=replicate.number,
         part=fold.train,
         table=fold.table,
         plan=plan,
         sampling=config.sampling,
         engine=generator.engine,
-        model=model.fingerprint,
+        model=f"{model.fingerprint}/{folder.relative_to(model.path)}",
         patches=lineage.fingerprint("landsat_patches", key),
-        bit_depths=generator.bit_depths(model.path / fold.folder, plan.rows),
+        bit_depths=[depths[row] for row in plan.rows["row"]],
     )
-    painter = partial(generator.load, model.path / fold.folder, config.sampling, plan.rows)
+    painter = partial(generator.load, folder, config.sampling, rows)
     screen = Screen(config.screening, fold.train)
-    return paint(job, painter, screen, lineage.store, work / fold.folder, progress, shards=device_count())
+    return paint(job, painter, screen, lineage.store, work / replicate.folder, progress, shards=device_count())
 
 
 def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Screen what a config painted, and keep examples for pictures; return facts."""
-    config, folds = lineage.config(key), read_folds(lineage)
+    config, replicates = lineage.config(key), read_replicates(lineage, key)
     painted = lineage.find("synthetic_images", key).path
     plans = lineage.find("inpainting_masks", key).path
     counts = []
-    for fold in folds:
-        synthetic = SyntheticPatches(painted / fold.folder)
-        plan = Plan.read(plans / fold.folder, fold.train.meta.patch_size)
-        screen = Screen(config.screening, fold.train)
-        counts.append(screen_fold(synthetic, plan, fold.train, screen, config.sampling.images, work / fold.folder))
-    first = folds[0]
-    examples = _examples(first, painted / first.folder, plans / first.folder, work / first.folder)
+    for replicate in replicates:
+        synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
+        plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
+        screen = Screen(config.screening, train)
+        counts.append(screen_painted(synthetic, plan, train, screen, config.sampling.images, work / replicate.folder))
+    first = replicates[0]
+    examples = _examples(first.fold, painted / first.folder, plans / first.folder, work / first.folder)
     save_examples(examples, work / "examples.npz")
     if examples:
-        painted_sheet(examples, first.train.meta.bands).save(work / "sheet.png")
+        painted_sheet(examples, first.fold.train.meta.bands).save(work / "sheet.png")
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]
@@ -152,15 +183,20 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
 
 def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write the accepted patches of a config as an overlay store; return facts."""
-    folds = read_folds(lineage)
+    replicates = read_replicates(lineage, key)
     painted = lineage.find("synthetic_images", key).path
     verdicts = lineage.find("screened_images", key)
-    meta = folds[0].train.meta
+    meta = replicates[0].fold.train.meta
     with PatchWriter(work / OVERLAY, meta) as writer:
-        for fold in folds:
-            judged = Verdicts.read(verdicts.path / fold.folder, meta.patch_size)
-            add_accepted(writer, SyntheticPatches(painted / fold.folder), judged, fold.train, fold.number)
-    added = sum(len(Patches(fold.base, [work / OVERLAY], fold.number).added_ids) for fold in folds)
+        for replicate in replicates:
+            fold, judged = replicate.fold, Verdicts.read(verdicts.path / replicate.folder, meta.patch_size)
+            synthetic = SyntheticPatches(painted / replicate.folder)
+            add_accepted(writer, synthetic, judged, fold.train, fold.number, replicate.number)
+    stores = (
+        Patches(replicate.fold.base, [work / OVERLAY], replicate.fold.number, replicate.number)
+        for replicate in replicates
+    )
+    added = sum(len(store.added_ids) for store in stores)
     return {"n_added": added, "n_accepted": verdicts.facts["n_images"]}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import read_folds
+from firefusion_assets.lineage.folds import read_replicates
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.patchstore.export import export
 from firefusion_assets.steps.augmenting import OVERLAY
@@ -16,7 +16,7 @@ def export_config(lineage: Lineage, key: str, folder: Path, progress: Callable[[
     Args:
         lineage: of the study.
         key: of the config.
-        folder: a new or empty one; gets a folder a fold if the study has several.
+        folder: a new or empty one; gets a folder for each fold and replicate if the study has several.
         progress: called with how many patches are where.
 
     Raises:
@@ -25,10 +25,10 @@ def export_config(lineage: Lineage, key: str, folder: Path, progress: Callable[[
         OSError: if the disk has no room or fails.
     """
     overlay = lineage.find("augmented_lmdb", key).path / OVERLAY
-    folds = read_folds(lineage)
-    for fold in folds:
-        target = folder / fold.folder if len(folds) > 1 else folder
-        patches = Patches(fold.base, [overlay], fold.number)
+    several = lineage.study.split.folds > 1 or lineage.study.replicates.count > 1
+    for replicate in read_replicates(lineage, key):
+        fold, target = replicate.fold, folder / replicate.folder if several else folder
+        patches = Patches(fold.base, [overlay], fold.number, replicate.number)
         train = [*fold.train.ids, *patches.added_ids]
         export(patches, {"train": train, "val": fold.val.ids, "test": fold.test.ids}, target)
         progress(f"{target}: {len(train)} train, {len(fold.val)} val and {len(fold.test)} test patches")

@@ -5,12 +5,12 @@ from pathlib import Path
 from firefusion_assets.inpainting.handout import hand_out
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
-from firefusion_assets.lineage.folds import read_fold
+from firefusion_assets.lineage.folds import read_fold, read_replicates
 from firefusion_assets.lineage.remedies import run_command
 
 
 def hand_out_plan(lineage: Lineage, key: str, folder: Path, number: int = 0, size: int | None = None) -> int:
-    """Write the backgrounds and masks of a config's plan; return how many pairs they are.
+    """Write the backgrounds and masks of a config's plans, those of all replicates; return how many pairs they are.
 
     Args:
         lineage: of the study.
@@ -33,6 +33,7 @@ def hand_out_plan(lineage: Lineage, key: str, folder: Path, number: int = 0, siz
         ) from None
     fold = read_fold(lineage, number)
     patch_size = fold.train.meta.patch_size
-    plan = Plan.read(plans / fold.folder, patch_size)
+    folders = [plans / one.folder for one in read_replicates(lineage, key) if one.fold.number == number]
+    plan = Plan.joined([Plan.read(folder, patch_size) for folder in folders])
     hand_out(plan, fold.train, generator.shown_bands(), patch_size if size is None else size, folder)
     return len(plan.rows)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Fold, read_folds
+from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.report.inputs import EXAMPLES, PredictionExample
 from firefusion_assets.report.sheets import prediction_sheet
@@ -20,26 +20,27 @@ from firefusion_assets.segmentation.metrics import summarise
 
 def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
-    study, folds, networks = lineage.study, read_folds(lineage), lineage.find("trained_unet", key).path
+    replicates, networks = read_replicates(lineage, key), lineage.find("trained_unet", key).path
     rows, summary = [], []
-    shown = shown_patches(folds[0])
+    first = replicates[0].fold
+    shown = shown_patches(first)
     predicted: dict[str, npt.NDArray[np.bool_]] = {}
-    for fold in folds:
-        for number, seed in enumerate(study.training.seeds):
-            keep = shown if fold is folds[0] and number == 0 else []
-            folder = networks / fold.folder / f"seed-{seed}"
-            scored, kept = evaluate(folder, fold.evaluated, fold.table, study.evaluation.threshold, keep)
-            predicted |= kept
-            rows.append(scored.assign(fold=fold.number, seed=seed))
-            summary.append({"fold": fold.number, "seed": seed, **summarise(scored)})
+    for replicate in replicates:
+        fold, numbers = replicate.fold, {"fold": replicate.fold.number, "replicate": replicate.number}
+        keep = [] if predicted else shown
+        threshold = lineage.study.evaluation.threshold
+        scored, kept = evaluate(networks / replicate.folder, fold.evaluated, fold.table, threshold, keep)
+        predicted |= kept
+        rows.append(scored.assign(**numbers))
+        summary.append({**numbers, **summarise(scored)})
     pd.concat(rows, ignore_index=True).to_parquet(work / "patches.parquet", index=False)
     table = pd.DataFrame(summary).astype({"dice_micro": float})
     table.to_parquet(work / "summary.parquet", index=False)
     packed: dict[str, Any] = {name: np.packbits(mask, axis=-1) for name, mask in predicted.items()}
     np.savez_compressed(work / "predictions.npz", **packed)
-    examples = prediction_examples(folds[0], work / "predictions.npz")
-    prediction_sheet(examples, folds[0].evaluated.meta.bands).save(work / "sheet.png")
-    means = table.drop(columns=["fold", "seed"]).astype(float).mean()
+    examples = prediction_examples(first, work / "predictions.npz")
+    prediction_sheet(examples, first.evaluated.meta.bands).save(work / "sheet.png")
+    means = table.drop(columns=["fold", "replicate"]).astype(float).mean()
     return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
 
 

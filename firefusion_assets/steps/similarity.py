@@ -9,7 +9,7 @@ from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.similarity import ClipEncoder, NamedCrop, clip_similarity, masked_crop
 from firefusion_assets.inpainting.verdicts import COPY_DISTANCE, Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import read_folds
+from firefusion_assets.lineage.folds import read_replicates
 from firefusion_assets.patchstore import PatchPart
 
 
@@ -24,8 +24,8 @@ def study_similarity(lineage: Lineage, key: str, encode: ClipEncoder) -> pd.Data
         encode: the model.
 
     Returns:
-        `clip_similarity`'s columns, behind fold, and the verdicts' nearest_distance (missing if no real fire was
-        alike enough in shape to compare), one row an accepted patch of each fold.
+        `clip_similarity`'s columns, behind fold and replicate, and the verdicts' nearest_distance (missing if no real
+        fire was alike enough in shape to compare), one row an accepted patch of each replicate.
 
     Raises:
         MissingUpstreamError: if the config's patches were not painted and screened.
@@ -34,11 +34,12 @@ def study_similarity(lineage: Lineage, key: str, encode: ClipEncoder) -> pd.Data
         lineage.find(asset, key).path for asset in ("synthetic_images", "inpainting_masks", "screened_images")
     )
     tables = []
-    for fold in read_folds(lineage):
+    for replicate in read_replicates(lineage, key):
+        fold = replicate.fold
         names, size = fold.train.meta.bands, fold.train.meta.patch_size
-        synthetic = SyntheticPatches(painted / fold.folder)
-        labels = Plan.read(plans / fold.folder, size).labels
-        rows = Verdicts.read(verdicts / fold.folder, size).rows
+        synthetic = SyntheticPatches(painted / replicate.folder)
+        labels = Plan.read(plans / replicate.folder, size).labels
+        rows = Verdicts.read(verdicts / replicate.folder, size).rows
         accepted = rows[rows["accepted"]]
         crops = (
             (synthetic_id, masked_crop(synthetic.read(number), labels[number], names))
@@ -46,6 +47,7 @@ def study_similarity(lineage: Lineage, key: str, encode: ClipEncoder) -> pd.Data
         )
         table = clip_similarity(crops, _real_crops(fold.train), encode)
         table.insert(0, "fold", fold.number)
+        table.insert(1, "replicate", replicate.number)
         tables.append(table.assign(nearest_distance=accepted["nearest_distance"].to_numpy()))
     return pd.concat(tables, ignore_index=True)
 

@@ -6,38 +6,39 @@ from typing import Any
 
 import pandas as pd
 
+from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import OVERLAY, read_folds
+from firefusion_assets.lineage.folds import OVERLAY, read_replicates
 from firefusion_assets.report.plots import write_training_curves
 from firefusion_assets.segmentation.parallel import train_all
 from firefusion_assets.segmentation.training import HISTORY_FILE, TrainingJob
 
 
 def train_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Train a U-Net for each fold and seed; return facts."""
+    """Train a U-Net for each fold and replicate; return facts."""
     study = lineage.study
     overlay = lineage.find("augmented_lmdb", key).path / OVERLAY
     jobs = [
         (
             TrainingJob(
-                base=fold.base,
+                base=replicate.fold.base,
                 overlays=(overlay,),
-                fold=fold.number,
-                seed=seed,
-                train_ids=tuple(fold.train.ids),
-                val_ids=tuple(fold.val.ids),
-                statistics=fold.train.statistics_file,
+                fold=replicate.fold.number,
+                replicate=replicate.number,
+                seed=derive_seed(study.replicates.seed, "training", replicate.drawn),
+                train_ids=tuple(replicate.fold.train.ids),
+                val_ids=tuple(replicate.fold.val.ids),
+                statistics=replicate.fold.train.statistics_file,
                 training=study.training,
                 threshold=study.evaluation.threshold,
             ),
-            work / fold.folder / f"seed-{seed}",
+            work / replicate.folder,
         )
-        for fold in read_folds(lineage)
-        for seed in study.training.seeds
+        for replicate in read_replicates(lineage, key)
     ]
     train_all(jobs, progress)
     history = pd.concat(
-        [pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, seed=job.seed) for job, folder in jobs]
+        [pd.read_csv(folder / HISTORY_FILE).assign(fold=job.fold, replicate=job.replicate) for job, folder in jobs]
     )
     history.to_parquet(work / "history.parquet", index=False)
     write_training_curves(history, key, work / "sheet.png")

@@ -127,6 +127,8 @@ class Augmentation(StrictModel):
     """How much it paints."""
     screening: Screening = Screening()
     """What is kept."""
+    replicate_offset: int = Field(0, ge=0)
+    """Number of the first replicate: two configs that differ in it alone differ by chance."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -119,6 +119,10 @@ class Engine(StrictModel, ABC):
         """
         return self.model_dump(mode="json")
 
+    def reseeded(self, seed: int) -> Self:
+        """Return the settings with another seed, where they have one."""
+        return self.model_copy(update={"seed": seed}) if "seed" in type(self).model_fields else self
+
     def resolved(self, folder: Path) -> Self:
         """Return the settings with paths of the study folder's files absolute, as all methods below need them."""
         return self

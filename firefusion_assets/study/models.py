@@ -55,6 +55,18 @@ class Backgrounds(StrictModel):
     """Largest share of a patch's pixels that hold no data."""
 
 
+class Replicates(StrictModel):
+    """How often everything that is drawn is drawn anew: plan, paint and training of each config, in each fold."""
+
+    count: int = Field(1, ge=1, le=1000)
+    """Replicates of every config; what is claimed rests on their number."""
+    seed: int = 187
+    """Seed of the trainings."""
+    refit: bool = False
+    """Whether each replicate's paint comes from a generator fitted for it alone; otherwise all of a fold share one,
+    and the report's claims hold given this model."""
+
+
 class Training(StrictModel):
     """How every U-Net of the study is trained. No augmentation config changes it."""
 
@@ -97,8 +109,6 @@ class Training(StrictModel):
     """Number format of the network's inner values in training."""
     validate_every: int = Field(100, ge=1)
     """Steps between validations; each also writes a checkpoint."""
-    seeds: tuple[int, ...] = Field((187,), min_length=1)
-    """One U-Net is trained for each."""
 
     @property
     def batch_composition(self) -> tuple[int, int, int]:
@@ -114,13 +124,6 @@ class Training(StrictModel):
         if architecture not in known:
             raise ValueError(f"unknown; known are {', '.join(known)}")
         return architecture
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("each seed may be named once")
-        return seeds
 
     @model_validator(mode="after")
     def _fire_free_patches_have_room(self) -> Self:
@@ -166,6 +169,8 @@ class Study(StrictModel):
     """What is painted on."""
     training: Training
     """How the U-Nets are trained."""
+    replicates: Replicates = Replicates()
+    """How often that is repeated."""
     evaluation: Evaluation = Evaluation()
     """How they are measured."""
     report: ReportSettings = ReportSettings()

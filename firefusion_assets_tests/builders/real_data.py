@@ -26,6 +26,7 @@ dataset:
   masks: {REAL_PATCHES}/masks_patches
   mask_label: Weak
   BANDS
-training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}}
+training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2}}
+replicates: {{count: 1}}
 """
 """A study of the real patches; `BANDS` is to be replaced by which bands are kept."""

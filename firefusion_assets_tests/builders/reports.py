@@ -21,17 +21,17 @@ BANDS = ("B2", "B6", "B7")
 
 
 def metrics(dice: Sequence[tuple[int, int | None, float]], **values: float) -> pd.DataFrame:
-    """A metrics table from (fold, seed, dice_micro); the other metrics are 0.5 unless given."""
-    table = pd.DataFrame(dice, columns=["fold", "seed", "dice_micro"])
+    """A metrics table from (fold, replicate, dice_micro); the other metrics are 0.5 unless given."""
+    table = pd.DataFrame(dice, columns=["fold", "replicate", "dice_micro"])
     for name in METRICS[1:]:
         table[name] = values.get(name, 0.5)
     table = table.assign(n_patches=40, n_fire_patches=12)
-    return table.drop(columns="seed") if table["seed"].isna().all() else table
+    return table.drop(columns="replicate") if table["replicate"].isna().all() else table
 
 
 def history() -> pd.DataFrame:
     return pd.DataFrame(
-        {"fold": 0, "seed": 1, "step": [10, 20], "train_loss": [0.7, 0.4], "val_dice_micro": [NAN, 0.3]}
+        {"fold": 0, "replicate": 0, "step": [10, 20], "train_loss": [0.7, 0.4], "val_dice_micro": [NAN, 0.3]}
     )
 
 
@@ -74,12 +74,13 @@ def prediction() -> PredictionExample:
 
 
 def study(**changes: Any) -> Study:
-    """A study with real data, three seeds and three folds: nothing in it calls for a warning."""
+    """A study with real data, three replicates and three folds: nothing in it calls for a warning."""
     values: dict[str, Any] = {
         "name": "small",
         "dataset": {"source": "activefire", "images": "images", "masks": "masks", "bands": BANDS},
         "split": {"folds": 3},
-        "training": {"bands": BANDS, "seeds": [1, 2, 3]},
+        "training": {"bands": BANDS},
+        "replicates": {"count": 3},
     }
     return Study.model_validate(values | changes)
 
@@ -106,8 +107,8 @@ def split(
 
 
 def runs(*dice: float) -> list[tuple[int, int, float]]:
-    """(fold, seed, Dice) for one figure a fold with seed 1."""
-    return [(fold, 1, figure) for fold, figure in enumerate(dice)]
+    """(fold, replicate, Dice) for one figure a fold with replicate 0."""
+    return [(fold, 0, figure) for fold, figure in enumerate(dice)]
 
 
 def inputs(**changes: Any) -> ReportInputs:

@@ -11,5 +11,6 @@ screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
 SLOWER_STUDY = """
 name: tiny
 dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
-training: {bands: [B7, B6, B2], filters: 4, steps: 80, batch_size: 4, validate_every: 10, seeds: [1, 2]}
+training: {bands: [B7, B6, B2], filters: 4, steps: 80, batch_size: 4, validate_every: 10}
+replicates: {count: 2}
 """

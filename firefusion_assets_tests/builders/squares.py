@@ -52,7 +52,7 @@ def recipe(**changes: object) -> Training:
     return Training.model_validate(settings | changes)
 
 
-def square_job(folder: Path, seed: int = 187, fold: int = 0, **changes: object) -> TrainingJob:
+def square_job(folder: Path, seed: int = 187, fold: int = 0, replicate: int = 0, **changes: object) -> TrainingJob:
     """A job on 16 train and 8 val patches, whose base store is written on the first call."""
     base = folder / "base"
     if not base.exists():
@@ -61,6 +61,7 @@ def square_job(folder: Path, seed: int = 187, fold: int = 0, **changes: object) 
     return TrainingJob(
         base=base,
         fold=fold,
+        replicate=replicate,
         seed=seed,
         train_ids=ids[:16],
         val_ids=ids[16:],

@@ -16,7 +16,8 @@ REPOSITORY = Path(__file__).parents[2]
 TINY_STUDY = """
 name: tiny
 dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
-training: {bands: [B7, B6, B2], filters: 2, steps: 6, batch_size: 4, validate_every: 2, seeds: [1, 2]}
+training: {bands: [B7, B6, B2], filters: 2, steps: 6, batch_size: 4, validate_every: 2}
+replicates: {count: 2}
 """
 TINY_CONFIGS = {
     "baseline": "generator: {engine: none}",

@@ -71,7 +71,9 @@ def test_an_engine_from_outside_runs_through_the_whole_lineage(study: Path, load
     lineage = lineage_of(study)
     model = lineage.find("finetuned_model", "toy")
     assert model.facts == {"engine": "toy", "n_toys": 1} and (model.path / "sheet.png").is_file()
-    provenance = pd.read_parquet(lineage.find("synthetic_images", "toy").path / "fold-0" / "provenance.parquet")
+    provenance = pd.read_parquet(
+        lineage.find("synthetic_images", "toy").path / "fold-0" / "replicate-0" / "provenance.parquet"
+    )
     assert set(provenance["engine"]) == {"toy"} and set(provenance["bit_depth"]) == {1}
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"
     added = Patches(base, [lineage.find("augmented_lmdb", "toy").path / "overlay.lmdb"])

@@ -13,7 +13,7 @@ from scipy.ndimage import label as components_of
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import turned
 from firefusion_assets.inpainting.masks import place, shape_of, trimmed
-from firefusion_assets.inpainting.plan import Plan, PlanError, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, PlanError, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
@@ -22,7 +22,9 @@ from firefusion_assets_tests.builders.parts import make_part, table_of
 KINDS = st.sampled_from(["annotated", "transplanted", "box"])
 
 
-def plan_of(part: PatchPart, folder: Path, kind: str = "transplanted", fold: int = 0, **sampling: object) -> Plan:
+def plan_of(
+    part: PatchPart, folder: Path, kind: str = "transplanted", fold: int = 0, replicate: int = 0, **sampling: object
+) -> Plan:
     settings_ = Sampling.model_validate({"images": 4, "max_tries": 12} | sampling)
     write_plan(
         part,
@@ -30,7 +32,7 @@ def plan_of(part: PatchPart, folder: Path, kind: str = "transplanted", fold: int
         Backgrounds(),
         Masks.model_validate({"kind": kind, "dilation": 2}),
         settings_,
-        fold,
+        Draw(fold, replicate, settings_.seed),
         folder,
     )
     return Plan.read(folder, part.meta.patch_size)
@@ -82,6 +84,20 @@ def test_same_seed_same_plan_other_seed_or_fold_other_plan(part: PatchPart, tmp_
     assert not first.rows.equals(plan_of(part, tmp_path / "d", fold=1).rows)
 
 
+def test_rows_of_replicates_have_numbers_of_their_own_and_nothing_else_in_common(
+    part: PatchPart, tmp_path: Path
+) -> None:
+    """The numbers name a row of a fold: images that are painted elsewhere are found by them."""
+    plans = [plan_of(part, tmp_path / str(n), replicate=n, seed=5 + n) for n in range(3)]
+    joined = Plan.joined(plans)
+    assert len(joined.rows) == len(joined.labels) == len(joined.edits) == sum(len(plan.rows) for plan in plans)
+    assert joined.rows["row"].is_unique and joined.rows["seed"].is_unique
+    np.testing.assert_array_equal(joined.labels[-1], plans[-1].labels[-1])
+    same = plan_of(part, tmp_path / "same", replicate=2, seed=5)
+    assert (same.rows["row"] - plans[0].rows["row"]).unique().tolist() == [2_000_000]
+    pd.testing.assert_frame_equal(same.rows.drop(columns="row"), plans[0].rows.drop(columns="row"))
+
+
 def test_complete_pairs_every_background_with_every_mask_once(part: PatchPart, tmp_path: Path) -> None:
     plan = plan_of(part, tmp_path, max_tries=20, pairing="complete")  # 5 backgrounds, 4 masks
     pairs = Counter(zip(plan.rows["background"], plan.rows["mask"], strict=True))
@@ -128,7 +144,7 @@ def test_boxes_are_boxes_of_real_components(part: PatchPart, tmp_path: Path) -> 
 
 
 def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:
-    facts = write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), 0, tmp_path)
+    facts = write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), Draw(0, 0, 1), tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert facts["n_rows"] == len(plan.rows) == 0 and plan.labels.shape == (0, 32, 32)
 

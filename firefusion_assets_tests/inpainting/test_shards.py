@@ -23,9 +23,9 @@ from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
-from firefusion_assets.inpainting.plan import Plan, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen, Verdict
-from firefusion_assets.inpainting.verdicts import screen_fold
+from firefusion_assets.inpainting.verdicts import screen_painted
 from firefusion_assets.patchstore import Patch, Patches, PatchPart
 from firefusion_assets.study.augmentation import Masks, Sampling, Screening
 from firefusion_assets.study.engine import Painter
@@ -76,7 +76,7 @@ def prepare(root: Path) -> None:
     """Lay down what all runs start from: patches, a model of engine `copy-paste`, a plan."""
     part = make_part(root / "store", SIZE)
     fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model")
-    write_plan(part, table_of(part), Backgrounds(), Masks(), SAMPLING, 0, root / "plan")
+    write_plan(part, table_of(part), Backgrounds(), Masks(), SAMPLING, Draw(0, 0, 1), root / "plan")
 
 
 def paint_below(root: Path, run: Path, shards: int, load_painter: Callable[[], Painter]) -> Mapping[str, Any]:
@@ -85,8 +85,8 @@ def paint_below(root: Path, run: Path, shards: int, load_painter: Callable[[], P
     part = PatchPart(patches, patches.base_ids)
     table = pd.DataFrame({"crs": "EPSG:32633", "transform": [[30.0, 0, 0, 0, -30, 0]] * len(part), "sun_elevation": 50})
     job = PaintJob(
-        fold=0, part=part, table=table.set_axis(part.ids), plan=Plan.read(root / "plan", SIZE), sampling=SAMPLING,
-        engine="copy-paste", model="model", patches="patches", bit_depths=[16] * SAMPLING.tries,
+        fold=0, replicate=0, part=part, table=table.set_axis(part.ids), plan=Plan.read(root / "plan", SIZE),
+        sampling=SAMPLING, engine="copy-paste", model="model", patches="patches", bit_depths=[16] * SAMPLING.tries,
     )  # fmt: skip
     store = ArtifactStore(run / "artifacts")
     return paint(job, load_painter, PickyScreen(Screening(), part), store, run / "fold-0", print, shards)
@@ -163,7 +163,7 @@ def test_a_painted_patch_is_screened_once(root: Path, one_shard: tuple[Path, Map
             raise AssertionError("screened again")
 
     def screened(folder: Path, screen: Screen, into: Path) -> dict[str, bytes]:
-        facts = screen_fold(SyntheticPatches(folder), plan, part, screen, SAMPLING.images, into)
+        facts = screen_painted(SyntheticPatches(folder), plan, part, screen, SAMPLING.images, into)
         assert facts["n_images"] == SAMPLING.images
         return {path.name: path.read_bytes() for path in into.iterdir()}
 

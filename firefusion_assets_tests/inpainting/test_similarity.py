@@ -170,7 +170,7 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
     patches = Patches(base, [overlay], 0)
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     train = split.loc[(split["part"] == "train") & (split["fire_pixels"] > 0), "patch_id"].sort_values()
-    plan = lineage.find("inpainting_masks", "copy-paste").path / "fold-0"
+    plan = lineage.find("inpainting_masks", "copy-paste").path / "fold-0" / "replicate-0"
     labels = np.unpackbits(np.load(plan / "labels.npy"), axis=-1, count=32).astype(bool)
     row_of = {
         f"synthetic-0-{row:06d}": place for place, row in enumerate(pd.read_parquet(plan / "plan.parquet")["row"])

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 STUDY = """
 name: marked
 dataset: {source: activefire, images: images, masks: masks, patch_size: 32, sun_elevation: 50}
-training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}
+training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2}
+replicates: {count: 1}
 """
 MARKER = 43_210
 
@@ -61,7 +62,7 @@ def fitted_content(study: Path, key: str) -> dict[str, str]:
             else:
                 continue
             hashes[f"{asset}/{path.relative_to(folder)}"] = hashlib.sha256(content).hexdigest()
-    record = lineage.find("trained_unet", key).path / "fold-0" / "seed-1" / "network.json"
+    record = lineage.find("trained_unet", key).path / "fold-0" / "replicate-0" / "network.json"
     hashes["normalisation"] = str(pd.read_json(record, typ="series")["normalisation"])
     return hashes
 

@@ -78,7 +78,7 @@ def test_a_second_run_finds_everything_finished(study: Path, load_definitions: L
 def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definitions: LoadDefinitions) -> None:
     result = materialize(load_definitions(study), "native")
     screened = metadata(result, "screened_images")
-    assert screened["n_images"] == 6 and 0 <= screened["accepted_share"] <= 1
+    assert screened["n_images"] == 2 * 6 and 0 <= screened["accepted_share"] <= 1
     for asset in ("landsat_patches", "finetuned_model", "screened_images", "trained_unet", "dice_metrics"):
         picture = metadata(result, asset)["picture"]
         assert picture.startswith("![") and len(picture) < 130_000, asset
@@ -93,8 +93,8 @@ def test_the_overlay_holds_the_accepted_patches_and_nothing_changed_outside_the_
     real = Patches(base)
     for key in ("copy-paste", "native"):
         overlay = Patches(base, [lineage.find("augmented_lmdb", key).path / "overlay.lmdb"])
-        synthetic = lineage.find("synthetic_images", key).path / "fold-0"
-        plan = lineage.find("inpainting_masks", key).path / "fold-0"
+        synthetic = lineage.find("synthetic_images", key).path / "fold-0" / "replicate-0"
+        plan = lineage.find("inpainting_masks", key).path / "fold-0" / "replicate-0"
         provenance = pd.read_parquet(synthetic / "provenance.parquet").set_index("synthetic_id")
         edits = np.unpackbits(np.load(plan / "edits.npy"), axis=-1).astype(bool)
         assert len(overlay.added_ids) == 6
@@ -115,8 +115,10 @@ def test_the_verdicts_tell_how_much_each_detector_sees(study: Path, load_definit
     (study / "augmentations" / "votes.yaml").write_text(config)
     assert materialize(load_definitions(study), "votes").success
     lineage = lineage_of(study)
-    rows = pd.read_parquet(lineage.find("screened_images", "votes").path / "fold-0" / "verdicts.parquet")
-    plan = pd.read_parquet(lineage.find("inpainting_masks", "votes").path / "fold-0" / "plan.parquet")
+    rows = pd.read_parquet(
+        lineage.find("screened_images", "votes").path / "fold-0" / "replicate-0" / "verdicts.parquet"
+    )
+    plan = pd.read_parquet(lineage.find("inpainting_masks", "votes").path / "fold-0" / "replicate-0" / "plan.parquet")
     (study / "augmentations" / "votes.yaml").unlink()
     for name in ("murphy", "schroeder", "voting"):
         assert (rows[f"{name}_pixels"] <= plan["label_pixels"].iloc[: len(rows)]).all()
@@ -135,7 +137,7 @@ def test_two_doses_and_two_screenings_share_their_paint(study: Path, load_defini
     assert set((study / "artifacts" / "finetuned_model").glob("*/manifest.json")) == models
     lineage = lineage_of(study)
     few, many = (
-        pd.read_parquet(lineage.find("screened_images", key).path / "fold-0" / "verdicts.parquet")
+        pd.read_parquet(lineage.find("screened_images", key).path / "fold-0" / "replicate-0" / "verdicts.parquet")
         for key in ("less", "native")
     )
     accepted = [table.loc[table["accepted"], "synthetic_id"].tolist() for table in (few, many)]

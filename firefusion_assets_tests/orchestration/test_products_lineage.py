@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 STUDY = """
 name: products
 dataset: {source: landsat, products: PRODUCTS, patch_size: SIZE}
-training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2, seeds: [1]}
+training: {bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2}
+replicates: {count: 1}
 """
 CONFIGS = {key: TINY_CONFIGS[key] for key in ("baseline", "copy-paste")}
 

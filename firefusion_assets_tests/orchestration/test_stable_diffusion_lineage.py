@@ -101,10 +101,10 @@ def changed_names(one: dict[str, npt.NDArray[Any]], other: dict[str, npt.NDArray
 
 def painted(lineage: Lineage, key: str) -> tuple[pd.DataFrame, npt.NDArray[np.uint16]]:
     """Return provenance and images of what a key's first fold painted; all of it lies inside the edit masks."""
-    folder = lineage.find("synthetic_images", key).path / "fold-0"
+    folder = lineage.find("synthetic_images", key).path / "fold-0" / "replicate-0"
     rows = pd.read_parquet(folder / "provenance.parquet")
     images = np.concatenate([np.load(path) for path in sorted(folder.glob("chunk-*.npy"))])
-    edits = np.load(lineage.find("inpainting_masks", key).path / "fold-0" / "edits.npy")
+    edits = np.load(lineage.find("inpainting_masks", key).path / "fold-0" / "replicate-0" / "edits.npy")
     patches = Patches(lineage.find("landsat_patches", "_").path / "base.lmdb")
     assert len(rows) == len(images) > 0
     for background, image, packed in zip(rows["background"], images, edits, strict=False):
@@ -230,7 +230,7 @@ def test_images_painted_elsewhere_come_back_through_the_lineage(
     lineage = lineage_of(study)
     rows, images = painted(lineage, "files")
     assert set(rows["bit_depth"]) == {8}
-    edits = np.load(lineage.find("inpainting_masks", "files").path / "fold-0" / "edits.npy")
+    edits = np.load(lineage.find("inpainting_masks", "files").path / "fold-0" / "replicate-0" / "edits.npy")
     bands = Patches(lineage.find("landsat_patches", "_").path / "base.lmdb").meta.bands
     for row, image, packed in zip(rows["row"], images, edits, strict=False):
         edit = np.unpackbits(packed, axis=-1, count=image.shape[-1]).astype(bool)

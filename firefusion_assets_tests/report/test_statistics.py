@@ -10,9 +10,9 @@ from firefusion_assets.report.inputs import ConfigResult, DetectorResult, Report
 from firefusion_assets.report.statistics import answers, comparison, warnings
 from firefusion_assets_tests.builders.reports import NAN, config, inputs, metrics, runs, split, study
 
-TWO_BY_TWO = {"training": {"bands": ["B7"], "seeds": [1, 2]}}
-BASELINE = [(0, 1, 0.50), (0, 2, 0.54), (1, 1, 0.60), (1, 2, NAN)]
-NATIVE = [(1, 1, 0.66), (0, 1, 0.52), (0, 2, 0.58), (1, 2, 0.70)]
+TWO_BY_TWO = {"training": {"bands": ["B7"]}, "replicates": {"count": 2}}
+BASELINE = [(0, 0, 0.50), (0, 1, 0.54), (1, 0, 0.60), (1, 1, NAN)]
+NATIVE = [(1, 0, 0.66), (0, 0, 0.52), (0, 1, 0.58), (1, 1, 0.70)]
 
 
 def compared(**changes: Any) -> pd.DataFrame:
@@ -36,8 +36,8 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     table = compared(study=study(**TWO_BY_TWO), configs=[config("baseline", "none", BASELINE), native])
 
     row = table.loc["native"]
-    assert row["dice_1"] == pytest.approx((0.66 + 0.52) / 2)
-    assert row["dice_2"] == pytest.approx((0.58 + 0.70) / 2)
+    assert row["dice_0"] == pytest.approx((0.66 + 0.52) / 2)
+    assert row["dice_1"] == pytest.approx((0.58 + 0.70) / 2)
     assert row["dice_mean"] == pytest.approx(0.615)
     # Squared distances to 0.615: 0.002025, 0.009025, 0.001225, 0.007225; their sum over 3.
     assert row["dice_std"] == pytest.approx(math.sqrt(0.0195 / 3))
@@ -47,11 +47,11 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     assert row["precision"] == pytest.approx(0.25)
     assert row["recall"] == pytest.approx(0.6)
     assert (row["n_images"], row["seconds"]) == (7, 42.5)
-    assert table.loc["baseline", "dice_2"] == pytest.approx(0.54), "a missing figure isn't 0"
+    assert table.loc["baseline", "dice_1"] == pytest.approx(0.54), "a missing figure isn't 0"
     assert table["difference"].isna()["baseline"]
 
 
-def test_a_detector_is_paired_with_every_seed_of_the_fold() -> None:
+def test_a_detector_is_paired_with_every_replicate_of_the_fold() -> None:
     detector = DetectorResult("murphy", metrics([(0, None, 0.40), (1, None, 0.70)]))
     row = compared(study=study(**TWO_BY_TWO), configs=[config("baseline", "none", BASELINE)], detectors=[detector]).loc[
         "murphy"
@@ -59,7 +59,7 @@ def test_a_detector_is_paired_with_every_seed_of_the_fold() -> None:
     # -0.10 and -0.14 in fold 0, +0.10 in fold 1.
     assert row["difference"] == pytest.approx(-0.14 / 3)
     assert row["dice_mean"] == pytest.approx(0.55)
-    assert pd.isna(row["dice_1"])
+    assert pd.isna(row["dice_0"])
 
 
 @pytest.mark.parametrize("status", ["missing", "invalid"])
@@ -100,7 +100,7 @@ def test_answers_say_the_change_against_the_baseline_and_against_pasting() -> No
             config("pasted", "copy-paste", runs(0.54, 0.56)),
         ]
     )
-    repeats = "over 1 seed and 2 folds; it is higher in"
+    repeats = "over 1 replicate and 2 folds; it is higher in"
     assert answers(given) == [
         f"native changes Dice by +4.0 points (spread 1.4) against baseline {repeats} 2 of 2 pairs.",
         f"native changes Dice by +0.0 points (spread 1.4) against pasted {repeats} 1 of 2 pairs. "
@@ -111,7 +111,7 @@ def test_answers_say_the_change_against_the_baseline_and_against_pasting() -> No
 
 def test_answers_say_where_no_pair_has_a_dice() -> None:
     given = inputs(configs=[config("baseline", "none", runs(NAN)), config("a", "copy-paste", runs(0.6))])
-    assert answers(given) == ["a can't be compared with baseline: no fold and seed has a Dice for both."]
+    assert answers(given) == ["a can't be compared with baseline: no fold and replicate has a Dice for both."]
 
 
 def test_a_sound_comparison_has_no_warnings() -> None:
@@ -124,9 +124,9 @@ def with_batch_means(key: str, engine: str, dice: list[tuple[int, int, float]], 
 
 def test_the_batch_mean_is_compared_where_the_study_says_so() -> None:
     """By dice_micro `a` is worse than the baseline; by the headline it is better."""
-    two = [(0, 1), (0, 2)]
+    two = [(0, 0), (0, 1)]
     given = inputs(
-        study=study(training={"bands": ["B7"], "seeds": [1, 2]}, report={"headline": "dice_batch_mean"}),
+        study=study(training={"bands": ["B7"]}, replicates={"count": 2}, report={"headline": "dice_batch_mean"}),
         configs=[
             with_batch_means("baseline", "none", [(*run, 0.9) for run in two], [0.50, 0.60]),
             with_batch_means("a", "copy-paste", [(*run, 0.2) for run in two], [0.54, 0.70]),
@@ -134,7 +134,7 @@ def test_the_batch_mean_is_compared_where_the_study_says_so() -> None:
         detectors=[DetectorResult("murphy", metrics([(0, None, 0.4)], dice_batch_mean=0.65))],
     )
     table = comparison(given).set_index("key")
-    assert table.loc["a", ["dice_1", "dice_2", "dice_mean"]].tolist() == pytest.approx([0.54, 0.70, 0.62])
+    assert table.loc["a", ["dice_0", "dice_1", "dice_mean"]].tolist() == pytest.approx([0.54, 0.70, 0.62])
     assert table.loc["a", "difference"] == pytest.approx(0.07)
     assert table.loc["a", "dice_std"] == pytest.approx(0.16 / math.sqrt(2))
     assert table.loc["murphy", "difference"] == pytest.approx((0.15 + 0.05) / 2)
@@ -163,7 +163,8 @@ def test_the_part_that_is_evaluated_is_the_one_that_can_be_small() -> None:
 
 SIMULATED = {
     "dataset": {"source": "simulated", "bands": ["B7"]},
-    "training": {"bands": ["B7"], "seeds": [1, 2]},
+    "training": {"bands": ["B7"]},
+    "replicates": {"count": 2},
 }
 
 
@@ -172,7 +173,7 @@ SIMULATED = {
     [
         (inputs(study=study(**SIMULATED)), "simulated scenes"),
         (inputs(study=study(split={"by": "patch", "folds": 3})), "by patch"),
-        (inputs(study=study(training={"bands": ["B7"], "seeds": [1]})), "one seed"),
+        (inputs(study=study(training={"bands": ["B7"]}, replicates={"count": 1})), "trained once only"),
         (inputs(study=study(split={"folds": 1})), "one fold"),
         (inputs(split=split(scenes=3)), "9 scenes, 6 of them with fire"),
         (inputs(split=split(fire_scenes=2, folds=1, scenes=12, fire_patches=40)), "2 of them with fire"),

@@ -52,7 +52,7 @@ def test_smp_network_takes_a_size_that_32_does_not_divide(name: str) -> None:
 def test_a_bias_at_the_share_of_fire_moves_every_logit_alike(architecture: str) -> None:
     torch.manual_seed(3)
     network = build_network(recipe(architecture=architecture, filters=2)).eval()
-    x = torch.randn(1, 3, 64, 64)
+    x = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
         start_from_class_share(network, 0.5)
         even = network(x)

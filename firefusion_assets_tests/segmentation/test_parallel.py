@@ -43,10 +43,10 @@ def test_workers_train_the_same_bytes_as_this_process(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
-def test_an_error_in_a_worker_names_fold_and_seed_with_its_traceback(tmp_path: Path) -> None:
+def test_an_error_in_a_worker_names_fold_and_replicate_with_its_traceback(tmp_path: Path) -> None:
     good = square_job(tmp_path, seed=1)
-    bad = square_job(tmp_path, seed=2, fold=3).model_copy(update={"train_ids": ("p01", "p03")})
-    with pytest.raises(TrainingError, match=r"(?s)fold 3 seed 2 failed:.*survey_train.*has a fire pixel"):
+    bad = square_job(tmp_path, replicate=2, fold=3).model_copy(update={"train_ids": ("p01", "p03")})
+    with pytest.raises(TrainingError, match=r"(?s)fold 3 replicate 2 failed:.*survey_train.*has a fire pixel"):
         train_all([(good, tmp_path / "good"), (bad, tmp_path / "bad")], lambda _: None)
     assert not workers_of(os.getpid())
 
@@ -54,7 +54,7 @@ def test_an_error_in_a_worker_names_fold_and_seed_with_its_traceback(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
-    jobs = [(square_job(tmp_path, seed=seed, steps=100000), tmp_path / f"s{seed}") for seed in (1, 2)]
+    jobs = [(square_job(tmp_path, replicate=n, steps=100000), tmp_path / f"s{n}") for n in (1, 2)]
     victim: list[int] = []
 
     def kill_one(message: str) -> None:
@@ -62,7 +62,7 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
             victim.append(workers_of(os.getpid())[0].pid)
             os.kill(victim[0], signal.SIGKILL)
 
-    with pytest.raises(TrainingError, match=r"training of fold 0 seed [12] was ended by signal 9"):
+    with pytest.raises(TrainingError, match=r"training of fold 0 replicate [12] was ended by signal 9"):
         train_all(jobs, kill_one)
 
 
@@ -76,8 +76,8 @@ def test_a_single_worker_is_this_process_and_names_the_job_too(tmp_path: Path, m
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1, 2})
     monkeypatch.setattr(parallel, "train_unet", failing)
     with pytest.raises(ValueError, match="no fire") as caught:
-        train_all([(square_job(tmp_path, seed=4), tmp_path / "work")], lambda _: None)
-    assert caught.value.__notes__ == ["while training fold 0 seed 4"]
+        train_all([(square_job(tmp_path, replicate=4), tmp_path / "work")], lambda _: None)
+    assert caught.value.__notes__ == ["while training fold 0 replicate 4"]
     assert seen == [(os.getpid(), 3)]
     assert torch.get_num_threads() == 1
 

@@ -65,7 +65,9 @@ def test_what_a_finished_training_leaves(tmp_path: Path) -> None:
     assert record.step == best.idxmax()
     assert record.val_dice_micro == best.max()
     assert any(name.endswith("running_var") for name in load_file(tmp_path / "work" / "network.safetensors"))
-    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 5: step {n} of 12" for n in (4, 8, 12)]
+    assert [message.split(",")[0] for message in messages] == [
+        f"fold 0 replicate 0: step {n} of 12" for n in (4, 8, 12)
+    ]
 
 
 def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
@@ -132,8 +134,8 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, added: int)
 
     messages: list[str] = []
     train_unet(job, tmp_path / "killed", messages.append)
-    assert messages.pop(0) == "fold 0 seed 187: resumed at step 12 of 24"
-    assert [message.split(",")[0] for message in messages] == [f"fold 0 seed 187: step {n} of 24" for n in (18, 24)]
+    assert messages.pop(0) == "fold 0 replicate 0: resumed at step 12 of 24"
+    assert [message.split(",")[0] for message in messages] == [f"fold 0 replicate 0: step {n} of 24" for n in (18, 24)]
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "undisturbed")
 
 
@@ -155,9 +157,7 @@ def test_a_training_that_was_stopped_goes_on_with_schedule_average_and_choice(
     assert bytes_of(tmp_path / "stopped") == bytes_of(tmp_path / "undisturbed")
 
 
-def test_the_last_weights_are_kept_where_the_study_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_weights_are_kept_where_the_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fire, missed = Counts(6, 2, 2, 0), Counts(0, 2, 8, 0)
     validations = iter([missed, fire, missed])
     monkeypatch.setattr(training_module, "validate", lambda *_: next(validations))
@@ -193,7 +193,9 @@ def test_a_training_tells_how_it_goes_whatever_validate_every_is(
     monkeypatch.setattr("firefusion_assets.core.training_loop._TELL_EVERY_S", 0.0)
     messages: list[str] = []
     train_unet(square_job(tmp_path, steps=3, validate_every=3), tmp_path / "work", messages.append)
-    pattern = r"fold 0 seed 187: step \d of 3, loss \d\.\d{4}(, val Dice .*)?, [\d.]+ steps/s, about \d+\.\d min left"
+    pattern = (
+        r"fold 0 replicate 0: step \d of 3, loss \d\.\d{4}(, val Dice .*)?, [\d.]+ steps/s, about \d+\.\d min left"
+    )
     assert len(messages) == 4 and all(re.fullmatch(pattern, message) for message in messages)
 
 
@@ -273,6 +275,6 @@ def test_job_survives_json_and_keeps_parts_apart(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match="fold 0 seed 187: loss not finite at step 4; lower learning_rate"):
+    with pytest.raises(FloatingPointError, match="fold 0 replicate 0: loss not finite at step 4; lower learning_rate"):
         train_unet(square_job(tmp_path, learning_rate=1e30), tmp_path / "work")
     assert not (tmp_path / "work" / "network.json").exists()

@@ -34,15 +34,18 @@ def test_every_group_is_tested_once_and_each_fold_paints_on_its_own_train_part(
         overlay = lineage.find("augmented_lmdb", key).path / "overlay.lmdb"
         for fold in range(3):
             train = set(split.loc[(split["fold"] == fold) & (split["part"] == "train"), "patch_id"])
-            rows = pd.read_parquet(
-                lineage.find("synthetic_images", key).path / f"fold-{fold}" / "provenance.parquet"
-            ).set_index("synthetic_id")
-            added = Patches(base, [overlay], fold).added_ids
-            assert len(added) == 6
-            assert set(rows.loc[added, "background"]) | set(rows.loc[added, "mask"]) <= train
+            painted = []
+            for number in (0, 1):
+                folder = lineage.find("synthetic_images", key).path / f"fold-{fold}" / f"replicate-{number}"
+                rows = pd.read_parquet(folder / "provenance.parquet").set_index("synthetic_id")
+                store = Patches(base, [overlay], fold, number)
+                assert len(store.added_ids) == 6
+                assert set(rows.loc[store.added_ids, "background"]) | set(rows.loc[store.added_ids, "mask"]) <= train
+                painted += [store.read(patch_id).bands.tobytes() for patch_id in store.added_ids]
+            assert len(set(painted)) == 12, "each replicate has paint of its own"
         scored = pd.read_parquet(lineage.find("dice_metrics", key).path / "patches.parquet")
-        assert set(scored["seed"]) == {1, 2}
-        once = scored[scored["seed"] == 1]
+        assert set(scored["replicate"]) == {0, 1}
+        once = scored[scored["replicate"] == 1]
         assert sorted(once["patch_id"]) == sorted(split["patch_id"].unique())
     summary = pd.read_parquet(lineage.find("dice_metrics", "native").path / "summary.parquet")
     assert len(summary) == 3 * 2
@@ -73,3 +76,41 @@ def test_a_split_by_patch_runs_and_is_called_leaky(tmp_path: Path, load_definiti
     report = lineage_of(study).store.pointed("augmentation_report", "_")
     assert report is not None
     assert "The split is leaky" in (report.path / "report.html").read_text().split("Comparison")[0]
+
+
+def test_a_replicate_that_two_configs_share_by_their_offsets_is_the_same_in_both(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    """Everything that is drawn follows from the replicate: plan, paint and training. The others differ."""
+    shifted = TINY_CONFIGS | {"shifted": "extends: native\nreplicate_offset: 1"}
+    study = write_study(tmp_path / "study", TINY_STUDY, shifted)
+    defs, lineage = load_definitions(study), lineage_of(study)
+    weights, paint = {}, {}
+    for key in ("native", "shifted"):
+        assert materialize(defs, key).success
+        for number in (0, 1):
+            folder = Path("fold-0") / f"replicate-{number}"
+            network = lineage.find("trained_unet", key).path / folder / "network.safetensors"
+            weights[key, number] = network.read_bytes()
+            store = Patches(
+                lineage.find("landsat_patches", "_").path / "base.lmdb",
+                [lineage.find("augmented_lmdb", key).path / "overlay.lmdb"],
+                0,
+                number,
+            )
+            paint[key, number] = [store.read(patch_id).bands.tobytes() for patch_id in store.added_ids]
+    assert lineage.find("finetuned_model", "native") == lineage.find("finetuned_model", "shifted")
+    for made in (weights, paint):
+        assert made["native", 1] == made["shifted", 0]
+        assert made["native", 0] != made["native", 1] != made["shifted", 1]
+
+
+def test_a_refitted_generator_is_another_in_every_replicate(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY.replace("count: 2", "count: 2, refit: true"))
+    assert materialize(load_definitions(study), "native").success
+    models = lineage_of(study).find("finetuned_model", "native").path
+    first, second = (
+        (models / "fold-0" / f"replicate-{number}" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+        for number in (0, 1)
+    )
+    assert first != second

@@ -66,7 +66,8 @@ def test_all_mistakes_of_a_study_are_told_at_once(tmp_path: Path) -> None:
         """
 name: Bad Name
 dataset: {source: simulated, scens: 3, bands: [B7, B99]}
-training: {bands: [B7], arhitecture: unet, steps: 0, seeds: [1, 1]}
+training: {bands: [B7], arhitecture: unet, steps: 0}
+replicates: {count: 0}
 split: {folds: 2}
 colour: red
 """,
@@ -81,7 +82,7 @@ colour: red
         "dataset.bands: B99 not in a patch file",
         "training.arhitecture: unknown key; did you mean architecture?",
         "training.steps: ",
-        "training.seeds: each seed",
+        "replicates.count: Input should be greater than or equal to 1",
         "split.folds: 2 folds leave no train part",
         "colour: unknown key; known here: name, description",
     ):
@@ -247,7 +248,10 @@ def test_batches_have_room_for_each_kind() -> None:
     ("study", "expected"),
     [
         ("training: {bands: [B7], steps: true}", "study.yaml:4: training: steps: is true or false, a number is meant"),
-        ("training: {bands: [B7], seeds: [1, false]}", "study.yaml:4: training: seeds: is true or false, a number"),
+        (
+            "training: {bands: [B7]}\nreplicates: {seed: false}",
+            "study.yaml:5: replicates: seed: is true or false, a number",
+        ),
         ("training: {bands: [B7], steps: yes}", "study.yaml:4: training.steps: YAML reads yes as true or false"),
         ("training: {bands: [B7]}\ntraining: {bands: [B6]}", "study.yaml:5: training: stands in line 4 too"),
         ("training: {bands: [2, 6, 7]}", "study.yaml:4: training.bands.0: a band's name is text; write B2"),

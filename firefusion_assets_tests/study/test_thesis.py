@@ -120,7 +120,7 @@ def test_networks_and_detector_are_scored_on_the_validation_part(study: Path) ->
     table = pd.read_csv(report_of(study).path / "comparison.csv").set_index("key")
     bands = lineage.study.dataset.bands
     for key in ("baseline", "copy-paste"):
-        network, record = load_network(lineage.find("trained_unet", key).path / "fold-0" / f"seed-{SEED}")
+        network, record = load_network(lineage.find("trained_unet", key).path / "fold-0" / "replicate-0")
         rows = [bands.index(band) for band in record.normalisation.bands]
         found = {}
         for patch_id, patch in patches.items():
@@ -161,7 +161,7 @@ def test_the_report_is_headed_a_replication(study: Path) -> None:
 
 @pytest.mark.slow
 def test_another_part_is_evaluated_without_training_again(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    one_seed = TINY_STUDY.replace("seeds: [1, 2]", "seeds: [1]")
+    one_seed = TINY_STUDY.replace("count: 2", "count: 1")
     folder = write_study(tmp_path / "study", one_seed, {"baseline": TINY_CONFIGS["baseline"]})
     store = ArtifactStore(folder / "artifacts")
 

@@ -45,8 +45,8 @@ def finetuned_model(step: Step) -> dg.MaterializeResult:
 def inpainting_masks(step: Step) -> dg.MaterializeResult:
     """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
 
-    Publishes `fold-N/`: `plan.parquet`, `labels.npy`, `edits.npy`, and `backgrounds.parquet`: why a patch of the train
-    part is no background.
+    Publishes `fold-N/replicate-R/`: `plan.parquet`, `labels.npy`, `edits.npy`, and `backgrounds.parquet`: why a patch
+    of the train part is no background.
     """
     from firefusion_assets.steps.augmenting import plan_masks, planned_backgrounds
     from firefusion_assets.steps.preflight import require_sun
@@ -61,7 +61,7 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
 def synthetic_images(step: Step) -> dg.MaterializeResult:
     """Fires painted into real patches down the plan, until enough pass the screening.
 
-    Publishes `fold-N/`: chunks of painted patches and `provenance.parquet`, a row a patch.
+    Publishes `fold-N/replicate-R/`: chunks of painted patches and `provenance.parquet`, a row a patch.
     """
     from firefusion_assets.steps.augmenting import paint_config
     from firefusion_assets.steps.preflight import check_before_work
@@ -78,7 +78,8 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
 def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
 
-    Publishes `fold-N/`: `verdicts.parquet` (accept or reject with reason), `labels.npy`, `ignored.npy`; examples.
+    Publishes `fold-N/replicate-R/`: `verdicts.parquet` (accept or reject with reason), `labels.npy`, `ignored.npy`;
+    examples.
     """
     from firefusion_assets.steps.augmenting import screen_config
 

@@ -9,9 +9,9 @@ from firefusion_assets.orchestration.step import Step, published, table
 
 @lineage_asset(group="segmentation", kinds={"pytorch"})
 def trained_unet(step: Step) -> dg.MaterializeResult:
-    """A U-Net for each fold and seed, trained on the real train part and what the config adds.
+    """A U-Net for each fold and replicate, trained on the real train part and what the config adds.
 
-    Publishes `fold-N/seed-S/`: `network.safetensors` (best on val), `network.json`, `history.csv`.
+    Publishes `fold-N/replicate-R/`: `network.safetensors`, `network.json`, `history.csv`.
     """
     from firefusion_assets.steps.unets import train_config
 
@@ -22,14 +22,14 @@ def trained_unet(step: Step) -> dg.MaterializeResult:
 def dice_metrics(step: Step) -> dg.MaterializeResult:
     """Dice and its companions on the held-out test groups.
 
-    Publishes `patches.parquet` (a row for each fold, seed and test patch), `summary.parquet` (a row for each fold
-    and seed) and `predictions.npz` (some predicted masks for pictures).
+    Publishes `patches.parquet` (a row for each fold, replicate and test patch), `summary.parquet` (a row for each fold
+    and replicate) and `predictions.npz` (some predicted masks for pictures).
     """
     from firefusion_assets.steps.scoring import score_config
 
     metrics = step.build(score_config)
     summary = metrics.facts["summary"]
-    blind = [f"fold {row['fold']} seed {row['seed']}" for row in summary if not row["recall"]]
+    blind = [f"fold {row['fold']} replicate {row['replicate']}" for row in summary if not row["recall"]]
     return published(
         metrics,
         [checks.result(checks.FINDS_FIRE, not blind, blind=", ".join(blind) or None)],

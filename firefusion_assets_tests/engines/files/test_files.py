@@ -23,7 +23,7 @@ from firefusion_assets.engines.files.painter import FilesPainter
 from firefusion_assets.engines.files.settings import FilesGenerator
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.inpainting.handout import hand_out
-from firefusion_assets.inpainting.plan import Plan, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Masks, Sampling
 from firefusion_assets.study.models import Backgrounds
@@ -40,7 +40,9 @@ LANDSAT = "LC08_L1TP_193029_20200914_20200914_01_RT_{}"
 @pytest.fixture(scope="module")
 def plan(part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
-    write_plan(part, table_of(part), Backgrounds(), Masks(dilation=2), Sampling(images=3, max_tries=8), 0, folder)
+    write_plan(
+        part, table_of(part), Backgrounds(), Masks(dilation=2), Sampling(images=3, max_tries=8), Draw(0, 0, 1), folder
+    )
     return Plan.read(folder, SIZE)
 
 
@@ -505,7 +507,15 @@ def make_plans(study: Path) -> None:
 
     def make(work: Path) -> dict[str, int]:
         for fold in (0, 1):
-            write_plan(part, table_of(part), Backgrounds(), config.masks, config.sampling, fold, work / f"fold-{fold}")
+            write_plan(
+                part,
+                table_of(part),
+                Backgrounds(),
+                config.masks,
+                config.sampling,
+                Draw(fold, 0, 1),
+                work / f"fold-{fold}" / "replicate-0",
+            )
         return {}
 
     lineage.build("inpainting_masks", "files", make, lambda message: None)
@@ -519,7 +529,9 @@ def test_the_command_hands_out_the_plan_of_a_fold(study: Path, tmp_path: Path) -
     assert printed == f"3 backgrounds and masks: {tmp_path / 'out' / 'pairs.csv'}\n"
     pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
     part = make_part(tmp_path / "part")
-    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(images=2, max_tries=3), 1, tmp_path / "plan")
+    write_plan(
+        part, table_of(part), Backgrounds(), Masks(), Sampling(images=2, max_tries=3), Draw(1, 0, 1), tmp_path / "plan"
+    )
     expected = Plan.read(tmp_path / "plan", SIZE)
     assert pairs["background_id"].tolist() == expected.rows["background"].tolist()
     for pair, edit in zip(pairs.itertuples(), expected.edits, strict=True):
@@ -549,7 +561,7 @@ def test_the_command_says_what_it_can_not_do(study: Path, tmp_path: Path) -> Non
 
 
 def test_a_hand_out_needs_rows_and_the_bands_of_the_composite(part: PatchPart, tmp_path: Path) -> None:
-    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), 0, tmp_path / "plan")
+    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), Draw(0, 0, 1), tmp_path / "plan")
     empty = Plan.read(tmp_path / "plan", SIZE)
     with pytest.raises(ValueError, match="no rows"):
         hand_out(empty, part, COMPOSITE, SIZE, tmp_path / "out")
