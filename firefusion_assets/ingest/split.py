@@ -7,11 +7,13 @@ import pandas as pd
 
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.folders import some_of
-from firefusion_assets.core.seeding import generator
+from firefusion_assets.core.seeding import generator, spread_index
 from firefusion_assets.ingest.groups import group_patches
 from firefusion_assets.study.models import Split
 
 PARTS = ("train", "val", "test")
+HELD_BACK = "held back"
+"""Where the burning patches are that `split.train_fire_patches` takes out of the train part: nothing reads them."""
 
 
 class SplitError(UserError, ValueError):
@@ -26,7 +28,8 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
         split: the study's settings.
 
     Returns:
-        One row for each fold and patch: fold, patch_id, group, scene, part, fire_pixels; sorted by fold and patch.
+        One row for each fold and patch: fold, patch_id, group, scene, part (one of `PARTS`, or `HELD_BACK`),
+        fire_pixels; sorted by fold and patch.
 
     Raises:
         SplitError: if there are too few groups, or too few with fire, for fire in every part; `test` is one of them
@@ -58,32 +61,36 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
                 f"fold {fold}: no fire pixel in the part {', '.join(without)}; use another split.seed, fewer "
                 "split.folds, or more patches with fire"
             )
+        if split.train_fire_patches is not None:
+            rows.loc[_surplus(rows, split, fold), "part"] = HELD_BACK
         folds.append(rows)
     return pd.concat(folds, ignore_index=True)
 
 
 def leaks(split: pd.DataFrame) -> pd.DataFrame:
     """Return fold, group and parts of every group that lies in more than one part of a fold."""
-    parts = split.groupby(["fold", "group"])["part"].unique()
+    parts = split[split["part"] != HELD_BACK].groupby(["fold", "group"])["part"].unique()
     cut = parts[parts.map(len) > 1]
     return cut.map(lambda names: ", ".join(sorted(names))).rename("parts").reset_index()
 
 
 def split_summary(split: pd.DataFrame) -> pd.DataFrame:
-    """Return the size of each part: fold, part, n_groups, n_scenes, n_patches, n_fire_patches, fire_pixels."""
+    """Return the size of each part of each fold: groups, scenes, patches and fire pixels, and those with fire."""
+    fire = split["fire_pixels"] > 0
     summary = (
-        split.assign(fire=split["fire_pixels"] > 0)
+        split.assign(fire=fire, fire_scene=split["scene"].where(fire))
         .groupby(["fold", "part"])
         .agg(
             n_groups=("group", "nunique"),
             n_scenes=("scene", "nunique"),
+            n_fire_scenes=("fire_scene", "nunique"),
             n_patches=("patch_id", "size"),
             n_fire_patches=("fire", "sum"),
             fire_pixels=("fire_pixels", "sum"),
         )
         .reset_index()
     )
-    order = summary["part"].map(PARTS.index)
+    order = summary["part"].map([*PARTS, HELD_BACK].index)
     return summary.assign(order=order).sort_values(["fold", "order"], ignore_index=True).drop(columns="order")
 
 
@@ -123,23 +130,36 @@ def _assign(sizes: pd.DataFrame, split: Split) -> list[dict[str, str]]:
         bins = _balanced_bins(sizes, shares[: len(_parts(split))], split.seed)
         return [{unit: PARTS[number] for unit, number in bins.items()}]
     bins = _balanced_bins(sizes, [1 / split.folds] * split.folds, split.seed)
-    # Fold k tests on bin k and validates on the next one, so that every group is tested exactly once.
-    return [
-        {
-            unit: "test" if number == fold else "val" if number == (fold + 1) % split.folds else "train"
-            for unit, number in bins.items()
-        }
-        for fold in range(split.folds)
-    ]
+    # Fold k tests on bin k, so that every group is tested exactly once.
+    folds = []
+    for fold in range(split.folds):
+        others = sizes.loc[[unit for unit, number in bins.items() if number != fold]].sort_index()
+        shares = [1 - split.val_share, split.val_share]
+        parts = {unit: PARTS[number] for unit, number in _balanced_bins(others, shares, split.seed, fold).items()}
+        folds.append({unit: parts.get(unit, "test") for unit in bins})
+    return folds
 
 
-def _balanced_bins(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> dict[str, int]:
+def _surplus(rows: pd.DataFrame, split: Split, fold: int) -> list[int]:
+    """Return which rows of a fold's train part to hold back: burning patches, kept ones spread over groups."""
+    burning = rows[(rows["part"] == "train") & (rows["fire_pixels"] > 0)]
+    wanted, groups = split.train_fire_patches, tuple(burning["group"])
+    if wanted is None or wanted > len(burning):
+        raise SplitError(
+            f"split.train_fire_patches: {wanted}, but the train part of fold {fold} has {len(burning)} burning "
+            "patches; lower it, or leave it out to keep all"
+        )
+    order = [spread_index(place, groups, split.seed, "scarcity", fold) for place in range(len(burning))]
+    return burning.index[order[wanted:]].tolist()
+
+
+def _balanced_bins(sizes: pd.DataFrame, shares: Sequence[float], *draw: int) -> dict[str, int]:
     """Distribute units over bins so that fire pixels, then patches, come close to the bins' shares.
 
     Units go one by one, largest fire first, to the bin that lacks most of its share; equal ones in seeded order.
     The first units with fire go to different bins, so that each bin has some.
     """
-    order = sizes.iloc[generator(seed, "split").permutation(len(sizes))]
+    order = sizes.iloc[generator(*draw, "split").permutation(len(sizes))]
     order = order.sort_values("fire", ascending=False, kind="stable")
     wanted = np.array(shares)
     fire, patches = np.zeros(len(shares)), np.zeros(len(shares))

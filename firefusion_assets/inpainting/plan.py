@@ -79,8 +79,8 @@ class Plan:
     def joined(cls, plans: Sequence["Plan"]) -> "Plan":
         """Return the rows of several plans of one fold in one."""
         rows = pd.concat([plan.rows for plan in plans], ignore_index=True)
-        labels, edits = (np.concatenate(masks) for masks in zip(*((plan.labels, plan.edits) for plan in plans)))
-        return cls(rows, labels, edits)
+        labels = np.concatenate([plan.labels for plan in plans])
+        return cls(rows, labels, np.concatenate([plan.edits for plan in plans]))
 
 
 @dataclass(frozen=True)

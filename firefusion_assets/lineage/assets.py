@@ -58,7 +58,7 @@ def _config(lineage: "Lineage", key: str) -> Any:
 
 
 def _model(lineage: "Lineage", key: str) -> Any:
-    part = lineage.config(key).generator.fingerprint_part(lineage.folder, lineage.hash_folder)
+    part = lineage.config(key).generator.fingerprint_part(lineage.config_folder(key), lineage.hash_folder)
     return [part, _replicates(lineage, key) if lineage.study.replicates.refit else None]
 
 
@@ -111,7 +111,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
         Asset("landsat_patches", 3, (), _patches, per_config=False, parts=("simulated_scenes",)),
-        Asset("scene_split", 2, ("landsat_patches",), _split, per_config=False),
+        Asset("scene_split", 3, ("landsat_patches",), _split, per_config=False),
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",

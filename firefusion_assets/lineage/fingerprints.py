@@ -16,6 +16,7 @@ from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import ASSETS, AssetName
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
+from firefusion_assets.study.extending import config_files, data_folder
 
 
 class MissingUpstreamError(UserError, RuntimeError):
@@ -46,10 +47,24 @@ class Lineage:
             self._configs[key] = load_augmentation(self.folder, key, self.study)
         return self._configs[key]
 
+    def config_folder(self, key: str) -> Path:
+        """Return the study folder that a config's paths are relative to: another study's if it is taken over."""
+        return config_files(self.folder)[key].parents[1]
+
+    @cached_property
+    def of_patches(self) -> "Lineage":
+        """The lineage whose base store this one reads: its own, or that of a study that it extends."""
+        folder = data_folder(self.folder)
+        if folder == self.folder:
+            return self
+        inside = self.store.root == self.folder / self.store.root.name
+        root = folder / self.store.root.name if inside else self.store.root.parent / load_study(folder).name
+        return Lineage(folder, ArtifactStore(root))
+
     def raw_fingerprint(self, raw_input: Any) -> str:
         """Return the fingerprint of `landsat_patches` for the raw input as it is listed now."""
         asset = ASSETS["landsat_patches"]
-        return digest([asset.name, asset.version, asset.settings(self, UNPARTITIONED), raw_input])
+        return digest([asset.name, asset.version, asset.settings(self.of_patches, UNPARTITIONED), raw_input])
 
     def fingerprint(self, asset: AssetName, key: str) -> str:
         """Return today's fingerprint of an asset.
@@ -74,14 +89,14 @@ class Lineage:
         Raises:
             MissingUpstreamError: if there is none; the message holds the command that makes it.
         """
-        found = self.store.find(asset, self.fingerprint(asset, key))
+        found = self._store(asset).find(asset, self.fingerprint(asset, key))
         if found is None:
             raise _missing(asset, key, stale=self.pointed(asset, key) is not None)
         return found
 
     def pointed(self, asset: AssetName, key: str) -> Artifact | None:
         """Return the object that was made last for an asset and key, whether it is today's or not."""
-        return self.store.pointed(asset, pointer_key(asset, key))
+        return self._store(asset).pointed(asset, pointer_key(asset, key))
 
     def build(
         self,
@@ -129,12 +144,15 @@ class Lineage:
     @cached_property
     def _patches(self) -> Artifact:
         """The base store; looked up once, so that a step never mixes two of them if the data changes meanwhile."""
-        found = self.store.pointed("landsat_patches", UNPARTITIONED)
+        found = self.pointed("landsat_patches", UNPARTITIONED)
         if found is None:
             raise _missing("landsat_patches", UNPARTITIONED, stale=False)
         if found.fingerprint != self.raw_fingerprint(found.facts["raw_input"]):
             raise _missing("landsat_patches", UNPARTITIONED, stale=True)
         return found
+
+    def _store(self, asset: AssetName) -> ArtifactStore:
+        return self.of_patches.store if asset == "landsat_patches" else self.store
 
     def _upstream(self, asset: AssetName, key: str) -> list[ObjectId]:
         """Return the objects that an asset is made from; a config counts by its own settings."""

@@ -38,7 +38,7 @@ def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
         StudyError: naming file, key and remedy.
     """
     config = lineage.config(key)
-    require_engine(config.generator, lineage.folder, key, progress)
+    require_engine(config.generator, lineage.config_folder(key), key, progress)
     (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     return {"engine": config.generator.engine, "images": config.sampling.images}
 
@@ -52,7 +52,7 @@ def fit_model(
     attempt finished is left as it is.
     """
     config, folds = lineage.config(key), read_folds(lineage)
-    generator = config.generator.resolved(lineage.folder)
+    generator = config.generator.resolved(lineage.config_folder(key))
     fits = [(fold, fold.folder, generator) for fold in folds]
     if lineage.study.replicates.refit:
         seed = getattr(generator, "seed", 0)
@@ -135,7 +135,7 @@ def _paint_replicate(
     model = lineage.find("finetuned_model", key)
     folder = model.path / (replicate.folder if lineage.study.replicates.refit else fold.folder)
     plan = Plan.read(lineage.find("inpainting_masks", key).path / replicate.folder, fold.train.meta.patch_size)
-    generator = config.generator.resolved(lineage.folder)
+    generator = config.generator.resolved(lineage.config_folder(key))
     depths = dict(zip(rows["row"], generator.bit_depths(folder, rows), strict=True))
     job = PaintJob(
         fold=fold.number,

@@ -63,9 +63,11 @@ def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
         checked.found.append(f"raw input: {dataset.scenes} simulated scenes of {dataset.patches_per_scene} patches")
         return
     try:
-        listing = list_files(dataset, lineage.folder)
+        listing = list_files(dataset, lineage.of_patches.folder)
     except (OSError, ValueError) as error:
-        checked.problems += [f"{lineage.folder / 'study.yaml'}: dataset: {line}" for line in str(error).splitlines()]
+        checked.problems += [
+            f"{lineage.of_patches.folder / 'study.yaml'}: dataset: {line}" for line in str(error).splitlines()
+        ]
         return
     if isinstance(listing, ProductListing):
         count = f"{len(listing.products)} products"

@@ -47,7 +47,7 @@ def collect(lineage: Lineage) -> ReportInputs:
             "left_out": left_out(data),
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
-        split=_split_table(folds, split["parts"]),
+        split=pd.DataFrame(split["parts"]),
         configs=[_config(lineage, key, folds[0]) for key in augmentation_keys(lineage.folder)],
         detectors=_detectors(lineage, folds),
         orphans=orphans(lineage),
@@ -110,12 +110,3 @@ def _scored(lineage: Lineage, folds: Sequence[Fold], name: str) -> DetectorResul
     # An object of its own: it depends on the data alone, and every run of every config comes by here.
     scores = lineage.store.build(_SCORES, digest([_SCORES, 2, name, lineage.study.evaluation.part, made_from]), make)
     return DetectorResult(name, pd.read_parquet(scores.path / "scores.parquet"))
-
-
-def _split_table(folds: Sequence[Fold], parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(parts)
-    fire_scenes = [
-        folds[fold].table.loc[getattr(folds[fold], part).ids].query("fire_pixels > 0")["scene"].nunique()
-        for fold, part in zip(table["fold"], table["part"], strict=True)
-    ]
-    return table.assign(n_fire_scenes=fire_scenes)

@@ -21,7 +21,7 @@ def prepare_job(lineage: Lineage, key: str, folder: Path, number: int) -> tuple[
         NoFireError: if the train part holds no fire.
         RequestError: if the engine has no trainer, the fold isn't there or the folder is.
     """
-    generator = lineage.config(key).generator.resolved(lineage.folder)
+    generator = lineage.config(key).generator.resolved(lineage.config_folder(key))
     if not generator.trainer:
         raise RequestError(f"{key!r} has engine {generator.engine}, which has no trainer of its own")
     train = read_fold(lineage, number).train

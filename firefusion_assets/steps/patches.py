@@ -20,6 +20,7 @@ from firefusion_assets.steps.samples import patch_sheet
 def build_patches(lineage: Lineage, progress: Callable[[str], None]) -> tuple[Artifact, bool]:
     """Return the object of `landsat_patches` for the raw input as it is now, and whether this call made it."""
     require_network(lineage, progress)  # else it fails after all is painted
+    lineage = lineage.of_patches
     raw_input = raw_listing(lineage.study, lineage.folder)
     made = []
 

@@ -31,7 +31,7 @@ def check_before_work(lineage: Lineage, key: str, fitting: bool, progress: Progr
     Raises:
         StudyError: with all problems, each naming file, key and remedy.
     """
-    study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
+    study, config = lineage.folder / "study.yaml", lineage.config_folder(key) / "augmentations" / f"{key}.yaml"
     problems = [
         f"{study}: {problem}" for problem in (*_unknown_sun(lineage, key), *_impossible_network(lineage, progress))
     ]
@@ -51,7 +51,7 @@ def problems_without_data(lineage: Lineage, key: str, progress: Progress) -> lis
     Raises:
         StudyError: if study or config can't be read.
     """
-    study, config = lineage.folder / "study.yaml", lineage.folder / "augmentations" / f"{key}.yaml"
+    study, config = lineage.folder / "study.yaml", lineage.config_folder(key) / "augmentations" / f"{key}.yaml"
     return [f"{study}: {problem}" for problem in _impossible_network(lineage, progress)] + [
         f"{config}: {problem}" for problem in _unusable_generator(lineage, key, True, progress)
     ]
@@ -77,7 +77,7 @@ def require_engine(generator: Engine, study_folder: Path, key: str, progress: Pr
 
     Args:
         generator: the config's.
-        study_folder: the study's.
+        study_folder: of the study that holds the config.
         key: of the config.
         progress: called with what is asked for elsewhere.
 
@@ -158,7 +158,7 @@ def _impossible_network(lineage: Lineage, progress: Progress) -> Iterator[str]:
 
 def _unusable_generator(lineage: Lineage, key: str, fitting: bool, progress: Progress) -> Iterator[str]:
     config = lineage.config(key)
-    generator = config.generator.resolved(lineage.folder)
+    generator = config.generator.resolved(lineage.config_folder(key))
     # What an engine asks may need its packages.
     yield from _missing_packages(generator) or (
         *generator.unreachable(progress),

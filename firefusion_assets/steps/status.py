@@ -63,7 +63,8 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     except MissingUpstreamError:
         why = lineage.changes(asset, key) if asset == "landsat_patches" else []
         return _not_current(asset, key, pointed, command, why)
-    current = lineage.store.find(asset, today)
+    home = lineage.of_patches if asset == "landsat_patches" else lineage
+    current = home.store.find(asset, today)
     if current is None:
         return _not_current(asset, key, pointed, command, lineage.changes(asset, key) if asset != REPORT else [])
     if asset == "landsat_patches" and (changed := _changed_input(lineage, current)):
@@ -98,7 +99,7 @@ def _not_current(asset: AssetName, key: str, pointed: Artifact | None, command: 
 def _changed_input(lineage: Lineage, patches: Artifact) -> str:
     """Say what is different about the raw input that the base store was made from, if something is."""
     try:
-        listed = raw_listing(lineage.study, lineage.folder)
+        listed = raw_listing(lineage.of_patches.study, lineage.of_patches.folder)
     except (OSError, ValueError) as error:
         return f"the raw input can't be listed: {error}"
     return "" if listed == patches.facts["raw_input"] else "the raw input has changed since"

@@ -25,16 +25,25 @@ class Split(StrictModel):
     seed: int = 187
     """Seed of the assignment."""
     val_share: float = Field(0.2, gt=0, lt=0.5)
-    """Share of the fire pixels in the validation part, with one fold."""
-    test_share: float = Field(0.2, ge=0, lt=0.5)
+    """Share of the fire pixels in the validation part: of all, or with several folds of what a fold doesn't test."""
+    test_share: float = Field(0.2, ge=0, lt=1)
     """Share of the fire pixels in the test part, with one fold; 0 makes none and needs `evaluation.part: val`."""
+    train_fire_patches: int | None = Field(None, ge=1)
+    """Burning patches that each train part keeps, a smaller number a part of a larger one; by default all. What is
+    held back reaches nothing."""
 
     @field_validator("folds")
     @classmethod
     def _folds_leave_a_train_part(cls, folds: int) -> int:
         if folds == 2:
-            raise ValueError("2 folds leave no train part besides val and test; use 1, or 3 and more")
+            raise ValueError("2 folds leave too little to train on; use 1, or 3 and more")
         return folds
+
+    @model_validator(mode="after")
+    def _a_train_part_is_left(self) -> Self:
+        if self.folds == 1 and self.val_share + self.test_share > 0.9:
+            raise ValueError("val_share and test_share leave less than a tenth to train on; lower them")
+        return self
 
     @model_validator(mode="after")
     def _folds_have_a_test_part(self) -> Self:
@@ -161,6 +170,9 @@ class Study(StrictModel):
     """Name of the study."""
     description: str = ""
     """What the study asks."""
+    extends: str | None = None
+    """Folder of another study, relative to this one's, whose settings and configs this one starts from; without a
+    `dataset` of its own it shares that study's patches."""
     dataset: Dataset
     """Where the patches come from."""
     split: Split = Split()

@@ -82,6 +82,56 @@ def test_seventy_and_thirty_percent() -> None:
     assert summary["n_fire_patches"].to_dict() == {"train": 14, "val": 6}
 
 
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(
+    fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=5, max_size=15),
+    folds=st.sampled_from([1, 3, 5]),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_a_scarcer_train_part_is_part_of_a_richer_one_and_spread_over_groups(
+    fires: list[list[int]], folds: int, seed: int, data: st.DataObject
+) -> None:
+    patches = table([[n + 1, *rest] for n, *rest in fires])
+    whole = split_patches(patches, Split(folds=folds, seed=seed))
+    burning = whole[(whole["part"] == "train") & (whole["fire_pixels"] > 0)]
+    most = int(burning.groupby("fold").size().min())
+    few, more = sorted(data.draw(st.integers(1, most)) for _ in range(2))
+    scarce, richer = (split_patches(patches, Split(folds=folds, seed=seed, train_fire_patches=n)) for n in (few, more))
+    assert leaks(scarce).empty
+    for fold in range(folds):
+        kept = [set(part_ids(split, fold, "train")) for split in (scarce, richer, whole)]
+        assert kept[0] <= kept[1] <= kept[2]
+        fire = set(burning.loc[burning["fold"] == fold, "patch_id"])
+        assert len(kept[0] & fire) == few and len(kept[1] & fire) == more
+        assert kept[0] - fire == kept[2] - fire, "what doesn't burn stays"
+        groups = burning[burning["fold"] == fold].set_index("patch_id")["group"]
+        assert groups[sorted(kept[0] & fire)].nunique() == min(few, groups.nunique())
+        for part in ("val", "test"):
+            assert part_ids(scarce, fold, part) == part_ids(whole, fold, part)
+    summary = split_summary(scarce)
+    assert set(summary["part"]) <= {"train", "val", "test", "held back"}
+    assert summary["n_patches"].sum() == len(whole)
+
+
+def test_more_burning_patches_than_there_are_can_not_be_kept() -> None:
+    with pytest.raises(SplitError, match=r"train_fire_patches: 49, but the train part of fold 0 has 48 .* lower it"):
+        split_patches(table([[10] * 4 for _ in range(20)]), Split(train_fire_patches=49))
+
+
+@pytest.mark.parametrize("folds", [3, 5, 10])
+def test_folds_train_on_all_that_they_do_not_test_but_the_val_share(folds: int) -> None:
+    """Three folds train on more than half; every group is tested once."""
+    patches = table([[10] * 4 for _ in range(30)])
+    summary = split_summary(split_patches(patches, Split(folds=folds))).set_index(["fold", "part"])["n_patches"]
+    for fold in range(folds):
+        assert summary[fold, "test"] == 120 / folds
+        assert summary[fold, "train"] >= ((folds - 1) / folds - 0.2) * 120
+        assert summary[fold, "train"] > 60
+        assert summary[fold, "val"] > 0
+
+
 def test_another_seed_gives_another_split() -> None:
     patches = table([[10] * 4 for _ in range(20)])
     assert part_ids(split_patches(patches, Split(seed=1)), 0, "test") != part_ids(

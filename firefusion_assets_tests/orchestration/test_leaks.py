@@ -67,10 +67,12 @@ def fitted_content(study: Path, key: str) -> dict[str, str]:
     return hashes
 
 
-def test_a_marker_in_val_and_test_scenes_changes_nothing_that_is_fitted(
-    tmp_path: Path, load_definitions: LoadDefinitions
+@pytest.mark.parametrize("scarcity", ["", "split: {train_fire_patches: 3}\n"], ids=["all", "scarce"])
+def test_a_marker_outside_the_train_part_changes_nothing_that_is_fitted(
+    tmp_path: Path, load_definitions: LoadDefinitions, scarcity: str
 ) -> None:
-    plain, marked = (write_study(tmp_path / name, STUDY) for name in ("plain", "marked"))
+    """With scarcity the marker is planted in what is held back too."""
+    plain, marked = (write_study(tmp_path / name, STUDY + scarcity) for name in ("plain", "marked"))
     write_patches(plain, set())
     defs = load_definitions(plain)
     for key in TINY_CONFIGS:
@@ -79,6 +81,7 @@ def test_a_marker_in_val_and_test_scenes_changes_nothing_that_is_fitted(
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     outside = set(split.loc[split["part"] != "train", "patch_id"])
     assert 0 < len(outside) < len(split)
+    assert ("held back" in set(split["part"])) == bool(scarcity)
     write_patches(marked, outside)
     defs = load_definitions(marked)
     for key in TINY_CONFIGS:

@@ -83,7 +83,7 @@ colour: red
         "training.arhitecture: unknown key; did you mean architecture?",
         "training.steps: ",
         "replicates.count: Input should be greater than or equal to 1",
-        "split.folds: 2 folds leave no train part",
+        "split.folds: 2 folds leave too little to train on",
         "colour: unknown key; known here: name, description",
     ):
         assert expected in text, expected
