@@ -24,6 +24,9 @@ METRICS = (
 )  # fmt: skip
 """Columns of every metrics table, besides fold, replicate, n_patches and n_fire_patches."""
 
+PATCH_COLUMNS = ("fold", "replicate", "patch_id", "scene", "group", "tp", "fp", "fn", "fire_pixels", "area_km2")
+"""Columns of every table of patches: pixels found, falsely found and missed, and of the truth."""
+
 DICE_NAMES = {"dice_micro": "Dice", "dice_batch_mean": "Dice (batch mean)"}
 """What each Dice that may be the headline is called as such; the headline is what configs are compared by."""
 
@@ -89,6 +92,7 @@ class ConfigResult:
         note: why it isn't current, and the command that repairs it; else empty.
         metrics: a row for each fold and replicate: fold, replicate, `METRICS`, n_patches, n_fire_patches.
             Empty unless current or stale.
+        patches: a row for each fold, replicate and evaluated patch: `PATCH_COLUMNS`. Empty as metrics.
         history: fold, replicate, step, train_loss, val_dice_micro.
         facts: what was painted: n_images (accepted), wanted, tried, and shares named ``*_share`` from 0 to 1.
         cost: asset name to seconds.
@@ -97,6 +101,7 @@ class ConfigResult:
         settings: the resolved config as YAML; empty where it can't be used.
         paints: whether the config adds anything.
         copies: whether that are copies of real fires, the control to beat.
+        expected: what a control is known to be against the baseline; empty for all others.
     """
 
     key: str
@@ -105,6 +110,7 @@ class ConfigResult:
     status: Literal["current", "stale", "missing", "invalid"]
     note: str = ""
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    patches: pd.DataFrame = field(default_factory=pd.DataFrame)
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
@@ -113,6 +119,7 @@ class ConfigResult:
     settings: str = ""
     paints: bool = True
     copies: bool = False
+    expected: Literal["", "better", "worse"] = ""
 
 
 @dataclass(frozen=True)
@@ -122,11 +129,13 @@ class DetectorResult:
     Attributes:
         name: the detector.
         metrics: a row for each fold: fold, `METRICS`, n_patches, n_fire_patches; empty where it can't run.
+        patches: a row for each fold and evaluated patch: `PATCH_COLUMNS`, with one replicate.
         note: for example why it can't run.
     """
 
     name: str
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    patches: pd.DataFrame = field(default_factory=pd.DataFrame)
     note: str = ""
 
 

@@ -83,28 +83,35 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
 
 
 def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
-    """Configs from top to bottom: a dot for each replicate, a bar at the mean; detectors as dashed lines."""
-    baseline = inputs.study.report.baseline
+    """Configs from top to bottom: left the Dice of each replicate, right what it changes, with its interval."""
     configs = measured[measured["engine"] != "detector"]
     detectors = measured[measured["engine"] == "detector"]
-    figure, axes = _row_chart(configs["key"].tolist(), configs["status"].tolist())
+    controls = {config.key: f"\n(control: {config.expected})" for config in inputs.configs if config.expected}
+    names = [key + controls.get(key, "") for key in configs["key"]]
+    figure, (axes, changes) = _row_charts(names, configs["status"].tolist())
     for place, (_, row) in enumerate(configs.iterrows()):
         colour = COLOURS[0] if row["status"] == "current" else _STALE
+        marker = _MARKERS[place % len(_MARKERS)]
         figures = row.filter(regex=r"^dice_\d+$").to_numpy(float)
-        axes.plot(100 * figures, np.full(len(figures), place), "o", color=colour, alpha=0.7, markeredgecolor="white")
+        axes.plot(100 * figures, np.full(len(figures), place), marker, color=colour, alpha=0.7, markeredgecolor="white")
         axes.plot([100 * row["dice_mean"]] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=3)
-    for _, row in configs[(configs["key"] == baseline) & (configs["status"] == "current")].iterrows():
-        axes.axvline(100 * row["dice_mean"], color=_GREY, linewidth=1.2, label=f"mean of {baseline}")
+        changes.plot(100 * row["difference"], place, marker, color=colour)
+        if np.isfinite(row["low"]) and np.isfinite(row["high"]):
+            changes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour, linewidth=2)
+        changes.annotate(row["verdict"], (1, place), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     for number, (_, row) in enumerate(detectors.iterrows()):
-        axes.axvline(
-            100 * row["dice_mean"],
+        axes.plot(
+            [100 * row["dice_mean"]] * 2,
+            [-0.5, len(configs) - 0.5],
             color=COLOURS[1 + number % (len(COLOURS) - 1)],
             linestyle=_LINES[1 + number % (len(_LINES) - 1)],
+            marker=_MARKERS[-1 - number % len(_MARKERS)],
             label=f"detector: {row['key']}",
         )
-    axes.plot([], [], "o", color=COLOURS[0], label="one replicate, mean over folds")
     axes.plot([], [], "|", color=COLOURS[0], markersize=14, markeredgewidth=3, label="mean over replicates")
-    axes.set_xlabel(f"{inputs.dice_name} on the {inputs.part_name} part (percent points)")
+    changes.axvline(0, color=_GREY, linewidth=1.2)
+    axes.set_xlabel(f"{inputs.dice_name} on the {inputs.part_name} part\n(percent points)")
+    changes.set_xlabel(f"difference to {inputs.study.report.baseline}, 95 % interval\n(percent points)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
@@ -159,7 +166,7 @@ def _training(histories: Mapping[str, pd.DataFrame]) -> Figure:
 def _cost(inputs: ReportInputs) -> Figure:
     """Seconds of each asset, stacked, for each config."""
     priced = [config for config in inputs.ordered_configs if config.cost]
-    figure, axes = _row_chart([config.key for config in priced], [config.status for config in priced])
+    figure, (axes,) = _row_charts([config.key for config in priced], [config.status for config in priced], 1)
     left = np.zeros(len(priced))
     for place, asset in enumerate(dict.fromkeys(name for config in priced for name in config.cost)):
         minutes = np.array([config.cost.get(asset, 0.0) for config in priced]) / 60
@@ -179,17 +186,18 @@ def _cost(inputs: ReportInputs) -> Figure:
     return figure
 
 
-def _row_chart(keys: Sequence[str], states: Sequence[str]) -> tuple[Figure, Axes]:
-    """Return a chart with a row for each config, the first on top."""
-    figure = Figure(figsize=(_WIDTH, 1.7 + 0.45 * len(keys)))
-    axes = figure.subplots()
-    axes.set_yticks(
+def _row_charts(keys: Sequence[str], states: Sequence[str], columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """Return charts side by side with a row for each config, the first on top."""
+    figure = Figure(figsize=(_WIDTH, 1.9 + 0.5 * len(keys)))
+    charts = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    charts[0].set_yticks(
         range(len(keys)),
         [key if state == "current" else f"{key} ({state})" for key, state in zip(keys, states, strict=True)],
     )
-    axes.set_ylim(len(keys) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
-    return figure, axes
+    charts[0].set_ylim(len(keys) - 0.5, -0.5)
+    for axes in charts:
+        axes.grid(axis="y", visible=False)
+    return figure, list(charts)
 
 
 def _marker(place: int, status: str) -> dict[str, Any]:

@@ -64,9 +64,9 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
     if metrics.artifact is None:
         return ConfigResult(key, description, engine, "missing", note)
     measured = metrics.artifact.path
-    summary = pd.read_parquet(measured / "summary.parquet")
+    summary, patches = (pd.read_parquet(measured / f"{name}.parquet") for name in ("summary", "patches"))
     if metrics.state == "stale":
-        return ConfigResult(key, description, engine, "stale", note, summary)
+        return ConfigResult(key, description, engine, "stale", note, summary, patches)
     screened, trained = lineage.find("screened_images", key), lineage.find("trained_unet", key)
     return ConfigResult(
         key=key,
@@ -74,6 +74,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         engine=engine,
         status="current",
         metrics=summary,
+        patches=patches,
         history=pd.read_parquet(trained.path / "history.parquet"),
         facts={name: value for name, value in screened.facts.items() if not isinstance(value, list)},
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
@@ -82,6 +83,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         paints=config.generator.paints,
         copies=config.generator.copies,
+        expected=config.generator.expected(lineage.study),
     )
 
 
@@ -104,9 +106,12 @@ def _scored(lineage: Lineage, folds: Sequence[Fold], name: str) -> DetectorResul
     made_from = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
 
     def make(work: Any) -> dict[str, Any]:
-        score_detector(name, folds).to_parquet(work / "scores.parquet", index=False)
+        for table, rows in zip(("summary", "patches"), score_detector(name, folds), strict=True):
+            rows.to_parquet(work / f"{table}.parquet", index=False)
         return {"detector": name}
 
     # An object of its own: it depends on the data alone, and every run of every config comes by here.
-    scores = lineage.store.build(_SCORES, digest([_SCORES, 2, name, lineage.study.evaluation.part, made_from]), make)
-    return DetectorResult(name, pd.read_parquet(scores.path / "scores.parquet"))
+    scores = lineage.store.build(_SCORES, digest([_SCORES, 3, name, lineage.study.evaluation.part, made_from]), make)
+    return DetectorResult(
+        name, *(pd.read_parquet(scores.path / f"{table}.parquet") for table in ("summary", "patches"))
+    )

@@ -9,7 +9,8 @@ import pandas as pd
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
-from firefusion_assets.report.html import build_report, text_figures, text_table
+from firefusion_assets.report.html import build_report
+from firefusion_assets.report.tables import text_figures, text_table
 from firefusion_assets.steps.collecting import collect
 from firefusion_assets.steps.status import report_fingerprint
 

@@ -66,13 +66,18 @@ def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
     ]
 
 
-def score_detector(name: str, folds: Sequence[Fold]) -> pd.DataFrame:
-    """Score a published detector on the evaluated parts, a row for each fold with the metrics of `summarise`."""
-    summaries = []
+def score_detector(name: str, folds: Sequence[Fold]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score a published detector on the evaluated parts.
+
+    Returns:
+        A row for each fold with the metrics of `summarise`, and a row for each fold and patch.
+    """
+    summaries, rows = [], []
     for fold in folds:
         scored = score_patches(_detections(name, fold), fold.table)
         summaries.append({"fold": fold.number, **summarise(scored)})
-    return pd.DataFrame(summaries)
+        rows.append(scored.assign(fold=fold.number, replicate=0))
+    return pd.DataFrame(summaries), pd.concat(rows, ignore_index=True)
 
 
 def _detections(name: str, fold: Fold) -> Iterator[tuple[str, Patch, npt.NDArray[np.bool_]]]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,10 @@ class Engine(StrictModel, ABC):
             hash_folder: gives a hash of the contents of a folder's files.
         """
         return self.model_dump(mode="json")
+
+    def expected(self, study: "Study") -> Literal["", "better", "worse"]:
+        """Return what a control is known to be against the baseline; nothing for all others."""
+        return ""
 
     def reseeded(self, seed: int) -> Self:
         """Return the settings with another seed, where they have one."""

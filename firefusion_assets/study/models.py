@@ -156,9 +156,12 @@ class ReportSettings(StrictModel):
 
     baseline: Slug = "baseline"
     """Key of the augmentation config that the others are compared with."""
+    contrasts: tuple[tuple[Slug, Slug], ...] | None = None
+    """Pairs of configs, named before anything is measured, of which something may be claimed: the fewer, the fewer
+    replicates they need. By default each config against the baseline, and generators against configs that copy."""
     headline: Literal["dice_micro", "dice_batch_mean"] = "dice_micro"
     """The Dice that configs are compared by: over the pixels of all patches, or the mean over batches of 8 with fire
-    (the thesis' figure; false alarms elsewhere cost nothing, and the report says so)."""
+    (the thesis' figure; false alarms elsewhere cost nothing, so nothing is claimed from it)."""
     title: str = ""
     """Heading of the report, before everything else; by default `NAME: does synthetic training data help?`."""
 

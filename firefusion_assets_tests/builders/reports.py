@@ -18,6 +18,9 @@ from firefusion_assets.study.models import Study
 
 NAN = float("nan")
 BANDS = ("B2", "B6", "B7")
+BASELINE = (0.50, 0.50, 0.51, 0.50, 0.52, 0.50, 0.50, 0.49)
+PASTED = (0.60, 0.61, 0.62, 0.60, 0.61, 0.60, 0.60, 0.61)
+"""Dice of eight replicates."""
 
 
 def metrics(dice: Sequence[tuple[int, int | None, float]], **values: float) -> pd.DataFrame:
@@ -27,6 +30,20 @@ def metrics(dice: Sequence[tuple[int, int | None, float]], **values: float) -> p
         table[name] = values.get(name, 0.5)
     table = table.assign(n_patches=40, n_fire_patches=12)
     return table.drop(columns="replicate") if table["replicate"].isna().all() else table
+
+
+def patches(dice: Sequence[tuple[int, int | None, float]], groups: int = 12) -> pd.DataFrame:
+    """Rows of patches with exactly these Dice (of three decimals) in each fold, alike in all groups."""
+    rows = []
+    for fold, replicate, figure in dice:
+        found = 0 if np.isnan(figure) else round(1000 * figure)
+        wrong = 0 if np.isnan(figure) else 2000 - 2 * found
+        for group in range(groups):
+            counts = {"tp": found, "fp": wrong // 2, "fn": wrong - wrong // 2}
+            place = {"fold": fold, "replicate": replicate or 0, "group": f"g{fold}-{group}"}
+            truth = {"fire_pixels": counts["tp"] + counts["fn"], "area_km2": 3.7}
+            rows.append({**place, "patch_id": f"p{fold}-{group}", "scene": place["group"], **counts, **truth})
+    return pd.DataFrame(rows)
 
 
 def history() -> pd.DataFrame:
@@ -39,8 +56,12 @@ def config(key: str, engine: str, dice: Sequence[tuple[int, int, float]] = (), *
     values: dict[str, Any] = {"description": f"what {key} tries", "status": "current"}
     values |= {"paints": engine != "none", "copies": engine == "copy-paste"}
     if dice:
-        values["metrics"] = metrics(dice)
+        values |= {"metrics": metrics(dice), "patches": patches(dice)}
     return ConfigResult(key=key, engine=engine, **(values | changes))
+
+
+def detector(name: str, dice: Sequence[tuple[int, int | None, float]]) -> DetectorResult:
+    return DetectorResult(name, metrics(dice), patches(dice))
 
 
 def painted(accepted: bool = True) -> PaintedExample:
@@ -74,13 +95,13 @@ def prediction() -> PredictionExample:
 
 
 def study(**changes: Any) -> Study:
-    """A study with real data, three replicates and three folds: nothing in it calls for a warning."""
+    """A study with real data, eight replicates and three folds: nothing in it calls for a warning."""
     values: dict[str, Any] = {
         "name": "small",
         "dataset": {"source": "activefire", "images": "images", "masks": "masks", "bands": BANDS},
         "split": {"folds": 3},
         "training": {"bands": BANDS},
-        "replicates": {"count": 3},
+        "replicates": {"count": 8, "refit": True},
     }
     return Study.model_validate(values | changes)
 
@@ -107,8 +128,8 @@ def split(
 
 
 def runs(*dice: float) -> list[tuple[int, int, float]]:
-    """(fold, replicate, Dice) for one figure a fold with replicate 0."""
-    return [(fold, 0, figure) for fold, figure in enumerate(dice)]
+    """(fold, replicate, Dice) for one figure a replicate, in one fold."""
+    return [(0, replicate, figure) for replicate, figure in enumerate(dice)]
 
 
 def inputs(**changes: Any) -> ReportInputs:
@@ -119,9 +140,9 @@ def inputs(**changes: Any) -> ReportInputs:
         "data": {"n_patches": 120, "skipped_files": []},
         "split": split(),
         "configs": [
-            config("pasted", "copy-paste", runs(0.60, 0.61, 0.62), facts={"n_images": 64, "wanted": 64}),
-            config("baseline", "none", runs(0.50, 0.50, 0.51)),
+            config("pasted", "copy-paste", runs(*PASTED), facts={"n_images": 512, "wanted": 512}),
+            config("baseline", "none", runs(*BASELINE)),
         ],
-        "detectors": [DetectorResult("murphy", metrics([(0, None, 0.4), (1, None, 0.5)]))],
+        "detectors": [detector("murphy", [(0, None, 0.4), (1, None, 0.5)])],
     }
     return ReportInputs(**(values | changes))
