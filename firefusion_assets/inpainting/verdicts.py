@@ -1,6 +1,6 @@
 """A replicate's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +49,13 @@ class Verdicts:
 
 
 def screen_painted(
-    synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen, images: int, folder: Path
+    synthetic: SyntheticPatches,
+    plan: Plan,
+    part: PatchPart,
+    screen: Screen,
+    images: int,
+    taught: Callable[[Mask, Mask], Mask],
+    folder: Path,
 ) -> Mapping[str, Any]:
     """Choose from the screened patches of one replicate and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
 
@@ -59,6 +65,7 @@ def screen_painted(
         part: the fold's train part.
         screen: the config's screening.
         images: accepted patches wanted; what passes beyond them is left out.
+        taught: gives the label that is learned, from that of the verdict and the edit mask.
         folder: where the files are written.
 
     Returns:
@@ -92,7 +99,7 @@ def screen_painted(
                 **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
             }
         )
-        labels.append(np.packbits(verdict.label, axis=-1))
+        labels.append(np.packbits(taught(verdict.label, plan.edits[number]), axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
     columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -119,7 +119,7 @@ class TrainingBatches:
     Each slot goes through its patches in shuffled passes of its own, so two configs of one seed see the same
     fire-free and fire patches at every step. The extra slot shows what the config adds, or real fire again if
     it adds nothing; without fire-free patches that slot shows real fire too. A patch comes in one of the
-    eight orientations of a square.
+    eight orientations of a square. Without `repeat_fire` all patches go through one slot, equally often.
 
     Args:
         part: the train part, added patches included.
@@ -127,10 +127,17 @@ class TrainingBatches:
         added_ids: the patches that the config adds.
         training: bands and composition.
         seed: the training's seed.
+        repeat_fire: whether batches have that composition.
     """
 
     def __init__(
-        self, part: PatchPart, survey: TrainSurvey, added_ids: Sequence[str], training: Training, seed: int
+        self,
+        part: PatchPart,
+        survey: TrainSurvey,
+        added_ids: Sequence[str],
+        training: Training,
+        seed: int,
+        repeat_fire: bool = True,
     ) -> None:
         self._part = part
         self._rows = part.meta.band_rows(training.bands)
@@ -140,6 +147,8 @@ class TrainingBatches:
             (name, list(ids) or survey.fire, n)
             for (name, ids), n in zip(slots, training.batch_composition, strict=True)
         ]
+        if not repeat_fire:
+            self._slots = [("all", list(part.ids), training.batch_size)]
 
     def ids(self, step: int) -> list[str]:
         """Return the patches of a step (from 0): the fire-free ones, then fire, then extra."""

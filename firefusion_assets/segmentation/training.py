@@ -56,6 +56,7 @@ class TrainingJob(BaseModel):
         train_ids: real patches to train on; what the overlays add comes on top.
         val_ids: real patches that choose the best step.
         statistics: file with the statistics of the real patches to train on; without it they are measured again.
+        repeat_fire: whether batches show real fire again where nothing is added; see `TrainingBatches`.
         training: the study's recipe.
         threshold: probability from which a pixel counts as fire in validation.
     """
@@ -70,6 +71,7 @@ class TrainingJob(BaseModel):
     train_ids: tuple[str, ...] = Field(min_length=1)
     val_ids: tuple[str, ...] = Field(min_length=1)
     statistics: Path | None = None
+    repeat_fire: bool = True
     training: Training
     threshold: float = Field(gt=0, lt=1)
 
@@ -116,7 +118,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     train = PatchPart(patches, [*job.train_ids, *patches.added_ids])
     val = PatchPart(Patches(job.base), job.val_ids)  # no overlay may change what chooses the step
     survey = survey_train(PatchPart(patches, job.train_ids, job.statistics), recipe.bands)
-    batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed)
+    batches = TrainingBatches(train, survey, patches.added_ids, recipe, job.seed, job.repeat_fire)
 
     torch.manual_seed(derive_seed(job.seed, "weights"))
     network = build_network(recipe)

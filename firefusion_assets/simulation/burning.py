@@ -4,6 +4,7 @@ Heat and its physics; `fires` says where fires are. A burning pixel is a small s
 flame temperature; how small follows from the reflectance drawn for B7, where Landsat sees flames best.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from math import cos, pi, radians, sin
@@ -21,7 +22,7 @@ _EXCESS = (0.7, 0.75)
 """Median and sigma (of the logarithm) of the flames' reflectance' in B7; the blur leaves about 0.5."""
 _FLAMES = (800.0, 1300.0)
 """Range of flame temperatures in K."""
-_EMBERS = (350.0, 600.0)
+EMBERS = (350.0, 600.0)
 """Range of temperatures of smouldering ground in K."""
 
 
@@ -53,7 +54,7 @@ class Burning:
 def burning(scene: Scene, window: Window) -> Burning:
     """Return what all fires do to a window."""
     char, excess, flames, embers_share, embers, smoke = np.zeros((6, *window.shape))
-    state = Burning(char, excess, flames + _FLAMES[0], embers_share, embers + _EMBERS[0], smoke)
+    state = Burning(char, excess, flames + _FLAMES[0], embers_share, embers + EMBERS[0], smoke)
     for fire in fires_near(scene, window):
         part = window.within(fire.row, fire.column, 2 * fire.length + 3)
         if part.height and part.width:
@@ -63,6 +64,19 @@ def burning(scene: Scene, window: Window) -> Burning:
             if part.height and part.width:
                 state.smoke[window.slices(part)] += _plume(fire, part)
     return state
+
+
+def flames_in(window: Window, layer: Callable[[str], int]) -> tuple[Field, Field]:
+    """Return what flames all over a window would add to B7 (reflectance'), and their temperature in K.
+
+    Args:
+        window: where.
+        layer: gives the seed of each random field by its name.
+    """
+    heat = fractal(layer("heat"), window, 8, hurst=0.4) * 0.8 + white(layer("flicker"), window) * 0.6
+    coolness = fractal(layer("flames"), window, 5)
+    temperature = _FLAMES[0] + (_FLAMES[1] - _FLAMES[0]) * ndtr(0.5 + 0.8 * heat - 0.6 * coolness)
+    return _EXCESS[0] * np.exp(_EXCESS[1] * heat), temperature
 
 
 def _burn(scene: Scene, fire: Fire, window: Window, state: Burning, place: tuple[slice, slice]) -> None:
@@ -83,8 +97,7 @@ def _burn(scene: Scene, fire: Fire, window: Window, state: Burning, place: tuple
     if not fire.active:
         return
 
-    heat = fractal(fire.layer("heat"), window, 8, hurst=0.4) * 0.8 + white(fire.layer("flicker"), window) * 0.6
-    excess = _EXCESS[0] * np.exp(_EXCESS[1] * heat)
+    excess, flames = flames_in(window, fire.layer)
     # The head of the fire burns on; the gaps are at the back and where the field is low.
     liveliness = fractal(fire.layer("liveliness"), window, max(fire.length / 2, 6.0), smallest=4)
     liveliness += 0.8 * along / fire.length
@@ -95,15 +108,13 @@ def _burn(scene: Scene, fire: Fire, window: Window, state: Burning, place: tuple
     if fire.is_spot:
         excess = np.where(centre, np.maximum(excess, _EXCESS[0]), excess)  # a spot is a fire that one can see
     excess = np.where(alight, excess, np.where(glowing, 0.5 * excess, 0.0))
-    coolness = fractal(fire.layer("flames"), window, 5)
-    flames = _FLAMES[0] + (_FLAMES[1] - _FLAMES[0]) * ndtr(0.5 + 0.8 * heat - 0.6 * coolness)
     state.flames[place] = np.where(excess > state.excess[place], flames, state.flames[place])
     state.excess[place] = np.maximum(state.excess[place], excess)
 
     glow = fractal(fire.layer("embers"), window, 6, hurst=0.3)
     embers_share = 0.12 * ndtr(glow) * ramp(depth, -0.5, 0.5) * ramp(-depth, -5 * fire.front, -fire.front)
     hotter = embers_share > state.embers_share[place]
-    embers = _EMBERS[0] + (_EMBERS[1] - _EMBERS[0]) * ndtr(glow - 0.8)
+    embers = EMBERS[0] + (EMBERS[1] - EMBERS[0]) * ndtr(glow - 0.8)
     state.embers[place] = np.where(hotter, embers, state.embers[place])
     state.embers_share[place] = np.maximum(state.embers_share[place], embers_share)
 

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from firefusion_assets.landsat.bands import (
     FILE_BANDS,
@@ -16,27 +15,19 @@ from firefusion_assets.landsat.bands import (
     REFLECTANCE_ADD,
     REFLECTANCE_MULT,
     THERMAL_BANDS,
-    THERMAL_CONSTANTS,
 )
 from firefusion_assets.simulation.atmosphere import Air, air
 from firefusion_assets.simulation.burning import Burning, burning, fire_reflectance
 from firefusion_assets.simulation.landcover import ground
+from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, fold, thermal_radiance
 from firefusion_assets.simulation.scenes import Scene
 from firefusion_assets.simulation.textures import Field, Window, uniform, white
 
 LABEL_EXCESS: Final = 0.10
 """Reflectance' that fire must add to B7, after the blur, for a pixel to be labelled."""
 
-_BLUR = 0.55
-"""Sigma in px of the optics in the reflective bands: a point spreads over about one pixel."""
-_THERMAL_BLUR = 1.4
-"""Sigma in px of the thermal bands, which are measured at 100 m."""
 _MARGIN = 10
 """px around a window that blurs and slopes look at."""
-_FOLD = 2.2
-"""Reflectance' in B7 above which the electronics may fold."""
-_AIR = {"B10": (0.88, 286.0), "B11": (0.80, 285.0)}
-"""Transmission of the air in the thermal bands, and the temperature in K at which it radiates itself."""
 
 
 class Rendered(NamedTuple):
@@ -69,7 +60,7 @@ def render(scene: Scene, window: Window) -> Rendered:
     for index, band in enumerate(FILE_BANDS):
         dn[index] += 12 * white(scene.layer("sensor", band), window)
     label = caused[inner] >= LABEL_EXCESS
-    _fold(scene, window, dn)
+    fold(dn[FILE_BANDS.index("B7")], uniform(scene.layer("fold"), window.rows, window.columns))
     return Rendered(np.clip(np.rint(dn), 1, 65535).astype(np.uint16), label)
 
 
@@ -87,8 +78,7 @@ def _reflective(scene: Scene, surface: Field, fires: Burning, sky: Air) -> tuple
         fire = flames_share * fire_reflectance(band, fires.flames, scene.acquired)
         fire += fires.embers_share * fire_reflectance(band, fires.embers, scene.acquired)
         total[index] += sky.transmission * (fire - (flames_share + fires.embers_share) * background[index])
-    blurred = gaussian_filter(total, (0, _BLUR, _BLUR))
-    return blurred, gaussian_filter(total[6] - background[6], _BLUR)
+    return blurred(total), blurred(total[6] - background[6])
 
 
 def _thermal(scene: Scene, temperature: Field, fires: Burning, sky: Air) -> Field:
@@ -97,26 +87,11 @@ def _thermal(scene: Scene, temperature: Field, fires: Burning, sky: Air) -> Fiel
     radiance = np.empty((2, *temperature.shape))
     for index, band in enumerate(THERMAL_BANDS):
         ground_share = 1 - flames_share - fires.embers_share
-        surface = ground_share * _thermal_radiance(band, temperature)
-        surface += flames_share * _thermal_radiance(band, fires.flames)
-        surface += fires.embers_share * _thermal_radiance(band, fires.embers)
-        clear, air_temperature = _AIR[band]
-        seen = clear * surface + (1 - clear) * _thermal_radiance(band, air_temperature)
-        seen += sky.cloud * (_thermal_radiance(band, sky.cloud_temperature) - seen)
-        radiance[index] = gaussian_filter(seen, _THERMAL_BLUR)
+        surface = ground_share * thermal_radiance(band, temperature)
+        surface += flames_share * thermal_radiance(band, fires.flames)
+        surface += fires.embers_share * thermal_radiance(band, fires.embers)
+        clear, air_temperature = AIR[band]
+        seen = clear * surface + (1 - clear) * thermal_radiance(band, air_temperature)
+        seen += sky.cloud * (thermal_radiance(band, sky.cloud_temperature) - seen)
+        radiance[index] = blurred_heat(seen)
     return radiance
-
-
-def _thermal_radiance(band: str, temperature: Field | float) -> Field:
-    """Return radiance in W/(m2 sr um) of a temperature in K: the inverse of T = K2 / ln(K1 / L + 1)."""
-    k1, k2 = THERMAL_CONSTANTS[band]
-    radiance: Field = k1 / np.expm1(k2 / np.asarray(temperature))
-    return radiance
-
-
-def _fold(scene: Scene, window: Window, dn: Field) -> None:
-    """Let a few of the hottest cores fold to low values in B7, as the sensor's electronics do."""
-    b7 = dn[FILE_BANDS.index("B7")]
-    draws = uniform(scene.layer("fold"), window.rows, window.columns)
-    folds = (b7 > (_FOLD - REFLECTANCE_ADD) / REFLECTANCE_MULT) & (draws < 0.3)
-    b7[folds] = 1000 + 20000 * draws[folds]

@@ -29,6 +29,7 @@ def train_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
                 train_ids=tuple(replicate.fold.train.ids),
                 val_ids=tuple(replicate.fold.val.ids),
                 statistics=replicate.fold.train.statistics_file,
+                repeat_fire=lineage.config(key).generator.repeats_fire(),
                 training=study.training,
                 threshold=study.evaluation.threshold,
             ),

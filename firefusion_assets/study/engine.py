@@ -123,6 +123,14 @@ class Engine(StrictModel, ABC):
         """Return what a control is known to be against the baseline; nothing for all others."""
         return ""
 
+    def repeats_fire(self) -> bool:
+        """Tell whether real fire is shown again where nothing is added; else all patches come equally often."""
+        return True
+
+    def taught(self, label: npt.NDArray[np.bool_], edit: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return the label (H, W) that is learned of a painted patch, given its own and its edit mask."""
+        return label
+
     def reseeded(self, seed: int) -> Self:
         """Return the settings with another seed, where they have one."""
         return self.model_copy(update={"seed": seed}) if "seed" in type(self).model_fields else self

@@ -15,7 +15,7 @@ from firefusion_assets_tests.builders.squares import BANDS, recipe, square_patch
 
 
 def batches_of(
-    tmp_path: Path, *, added: int = 0, training: Training | None = None, seed: int = 1
+    tmp_path: Path, *, added: int = 0, training: Training | None = None, seed: int = 1, repeat_fire: bool = True
 ) -> tuple[TrainingBatches, Patches]:
     base, overlay = tmp_path / "base", tmp_path / "overlay"
     if not base.exists():
@@ -25,7 +25,7 @@ def batches_of(
     part = PatchPart(patches, [*patches.base_ids, *patches.added_ids])
     training = training or recipe()
     survey = survey_train(PatchPart(patches, patches.base_ids), training.bands)
-    return TrainingBatches(part, survey, patches.added_ids, training, seed), patches
+    return TrainingBatches(part, survey, patches.added_ids, training, seed, repeat_fire), patches
 
 
 def test_constants_equal_those_of_all_valid_pixels(tmp_path: Path) -> None:
@@ -149,3 +149,18 @@ def test_a_batch_holds_its_patches_in_one_of_eight_orientations(tmp_path: Path) 
 def test_constants_come_one_for_each_band() -> None:
     with pytest.raises(ValueError, match="one of each for every band"):
         Normalisation(bands=("B7", "B6"), mean=(1.0,), std=(1.0, 1.0))
+
+
+def test_without_repeating_fire_all_patches_come_equally_often(tmp_path: Path) -> None:
+    batches, patches = batches_of(tmp_path, training=recipe(batch_size=5), repeat_fire=False)
+    seen = Counter(patch_id for step in range(8) for patch_id in batches.ids(step))
+    assert seen == dict.fromkeys(patches.base_ids, 4)
+    assert len(batches.ids(3)) == 5
+
+
+def test_batches_that_are_read_ahead_are_the_same(tmp_path: Path) -> None:
+    batches, _ = batches_of(tmp_path, added=2)
+    for step, batch in enumerate(batches.stream(3, 7), start=3):
+        for ahead, read in zip(batch, batches.read(step), strict=True):
+            assert torch.equal(ahead, read)
+    assert list(batches.stream(4, 4)) == []

@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 
 
 class NoGenerator(Engine):
-    """Nothing is added: the control."""
+    """Nothing is added: the controls."""
 
     paints: ClassVar[bool] = False
 
     engine: Literal["none"] = "none"
     """Which generator paints."""
+    repeat_fire: bool = True
+    """Whether batches show real fire where other configs show paint, so that all learn from as much fire; otherwise the
+    patches come as they are, all of them equally often."""
+
+    def repeats_fire(self) -> bool:
+        """Return the setting."""
+        return self.repeat_fire
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
         """Write a model of nothing."""

@@ -1,0 +1,1 @@
+"""Engine `physics`: fires from published constants, without anything learned."""

@@ -1,0 +1,103 @@
+"""Painting with engine `physics`: burning ground shines by Planck's law beside what reflects the sun.
+
+reflectance' = (1 - f) background + f pi B(wavelength, T) d^2 / E0, blurred by the optics (Dozier 1981, Remote Sensing
+of Environment 11, 221-229). How hot and how large flames are is drawn as the simulation draws it; char and smoke are
+not painted.
+"""
+
+import json
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.engines.blending import feather
+from firefusion_assets.engines.contract import compose
+from firefusion_assets.landsat.bands import (
+    RADIANCE_ADD,
+    RADIANCE_MULT,
+    REFLECTANCE_ADD,
+    REFLECTANCE_MULT,
+    THERMAL_BANDS,
+)
+from firefusion_assets.simulation.burning import EMBERS, fire_reflectance, flames_in
+from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, fold, thermal_radiance
+from firefusion_assets.simulation.textures import Field, Window, fractal, uniform
+
+_DAY: Final = date(2020, 4, 3)
+"""When the earth is 1 au from the sun; over the year its distance changes by 1.7 %."""
+_EMBERS_SHARE: Final = 0.12
+"""Largest share of a pixel beside the flames that smoulders."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+class _Heat(NamedTuple):
+    """What burns in a patch, (H, W) each: shares of the pixels and temperatures in K."""
+
+    flames_share: Field
+    flames: Field
+    embers_share: Field
+    embers: Field
+
+
+class PhysicsPainter:
+    """Paints fires into DN of Landsat-8.
+
+    Args:
+        folder: what the engine's `fit` wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        model = json.loads((folder / "model.json").read_text())
+        self._bands: list[str] = model["bands"]
+        self._dn_max: int = model["dn_max"]
+
+    def paint(
+        self, backgrounds: npt.NDArray[np.uint16], labels: Mask, edits: Mask, seeds: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint16]:
+        """Paint a fire into each patch; see `study.engine.Painter`."""
+        painted = np.empty(backgrounds.shape)
+        for number, (background, label, edit) in enumerate(zip(backgrounds, labels, edits, strict=True)):
+            seed = int(seeds[number])
+            heat = _drawn(label, edit, seed)
+            for place, band in enumerate(self._bands):
+                shown = _heated if band in THERMAL_BANDS else _lit
+                painted[number, place] = shown(band, background[place].astype(np.float64), heat)
+            rows, columns = np.mgrid[: label.shape[0], : label.shape[1]].astype(np.float64)
+            fold(painted[number, self._bands.index("B7")], uniform(derive_seed(seed, "fold"), rows, columns))
+        return compose(painted, backgrounds, edits, self._dn_max)
+
+
+def _drawn(label: Mask, edit: Mask, seed: int) -> _Heat:
+    """Draw flames for the label, and embers for what surrounds it."""
+    window, layer = Window(0, 0, *label.shape), partial(derive_seed, seed)
+    excess, flames = flames_in(window, layer)
+    share = np.where(label, np.minimum(excess / fire_reflectance("B7", flames, _DAY), 1.0), 0.0)
+    glow = fractal(layer("embers"), window, 6, hurst=0.3)
+    embers_share = np.where(label, 0.0, _EMBERS_SHARE * ndtr(glow) * feather(label, edit))
+    return _Heat(share, flames, embers_share, EMBERS[0] + (EMBERS[1] - EMBERS[0]) * ndtr(glow - 0.8))
+
+
+def _lit(band: str, dn: Field, heat: _Heat) -> Field:
+    """Return DN of a reflective band; the ground's own light is blurred already, so only what is added is."""
+    if band == "B9":  # water vapour hides what burns below it
+        return dn
+    ground = REFLECTANCE_MULT * dn + REFLECTANCE_ADD
+    added = heat.flames_share * (fire_reflectance(band, heat.flames, _DAY) - ground)
+    added += heat.embers_share * (fire_reflectance(band, heat.embers, _DAY) - ground)
+    return dn + blurred(added) / REFLECTANCE_MULT
+
+
+def _heated(band: str, dn: Field, heat: _Heat) -> Field:
+    """Return DN of a thermal band: areas mix as radiance, seen through air that radiates itself."""
+    clear, air_temperature = AIR[band]
+    ground = RADIANCE_MULT * dn + RADIANCE_ADD - (1 - clear) * thermal_radiance(band, air_temperature)
+    added = heat.flames_share * (clear * thermal_radiance(band, heat.flames) - ground)
+    added += heat.embers_share * (clear * thermal_radiance(band, heat.embers) - ground)
+    return dn + blurred_heat(added) / RADIANCE_MULT

@@ -1,0 +1,49 @@
+"""What the lineage asks of engine `physics`; it has no settings."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.study.augmentation import Augmentation, Sampling
+from firefusion_assets.study.engine import Engine, Painter, Run
+from firefusion_assets.study.models import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from firefusion_assets.patchstore import PatchPart
+
+
+class PhysicsGenerator(Engine):
+    """Flames and embers of a drawn temperature mix with the ground: the simulator's own fires, or on real patches a
+    competitor that learns nothing.
+    """
+
+    engine: Literal["physics"]
+    """Which generator paints."""
+
+    def expected(self, study: Study) -> Literal["", "better"]:
+        """Return that it has to be better than the baseline on simulated scenes, whose fires it knows."""
+        return "better" if study.dataset.source == "simulated" else ""
+
+    def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
+        """Say so where bands are no DN of Landsat-8, or B7 is missing."""
+        unknown = [band for band in study.dataset.bands if band not in FILE_BANDS]
+        if study.dataset.source == "folder" or unknown:
+            yield "generator.engine: physics knows the DN of Landsat-8 only; use another engine for other images"
+        elif "B7" not in study.dataset.bands:
+            yield "generator.engine: physics needs B7, which dataset.bands leaves out; add it there"
+
+    def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
+        """Note what the store holds; nothing is learned."""
+        model = {"engine": self.engine, "bands": train.meta.bands, "dn_max": train.meta.dn_max}
+        (work / "model.json").write_text(json.dumps(model) + "\n")
+        return {"n_bands": len(train.meta.bands)}
+
+    def load(self, folder: Path, sampling: Sampling, rows: "pd.DataFrame | None" = None) -> Painter:
+        """Return the painter for the bands of a store."""
+        from firefusion_assets.engines.physics.painter import PhysicsPainter
+
+        return PhysicsPainter(folder)
