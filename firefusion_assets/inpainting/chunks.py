@@ -24,7 +24,7 @@ from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Painter
 
 CHUNKS: Final = "painted_chunks"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NOT_PAINT: Final = {"images", "max_tries", "pairing", "seeds_per_pair", "seed"}
 """Settings of `sampling` that say what is painted, not how: the plan's rows hold their outcome."""
 

@@ -1,6 +1,6 @@
 """A replicate's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import KEPT, Screen, Verdict, read_verdicts
 from firefusion_assets.patchstore import Patch, PatchPart
+from firefusion_assets.study.engine import Engine
 
 COPY_DISTANCE: Final = 0.25
 """Standard deviations of real fires' contrasts below which a painted fire counts as a copy of a real one."""
@@ -54,7 +55,7 @@ def screen_painted(
     part: PatchPart,
     screen: Screen,
     images: int,
-    taught: Callable[[Mask, Mask], Mask],
+    engine: Engine,
     folder: Path,
 ) -> Mapping[str, Any]:
     """Choose from the screened patches of one replicate and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
@@ -65,7 +66,7 @@ def screen_painted(
         part: the fold's train part.
         screen: the config's screening.
         images: accepted patches wanted; what passes beyond them is left out.
-        taught: gives the label that is learned, from that of the verdict and the edit mask.
+        engine: what painted; says which label is learned.
         folder: where the files are written.
 
     Returns:
@@ -77,10 +78,10 @@ def screen_painted(
     passed = 0
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
-        image = synthetic.read(number)
+        image, before = synthetic.read(number), part.read(painted.background).bands
+        label = engine.taught(verdict.label, plan.edits[number], before, image, part.meta.bands)
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
-        fire = verdict.label & plan.edits[number]
         # All that was painted is compared: a refined label would hide the rest of a copy.
         wanted = Patch(image, plan.labels[number], verdict.ignore)
         nearest = fires.nearest(wanted) if kept else NearestFire()
@@ -91,7 +92,7 @@ def screen_painted(
                 "reason": verdict.reason or ("" if kept else SURPLUS),
                 "changed_share": verdict.changed_share,
                 "detected_share": verdict.detected_share,
-                "label_pixels": int(fire.sum()),
+                "label_pixels": int((label & plan.edits[number]).sum()),
                 "nearest_patch": nearest.patch_id,
                 "nearest_y": nearest.y,
                 "nearest_x": nearest.x,
@@ -99,7 +100,7 @@ def screen_painted(
                 **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
             }
         )
-        labels.append(np.packbits(taught(verdict.label, plan.edits[number]), axis=-1))
+        labels.append(np.packbits(label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
     columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)

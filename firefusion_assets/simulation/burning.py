@@ -18,6 +18,8 @@ from firefusion_assets.simulation.landcover import water_depth
 from firefusion_assets.simulation.scenes import Scene
 from firefusion_assets.simulation.textures import Field, Window, fractal, level_of, ramp, white
 
+LABEL_EXCESS = 0.10
+"""Reflectance' that fire must add to B7, as the optics show it, for a pixel to be labelled."""
 _EXCESS = (0.7, 0.75)
 """Median and sigma (of the logarithm) of the flames' reflectance' in B7; the blur leaves about 0.5."""
 _FLAMES = (800.0, 1300.0)

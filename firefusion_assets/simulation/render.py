@@ -3,7 +3,7 @@
 What light goes through between ground and DN is put in order here; each part is described in its own module.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,11 @@ from firefusion_assets.landsat.bands import (
     THERMAL_BANDS,
 )
 from firefusion_assets.simulation.atmosphere import Air, air
-from firefusion_assets.simulation.burning import Burning, burning, fire_reflectance
+from firefusion_assets.simulation.burning import LABEL_EXCESS, Burning, burning, fire_reflectance
 from firefusion_assets.simulation.landcover import ground
 from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, fold, thermal_radiance
 from firefusion_assets.simulation.scenes import Scene
 from firefusion_assets.simulation.textures import Field, Window, uniform, white
-
-LABEL_EXCESS: Final = 0.10
-"""Reflectance' that fire must add to B7, after the blur, for a pixel to be labelled."""
 
 _MARGIN = 10
 """px around a window that blurs and slopes look at."""

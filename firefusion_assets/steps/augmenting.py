@@ -164,8 +164,8 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
         synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
         plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
         screen = Screen(config.screening, train)
-        images, taught = config.sampling.images, config.generator.taught
-        counts.append(screen_painted(synthetic, plan, train, screen, images, taught, work / replicate.folder))
+        images, folder = config.sampling.images, work / replicate.folder
+        counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
     first = replicates[0]
     examples = _examples(first.fold, painted / first.folder, plans / first.folder, work / first.folder)
     save_examples(examples, work / "examples.npz")

@@ -64,7 +64,7 @@ def _last_report(lineage: Lineage) -> Path:
 
 
 def _comparison(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "comparison.csv")
+    return pd.read_csv(folder / "comparison.csv").fillna({"verdict": ""})
 
 
 def _where(folder: Path) -> str:

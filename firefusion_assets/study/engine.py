@@ -4,7 +4,7 @@ Light to import: a method that fits or paints imports what it needs when it is c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
@@ -127,8 +127,23 @@ class Engine(StrictModel, ABC):
         """Tell whether real fire is shown again where nothing is added; else all patches come equally often."""
         return True
 
-    def taught(self, label: npt.NDArray[np.bool_], edit: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return the label (H, W) that is learned of a painted patch, given its own and its edit mask."""
+    def taught(
+        self,
+        label: npt.NDArray[np.bool_],
+        edit: npt.NDArray[np.bool_],
+        before: npt.NDArray[np.uint16],
+        after: npt.NDArray[np.uint16],
+        bands: Sequence[str],
+    ) -> npt.NDArray[np.bool_]:
+        """Return the label (H, W) that is learned of an accepted patch.
+
+        Args:
+            label: what screening made of it, bool (H, W).
+            edit: what could be painted, bool (H, W).
+            before: DN of the background (C, H, W).
+            after: DN of the painted patch (C, H, W).
+            bands: names of the bands.
+        """
         return label
 
     def reseeded(self, seed: int) -> Self:

@@ -1,5 +1,6 @@
 """Engine `wrong-labels`: copy-paste that teaches other pixels; who can't tell it from good paint measures nothing."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -24,7 +25,14 @@ class WrongLabelsGenerator(CopyPasteGenerator):
         """Return that it has to be worse than the baseline."""
         return "worse"
 
-    def taught(self, label: npt.NDArray[np.bool_], edit: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def taught(
+        self,
+        label: npt.NDArray[np.bool_],
+        edit: npt.NDArray[np.bool_],
+        before: npt.NDArray[np.uint16],
+        after: npt.NDArray[np.uint16],
+        bands: Sequence[str],
+    ) -> npt.NDArray[np.bool_]:
         """Return the label with what was painted moved by 8 px; what leaves one side comes back on the other."""
         wrong: npt.NDArray[np.bool_] = (label & ~edit) | np.roll(label & edit, _SHIFT, axis=1)
         return wrong

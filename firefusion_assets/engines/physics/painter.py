@@ -66,9 +66,10 @@ class PhysicsPainter:
         for number, (background, label, edit) in enumerate(zip(backgrounds, labels, edits, strict=True)):
             seed = int(seeds[number])
             heat = _drawn(label, edit, seed)
+            dn = background.astype(np.float64)
             for place, band in enumerate(self._bands):
-                shown = _heated if band in THERMAL_BANDS else _lit
-                painted[number, place] = shown(band, background[place].astype(np.float64), heat)
+                shine = _heated if band in THERMAL_BANDS else _lit
+                painted[number, place] = dn[place] + shine(band, dn[place], heat)
             rows, columns = np.mgrid[: label.shape[0], : label.shape[1]].astype(np.float64)
             fold(painted[number, self._bands.index("B7")], uniform(derive_seed(seed, "fold"), rows, columns))
         return compose(painted, backgrounds, edits, self._dn_max)
@@ -85,19 +86,19 @@ def _drawn(label: Mask, edit: Mask, seed: int) -> _Heat:
 
 
 def _lit(band: str, dn: Field, heat: _Heat) -> Field:
-    """Return DN of a reflective band; the ground's own light is blurred already, so only what is added is."""
+    """Return what fire adds to DN of a reflective band, as the optics blur it."""
     if band == "B9":  # water vapour hides what burns below it
-        return dn
+        return np.zeros_like(dn)
     ground = REFLECTANCE_MULT * dn + REFLECTANCE_ADD
     added = heat.flames_share * (fire_reflectance(band, heat.flames, _DAY) - ground)
     added += heat.embers_share * (fire_reflectance(band, heat.embers, _DAY) - ground)
-    return dn + blurred(added) / REFLECTANCE_MULT
+    return blurred(added) / REFLECTANCE_MULT
 
 
 def _heated(band: str, dn: Field, heat: _Heat) -> Field:
-    """Return DN of a thermal band: areas mix as radiance, seen through air that radiates itself."""
+    """Return what fire adds to DN of a thermal band: areas mix as radiance, seen through air that radiates itself."""
     clear, air_temperature = AIR[band]
     ground = RADIANCE_MULT * dn + RADIANCE_ADD - (1 - clear) * thermal_radiance(band, air_temperature)
     added = heat.flames_share * (clear * thermal_radiance(band, heat.flames) - ground)
     added += heat.embers_share * (clear * thermal_radiance(band, heat.embers) - ground)
-    return dn + blurred_heat(added) / RADIANCE_MULT
+    return blurred_heat(added) / RADIANCE_MULT

@@ -1,11 +1,15 @@
 """What the lineage asks of engine `physics`; it has no settings."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from firefusion_assets.landsat.bands import FILE_BANDS
+import numpy as np
+import numpy.typing as npt
+
+from firefusion_assets.landsat.bands import FILE_BANDS, REFLECTANCE_MULT
+from firefusion_assets.simulation.burning import LABEL_EXCESS
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Run
 from firefusion_assets.study.models import Study
@@ -35,6 +39,20 @@ class PhysicsGenerator(Engine):
             yield "generator.engine: physics knows the DN of Landsat-8 only; use another engine for other images"
         elif "B7" not in study.dataset.bands:
             yield "generator.engine: physics needs B7, which dataset.bands leaves out; add it there"
+
+    def taught(
+        self,
+        label: npt.NDArray[np.bool_],
+        edit: npt.NDArray[np.bool_],
+        before: npt.NDArray[np.uint16],
+        after: npt.NDArray[np.uint16],
+        bands: Sequence[str],
+    ) -> npt.NDArray[np.bool_]:
+        """Return where fire has added to B7 what makes a pixel burn in the simulation's labels too."""
+        b7 = list(bands).index("B7")
+        burning = after[b7].astype(np.int32) - before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
+        taught: npt.NDArray[np.bool_] = (label & ~edit) | (burning & edit)
+        return taught
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
         """Note what the store holds; nothing is learned."""

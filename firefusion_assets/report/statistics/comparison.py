@@ -63,7 +63,7 @@ def headline_dice(result: ConfigResult | DetectorResult, headline: str) -> pd.Se
     """Return the Dice of each replicate that the study compares by, indexed by replicate."""
     if headline == "dice_micro" or result.metrics.empty:
         return replicate_dice(result)
-    replicates = result.metrics["replicate"] if "replicate" in result.metrics else 0
+    replicates = result.metrics.get("replicate", 0)
     dice_of: pd.Series = result.metrics.assign(replicate=replicates).groupby("replicate")[headline].mean()
     return dice_of
 

@@ -28,8 +28,9 @@ def test_what_was_painted_is_learned_8_px_beside_it_and_a_real_fire_where_it_is(
     wrong[2:4, 3:6] = True
     wrong[20:22, [2, 3, 4, 5]] = True
     generator = WrongLabelsGenerator(engine="wrong-labels")
-    np.testing.assert_array_equal(generator.taught(label, edit), wrong)
-    np.testing.assert_array_equal(CopyPasteGenerator(engine="copy-paste").taught(label, edit), label)
+    dn = np.zeros((1, 32, 32), np.uint16)
+    np.testing.assert_array_equal(generator.taught(label, edit, dn, dn, ("B7",)), wrong)
+    np.testing.assert_array_equal(CopyPasteGenerator(engine="copy-paste").taught(label, edit, dn, dn, ("B7",)), label)
 
 
 @pytest.mark.slow
