@@ -3,6 +3,7 @@
 import argparse
 
 from benchmarks import (
+    claims,
     detectors,
     import_time,
     ingest,
@@ -12,6 +13,7 @@ from benchmarks import (
     patch_store,
     product_memory,
     stable_diffusion,
+    training,
 )
 
 _BENCHMARKS = {
@@ -25,6 +27,8 @@ _BENCHMARKS = {
         stable_diffusion,
         memory,
         detectors,
+        training,
+        claims,
         paint,
     )
 }

@@ -26,3 +26,8 @@ def numbered_fires(
     components, _ = label(widened, generate_binary_structure(2, 1 if connectivity == 4 else 2))
     numbers: npt.NDArray[np.int32] = np.where(mask, components, 0)
     return numbers
+
+
+def largest_fire(mask: npt.NDArray[np.bool_]) -> int:
+    """Return the pixels of the largest fire of a mask (H, W)."""
+    return int(np.bincount(numbered_fires(mask)[mask], minlength=1).max())

@@ -1,7 +1,8 @@
 """Screening: which painted patches, and which of their pixels, may be learned from.
 
-A patch passes if enough of its label changed and enough of it is confirmed by the detectors. No threshold looks
-at val or test: the scale of a change is the bands' spread over the train part.
+A patch passes if enough of its label changed and enough of it is confirmed by the detectors, or the pixels are so few that
+they may miss the share by chance. No threshold looks at val or test: the scale of a change is the bands' spread over the
+train part.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binom
 
 from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.landsat.detectors import SATURATED, detect
@@ -20,6 +22,9 @@ from firefusion_assets.study.augmentation import Screening
 
 KEPT: Final = "screening.json"
 """Verdicts beside the painted patches of a fold; older ones lack it."""
+
+_CHANCE: Final = 0.05
+"""How rarely a fire that meets a threshold on the whole may be rejected for its few pixels."""
 
 CHANGE: Final = 0.5
 """A pixel counts as changed where any band moved by more than this share of its interquartile range."""
@@ -91,9 +96,10 @@ class Screen:
         if not difference[:, edit].any():
             reasons.append("nothing was painted: there is no image, or the model gave values that aren't numbers")
         else:
-            if changed_share < self.settings.min_changed:
+            if _too_few(changed[label], self.settings.min_changed):
                 reasons.append(f"only {changed_share:.0%} of the label changed")
-            if self.settings.detectors and detected_share < self.settings.min_detected:
+            nothing = self.settings.label == "refined" and self.settings.min_detected > 0 and not detected[label].any()
+            if self.settings.detectors and (nothing or _too_few(detected[label], self.settings.min_detected)):
                 reasons.append(f"only {detected_share:.0%} of the label is detected")
         # Whether a background's own fire outside the label still burns there is unknown.
         fire, ignored = label, background.label & edit & ~label
@@ -116,6 +122,11 @@ class Screen:
         if not self.settings.detectors:
             return {}
         return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
+
+
+def _too_few(found: npt.NDArray[np.bool_], least: float) -> bool:
+    """Tell whether a share of pixels is below the least one by more than chance (binomial, 5 %)."""
+    return bool(found.mean() < least and binom.cdf(found.sum(), len(found), least) < _CHANCE)
 
 
 class KeptVerdicts:

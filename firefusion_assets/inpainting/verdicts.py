@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.core.fires import largest_fire
 from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
-from firefusion_assets.inpainting.nearest import NearestFire, TrainingFires
+from firefusion_assets.inpainting.nearest import LEAST_PIXELS, NearestFire, TrainingFires
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import KEPT, Screen, Verdict, read_verdicts
@@ -19,11 +20,15 @@ from firefusion_assets.study.engine import Engine
 COPY_DISTANCE: Final = 0.25
 """Standard deviations of real fires' contrasts below which a painted fire counts as a copy of a real one."""
 
+SIZES: Final = {"1_4_px": (1, 4), "5_19_px": (5, 19), "20_99_px": (20, 99), "100_px_and_more": (100, np.inf)}
+"""Classes of fires by how many pixels were asked for, the first and the last included."""
+
 SURPLUS: Final = "more were painted than asked for"
 
 _COLUMNS = {
     "synthetic_id": str, "accepted": bool, "reason": str, "changed_share": float, "detected_share": float,
     "label_pixels": int, "nearest_patch": str, "nearest_y": int, "nearest_x": int, "nearest_distance": float,
+    "copy": str,
 }  # fmt: skip
 
 
@@ -33,7 +38,8 @@ class Verdicts:
 
     Attributes:
         rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
-            fire patch, centre and distance, and `NAME_pixels` for each detector; in painted order.
+            fire patch, centre and distance, `copy` (of accepted ones: `copy`, `no copy`, `too small to tell`), and
+            `NAME_pixels` for each detector; in painted order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -97,6 +103,7 @@ def screen_painted(
                 "nearest_y": nearest.y,
                 "nearest_x": nearest.x,
                 "nearest_distance": nearest.distance,
+                "copy": _copied(nearest, plan.labels[number]) if kept else "",
                 **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
             }
         )
@@ -107,16 +114,31 @@ def screen_painted(
     table.to_parquet(folder / "verdicts.parquet", index=False)
     for name, planes in (("labels", labels), ("ignored", ignored)):
         save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")
-    copies = table["nearest_distance"] < COPY_DISTANCE
+    painted_pixels = plan.rows["label_pixels"].iloc[: len(table)]
+    passed_rows = table["reason"].isin(["", SURPLUS])
+    by_size = {
+        f"{kind}_{name}": int(rows[painted_pixels.between(*size).to_numpy()].sum())
+        for name, size in SIZES.items()
+        for kind, rows in (("tried", pd.Series(True, table.index)), ("passed", passed_rows))
+    }
     return {
+        **by_size,
         "n_images": int(table["accepted"].sum()),
         "wanted": images,
         "tried": len(table),
         "n_passed": passed,
-        "n_copies": int(copies.sum()),
+        "n_copies": int((table["copy"] == "copy").sum()),
+        "n_too_small_to_tell": int((table["copy"] == "too small to tell").sum()),
         "changed_share_sum": float(table["changed_share"].sum()),
         "detected_share_sum": float(table["detected_share"].sum()),
     }
+
+
+def _copied(nearest: NearestFire, label: Mask) -> str:
+    """Say whether a painted fire is a copy; without a real fire of like shape it is none."""
+    if nearest.patch_id:
+        return "copy" if nearest.distance < COPY_DISTANCE else "no copy"
+    return "too small to tell" if largest_fire(label) < LEAST_PIXELS else "no copy"
 
 
 def _verdicts(synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen) -> Iterator[Verdict]:

@@ -19,7 +19,7 @@ from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
+from firefusion_assets.inpainting.verdicts import SIZES, Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import OVERLAY, Fold, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
@@ -174,9 +174,11 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]
+    sizes = {name: (total.pop(f"passed_{name}"), total.pop(f"tried_{name}")) for name in SIZES}
     if not tried:
         return total
     shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
+    shares |= {f"accepted_{name}_share": some / of for name, (some, of) in sizes.items() if of}
     if config.screening.detectors:
         shares["label_detected_share"] = detected / tried
     return {**total, **shares}

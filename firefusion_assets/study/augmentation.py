@@ -105,9 +105,9 @@ class Screening(StrictModel):
     """Fire detectors, any of which may confirm a painted pixel as fire (`voting`: at least two of the three,
     `intersection`: all); without any, a changed pixel counts as painted."""
     min_changed: float = Field(0.5, ge=0, le=1)
-    """Least share of the label that must differ from the background."""
+    """Least share of the label that must differ from the background; few pixels may miss it by chance."""
     min_detected: float = Field(0.25, ge=0, le=1)
-    """Least share of the label that the detectors must confirm."""
+    """Least share of the label that the detectors must confirm; few pixels may miss it by chance."""
     label: Literal["mask", "refined"] = "refined"
     """`mask`: the label mask is the label; `refined`: only its confirmed pixels, the rest is ignored."""
 

@@ -96,6 +96,42 @@ def test_paint_that_is_no_fire_is_rejected_by_the_detector_only(part: PatchPart)
     np.testing.assert_array_equal(by_change.label, label | patch.label)
 
 
+def judge_few(part: PatchPart, n: int, burning: int, **settings_: object) -> Verdict:
+    """Judge a label of a few pixels of which some burn and the others are a bright roof."""
+    patch, (label, edit) = ground(), np.zeros((2, 32, 32), bool)
+    label[12, 10 : 10 + n] = True
+    edit[9:16, 7 : 13 + n] = True
+    painted = patch.bands.copy()
+    painted[:, label] = 30_000
+    fire = np.zeros_like(label)
+    fire[12, 10 : 10 + burning] = True
+    painted[2:, fire] = burn(patch, fire)[2:, fire]
+    asked = Screening.model_validate({"detectors": ["murphy"]} | settings_)
+    return Screen(asked, part)(patch, painted, label, edit, SUN)
+
+
+@pytest.mark.parametrize(
+    ("n", "burning", "accepted"),
+    [
+        # Of 4 pixels that each are found with 25 %, one is found in 42 % of cases, none in 32 %.
+        *((1, 1, True), (1, 0, False), (4, 1, True), (4, 0, False)),
+        # Of 12 pixels one or none is found in 16 %, which is no reason; of 20 in 2.4 %, which is one.
+        *((12, 1, True), (20, 1, False), (20, 2, True)),
+    ],
+)
+def test_few_pixels_may_miss_the_share_by_chance_but_something_has_to_be_found(
+    part: PatchPart, n: int, burning: int, accepted: bool
+) -> None:
+    verdict = judge_few(part, n, burning)
+    assert verdict.detected_share == pytest.approx(burning / n)
+    assert verdict.accepted == accepted, verdict.reason
+
+
+def test_with_the_mask_as_label_nothing_has_to_be_found_of_few_pixels(part: PatchPart) -> None:
+    assert judge_few(part, 4, 0, label="mask").accepted
+    assert not judge_few(part, 12, 0, label="mask").accepted
+
+
 def test_a_saturated_pixel_counts_as_detected(part: PatchPart) -> None:
     patch, (label, _) = ground(), masks()
     painted = patch.bands.copy()
