@@ -1,8 +1,8 @@
 """Screening: which painted patches, and which of their pixels, may be learned from.
 
-A patch passes if enough of its label changed and enough of it is confirmed by the detectors, or the pixels are so few that
-they may miss the share by chance. No threshold looks at val or test: the scale of a change is the bands' spread over the
-train part.
+A patch passes if enough of its label changed and enough of it is confirmed by the detectors, or the pixels are so few
+that they may miss the share by chance. No threshold looks at val or test: the scale of a change is the bands' spread
+over the train part.
 """
 
 import json

@@ -43,7 +43,7 @@ _SHEET_LIMIT: Final = 3_000_000
 
 
 def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
-    """Write ``report.html``, its charts as PNG files and ``comparison.csv`` (fractions, not percent points).
+    """Write ``report.html``, its charts as PNG files, ``comparison.csv`` and ``metrics.parquet``; see docs/report.md.
 
     Args:
         inputs: what the report is made from.
@@ -55,6 +55,9 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
     table = comparison(inputs)
     table.to_csv(folder / "comparison.csv", index=False, lineterminator="\n")
+    metrics = [config.metrics.assign(key=config.key) for config in inputs.ordered_configs if len(config.metrics)]
+    if metrics:
+        pd.concat(metrics, ignore_index=True).to_parquet(folder / "metrics.parquet", index=False)
     plots = write_plots(inputs, table, folder)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -23,6 +23,7 @@ from firefusion_assets_tests.builders.reports import (
     split,
     study,
 )
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 NASTY = '<script>alert("x")</script> & more'
 
@@ -123,9 +124,17 @@ def test_the_csv_keeps_fractions(report: Path) -> None:
 def test_equal_inputs_give_equal_bytes(report: Path, tmp_path: Path) -> None:
     build_report(full(), tmp_path)
     files = sorted(file.name for file in report.iterdir())
-    assert files == ["comparison.csv", "cost.png", "dice.png", "errors.png", "report.html", "training.png"]
+    assert files == [
+        *("comparison.csv", "cost.png", "dice.png", "errors.png", "metrics.parquet", "report.html", "training.png")
+    ]
     for name in files:
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+def test_every_column_is_in_the_data_dictionary(report: Path) -> None:
+    words = (REPOSITORY / "docs" / "report.md").read_text()
+    columns = [*pd.read_csv(report / "comparison.csv"), *pd.read_parquet(report / "metrics.parquet")]
+    assert [name for name in columns if f"`{name}`" not in words and not re.fullmatch(r"dice_[2-9]", name)] == []
 
 
 def test_the_settings_of_each_config_are_shown(tmp_path: Path) -> None:
