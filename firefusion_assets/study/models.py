@@ -97,8 +97,8 @@ class Training(StrictModel):
     """Share of a batch that holds real fire patches."""
     extra_share: float = Field(0.25, gt=0, lt=1)
     """Share of a batch that holds what the config adds; real fire patches again where it adds nothing."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """AdamW's, at its highest."""
+    learning_rate: float = Field(5e-3, gt=0)
+    """AdamW's, at its highest; large networks want less."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes on after the warm-up: as it is, or along a cosine down to 0 at the last step."""
     warm_up_steps: int = Field(20, ge=0)
