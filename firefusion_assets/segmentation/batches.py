@@ -54,13 +54,15 @@ class TrainSurvey(NamedTuple):
 
     Attributes:
         normalisation: constants of their valid pixels.
-        fire_pixel_share: share of them with fire.
+        fire_pixel_share: share of all of them with fire.
+        burning_pixel_share: share of those with fire in the patches that burn, on average.
         fire: patches with at least one fire pixel that isn't ignored.
         fire_free: the others.
     """
 
     normalisation: Normalisation
     fire_pixel_share: float
+    burning_pixel_share: float
     fire: list[str]
     fire_free: list[str]
 
@@ -88,7 +90,8 @@ def survey_train(train: PatchPart, bands: Sequence[str]) -> TrainSurvey:
     )
     fire = set(known.fire)
     fire_free = [patch_id for patch_id in train.ids if patch_id not in fire]
-    return TrainSurvey(normalisation, known.n_fire_pixels / n, list(known.fire), fire_free)
+    burning = known.n_fire_pixels / (len(known.fire) * train.meta.patch_size**2)
+    return TrainSurvey(normalisation, known.n_fire_pixels / n, burning, list(known.fire), fire_free)
 
 
 class Batch(NamedTuple):
@@ -141,7 +144,7 @@ class TrainingBatches:
     ) -> None:
         self._part = part
         self._rows = part.meta.band_rows(training.bands)
-        self._seed = seed
+        self._seed, self._survey, self._repeat_fire = seed, survey, repeat_fire
         slots = (("fire-free", survey.fire_free), ("fire", survey.fire), ("extra", added_ids))
         self._slots = [
             (name, list(ids) or survey.fire, n)
@@ -149,6 +152,14 @@ class TrainingBatches:
         ]
         if not repeat_fire:
             self._slots = [("all", list(part.ids), training.batch_size)]
+
+    @property
+    def fire_pixel_share(self) -> float:
+        """Share of fire pixels in a batch, from the real patches: paint is taken to burn as they do."""
+        if not self._repeat_fire:
+            return self._survey.fire_pixel_share
+        burning = sum(n for name, _, n in self._slots if name != "fire-free")
+        return self._survey.burning_pixel_share * burning / sum(n for _, _, n in self._slots)
 
     def ids(self, step: int) -> list[str]:
         """Return the patches of a step (from 0): the fire-free ones, then fire, then extra."""

@@ -123,7 +123,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     torch.manual_seed(derive_seed(job.seed, "weights"))
     network = build_network(recipe)
     if recipe.start_from_class_share:
-        start_from_class_share(network, survey.fire_pixel_share)
+        start_from_class_share(network, batches.fire_pixel_share)
     network.to(device)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)

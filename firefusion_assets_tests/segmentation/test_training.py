@@ -176,13 +176,16 @@ def test_averaged_weights_are_those_that_are_validated_and_kept(tmp_path: Path) 
     pd.testing.assert_series_equal(histories[0]["train_loss"], histories[1]["train_loss"], check_exact=True)
 
 
-def test_a_network_begins_with_the_share_of_fire_in_the_train_part(tmp_path: Path) -> None:
-    """What counts are the pixels that aren't ignored; a tiny learning rate leaves the bias where it began."""
-    job = square_job(tmp_path, steps=1, learning_rate=1e-9)
+@pytest.mark.parametrize("repeat_fire", [True, False])
+def test_a_network_begins_with_the_share_of_fire_that_batches_have(tmp_path: Path, repeat_fire: bool) -> None:
+    """Half of a batch burns, or as many as of the train part; a tiny learning rate leaves the bias where it began."""
+    job = square_job(tmp_path, steps=1, learning_rate=1e-9).model_copy(update={"repeat_fire": repeat_fire})
     train_unet(job, tmp_path / "work")
     patches = [squares(24)[patch_id] for patch_id in job.train_ids]
     burning = sum(int((patch.label & ~patch.ignore).sum()) for patch in patches)
-    share = burning / sum(int((~patch.ignore).sum()) for patch in patches)
+    on_fire = sum(bool((patch.label & ~patch.ignore).any()) for patch in patches)
+    valid = sum(int((~patch.ignore).sum()) for patch in patches)
+    share = 0.5 * burning / (on_fire * SIZE**2) if repeat_fire else burning / valid
     (bias,) = load_file(tmp_path / "work" / "network.safetensors")["network.head.bias"].tolist()
     assert bias == pytest.approx(np.log(share / (1 - share)), abs=1e-5)
 

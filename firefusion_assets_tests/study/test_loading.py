@@ -25,7 +25,7 @@ def write_study(folder: Path, study: str = STUDY, **configs: str) -> Path:
 
 CONTROLS = {"baseline", "copy-paste", "native"}
 LADDERS = {
-    "demo": CONTROLS,
+    "demo": CONTROLS | {"plain", "physics", "wrong-labels"},
     "activefire": CONTROLS
     | {"sd-pretrained", "sd-lora"}
     | {"sd-dreambooth", "sd-dreambooth-text-encoder", "sd-dreambooth-prior", "sd-dreambooth-box"},
