@@ -31,7 +31,17 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
-    return _validate(Study, read_study(folder), folder / "study.yaml")
+    file = folder / "study.yaml"
+    study, known = _validate(Study, read_study(folder), file), sorted(config_files(folder))
+    contrasts = study.report.contrasts or ()
+    named = dict.fromkeys(key for contrast in contrasts for key in contrast)
+    problems = [f"{key!r} is no config of the study; there are {', '.join(known)}" for key in named if key not in known]
+    problems += [
+        f"{first!r} is compared with itself" for first, other in study.report.contrasts or () if first == other
+    ]
+    if problems:
+        raise StudyError(f"{file}: report.contrasts: {problem}" for problem in problems)
+    return study
 
 
 def augmentation_keys(folder: Path) -> list[str]:

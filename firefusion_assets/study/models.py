@@ -109,7 +109,7 @@ class Training(StrictModel):
     """What is minimized, over the pixels that aren't ignored: binary cross-entropy, Dice loss, focal loss or Tversky
     loss."""
     start_from_class_share: bool = True
-    """Whether the network begins by predicting everywhere the share of fire pixels that batches of real patches have."""
+    """Whether the network begins by predicting everywhere the share of fire pixels that batches have."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Decay a step of the averaged weights that are then validated and kept; none by default."""
     checkpoint: Literal["best", "last"] = "best"

@@ -269,6 +269,19 @@ def test_what_is_no_number_name_or_choice_is_told_with_the_right_one(tmp_path: P
     assert expected in str(error.value)
 
 
+def test_contrasts_name_two_configs_of_the_study(tmp_path: Path) -> None:
+    study = "name: tiny\ndataset: {source: simulated}\ntraining: {bands: [B7]}\n"
+    named = "report: {contrasts: [[native, nativ], [native, native], [native, baseline]]}"
+    configs = {"native": "generator: {engine: native}\nsampling: {images: 1}", "baseline": "generator: {engine: none}"}
+    folder = write_study(tmp_path / "s", study + named, **configs)
+    with pytest.raises(StudyError) as error:
+        load_study(folder)
+    assert [problem.partition("contrasts: ")[2] for problem in error.value.problems] == [
+        "'nativ' is no config of the study; there are baseline, native",
+        "'native' is compared with itself",
+    ]
+
+
 def test_a_mistake_is_told_where_it_was_written(tmp_path: Path) -> None:
     """In the config that is extended, not in the one that extends it."""
     folder = write_study(
