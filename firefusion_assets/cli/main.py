@@ -40,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": show.status,
     "check": show.check,
     "report": show.report,
+    "curve": show.curve,
     "export": exchange.export,
     "handout": exchange.handout,
     "similarity": exchange.similarity,

@@ -1,7 +1,8 @@
-"""`firefusion status`, `check` and `report`: what there is of a study."""
+"""`firefusion status`, `check`, `report` and `curve`: what there is of studies."""
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -53,6 +54,22 @@ def report(study: StudyOption = None) -> None:
     from firefusion_assets.steps.reporting import report_table
 
     typer.echo(report_table(open_study(study)))
+
+
+def curve(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Study folders, each with a report.")],
+    output: Annotated[Path, typer.Option(help="The chart; the figures go beside it as CSV.")] = Path("curve.png"),
+) -> None:
+    """Draw Dice against how many real burning patches several studies train on."""
+    if not output.parent.is_dir():
+        raise RequestError(f"--output {output}: there is no such folder; make it first")
+    from firefusion_assets.report.plots import write_scarcity_curve
+    from firefusion_assets.steps.curve import scarcity_table
+
+    rows = scarcity_table([open_study(study) for study in studies])
+    write_scarcity_curve(rows, output)
+    rows.to_csv(output.with_suffix(".csv"), index=False)
+    typer.echo(f"{output}\n{output.with_suffix('.csv')}")
 
 
 def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:

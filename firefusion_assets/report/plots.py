@@ -82,6 +82,29 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
         _training({label: history}).savefig(path, metadata={"Software": None})
 
 
+def write_scarcity_curve(rows: pd.DataFrame, path: Path) -> None:
+    """Draw Dice against burning train patches, a line a config; bars are the standard deviation over replicates.
+
+    Args:
+        rows: key, fire_patches, dice_mean, dice_std.
+        path: the PNG file.
+    """
+    with style.context(["default", _STYLE]):
+        figure = Figure(figsize=(_WIDTH, 4.6))
+        axes = figure.subplots()
+        for place, (key, line) in enumerate(rows.groupby("key")):
+            colour, marker = COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+            spread = 100 * line["dice_std"].fillna(0)
+            dice = 100 * line["dice_mean"]
+            axes.errorbar(line["fire_patches"], dice, spread, color=colour, marker=marker, capsize=3, label=str(key))
+        axes.set_xscale("log", base=2)
+        numbers = sorted(rows["fire_patches"].unique())
+        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axes.set(xlabel="burning patches of the train part", ylabel="Dice (percent points)")
+        figure.legend(loc="outside lower center", ncols=3)
+        figure.savefig(path, metadata={"Software": None})
+
+
 def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
     """Configs from top to bottom: left the Dice of each replicate, right what it changes, with its interval."""
     configs = measured[measured["engine"] != "detector"]

@@ -41,8 +41,16 @@ def report_table(lineage: Lineage) -> str:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    folder = _last_report(lineage)
-    return f"{text_table(_comparison(folder))}\n\n{_where(folder)}"
+    return f"{text_table(last_comparison(lineage))}\n\n{_where(_last_report(lineage))}"
+
+
+def last_comparison(lineage: Lineage) -> pd.DataFrame:
+    """Return the comparison of the last report, as `statistics.comparison.comparison` describes it.
+
+    Raises:
+        MissingUpstreamError: if there is no report.
+    """
+    return pd.read_csv(_last_report(lineage) / "comparison.csv").fillna({"verdict": ""})
 
 
 def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
@@ -51,9 +59,8 @@ def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    folder = _last_report(lineage)
-    table = _comparison(folder).set_index("key", drop=False)
-    return "\n".join([*text_figures(table.loc[list(keys)]), _where(folder)])
+    table = last_comparison(lineage).set_index("key", drop=False)
+    return "\n".join([*text_figures(table.loc[list(keys)]), _where(_last_report(lineage))])
 
 
 def _last_report(lineage: Lineage) -> Path:
@@ -61,10 +68,6 @@ def _last_report(lineage: Lineage) -> Path:
     if report is None:
         raise MissingUpstreamError(f"{lineage.folder} has no report yet; make it: {run_command('KEY')}")
     return report.path
-
-
-def _comparison(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "comparison.csv").fillna({"verdict": ""})
 
 
 def _where(folder: Path) -> str:
