@@ -1,6 +1,7 @@
 """The tables of a report, for the page and for the terminal: how figures are written and laid out."""
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -166,7 +167,7 @@ def _with_spread(means: pd.Series, spreads: pd.Series, write: Formatter) -> list
 
 def _with_interval(table: pd.DataFrame) -> list[str]:
     ends = zip(table["low"], table["high"], strict=True)
-    shown = [f" ({points(low)} to {points(high)})" if pd.notna(low) else "" for low, high in ends]
+    shown = [f" ({points(low)} to {points(high)})" if math.isfinite(low) else "" for low, high in ends]
     return [text + interval for text, interval in zip(_texts(table["difference"], points), shown, strict=True)]
 
 

@@ -1,5 +1,7 @@
 """The study's question answered in sentences, in the words that the figures allow."""
 
+import math
+
 from firefusion_assets.report.inputs import ReportInputs
 from firefusion_assets.report.statistics.comparison import current_baseline, headline_dice
 from firefusion_assets.report.statistics.contrasts import Contrast, contrasts, named_contrasts
@@ -48,8 +50,7 @@ def _sentence(contrast: Contrast, named: int) -> str:
     if not contrast.replicates:
         return f"{contrast.key} can't be compared with {contrast.other}: no replicate has a Dice for both."
     figures = (
-        f"{points(contrast.difference)} points, 95 % interval {points(contrast.interval.low)} to "
-        f"{points(contrast.interval.high)}{'' if contrast.reliable else ' (unreliable)'}, adjusted p {contrast.p:.3f}, "
+        f"{points(contrast.difference)} points, {_interval(contrast)}, adjusted p {contrast.p:.3f}, "
         f"{count(contrast.replicates, 'replicate')}, {count(contrast.groups, 'group')} with fire (as good as "
         f"{contrast.effective_groups:.1f} of equal size)"
     )
@@ -62,6 +63,13 @@ def _sentence(contrast: Contrast, named: int) -> str:
     if contrast.verdict == "no claim":
         return f"{pair}: no claim ({figures})."
     return f"{contrast.key} is {contrast.verdict} than {contrast.other} ({figures})."
+
+
+def _interval(contrast: Contrast) -> str:
+    low, high = contrast.interval
+    if not math.isfinite(low):
+        return "no interval from one group"
+    return f"95 % interval {points(low)} to {points(high)}{'' if contrast.reliable else ' (unreliable)'}"
 
 
 def _unclaimed(inputs: ReportInputs) -> list[str]:
