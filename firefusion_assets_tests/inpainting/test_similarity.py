@@ -167,7 +167,7 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
     lineage = lineage_of(study)
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"
     overlay = lineage.find("augmented_lmdb", "copy-paste").path / "overlay.lmdb"
-    patches = Patches(base, [overlay], 0)
+    patches = Patches(base, [overlay], 0)  # of the first replicate
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     train = split.loc[(split["part"] == "train") & (split["fire_pixels"] > 0), "patch_id"].sort_values()
     plan = lineage.find("inpainting_masks", "copy-paste").path / "fold-0" / "replicate-0"
@@ -181,6 +181,8 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
         [masked_crop(patches.read(name).bands, labels[row_of[name]], names) for name in patches.added_ids],
         [masked_crop(patches.read(name).bands, patches.read(name).label, names) for name in train],
     )
+    assert len(table) == 12
+    table = table[table["replicate"] == 0]
     assert sorted(table["synthetic_id"]) == sorted(patches.added_ids) and len(table) == 6
     table = table.set_index("synthetic_id").loc[patches.added_ids]
     np.testing.assert_allclose(table["mean_cosine"], cosines.mean(axis=1), atol=1e-5)
@@ -188,6 +190,6 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
     assert list(table["max_patch"]) == list(train.iloc[cosines.argmax(axis=1)])
 
     copies = lineage.find("screened_images", "copy-paste").facts["n_copies"]
-    assert f"Near-copies of a training fire: {copies} of 6" in printed
+    assert f"Near-copies of a training fire: {copies} of 12" in printed
     assert "copies of training fires score highest" in printed
     assert f"{cosines.mean():.3f} ±" in printed and str(output) in printed

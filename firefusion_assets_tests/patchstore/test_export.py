@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections import namedtuple
+from itertools import product
 from pathlib import Path
 
 import lmdb
@@ -113,9 +114,12 @@ _UP_TO_THE_OVERLAY = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folds", [1, 3])
-def test_the_command_exports_a_config_of_a_study(folds: int, tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    study = write_study(tmp_path / "study", _STUDY + f"split: {{folds: {folds}}}\n", {"pasted": _CONFIG})
+@pytest.mark.parametrize(("folds", "replicates"), [(1, 1), (3, 1), (1, 2)])
+def test_the_command_exports_a_config_of_a_study(
+    folds: int, replicates: int, tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    settings = f"split: {{folds: {folds}}}\nreplicates: {{count: {replicates}}}\n"
+    study = write_study(tmp_path / "study", _STUDY + settings, {"pasted": _CONFIG})
     defs = load_definitions(study)
     refusal = firefusion_refuses("export", "pasted", tmp_path / "early", study=study)
     assert refusal.endswith("has not been made; make it first: firefusion run --to scene_split\n")
@@ -123,8 +127,9 @@ def test_the_command_exports_a_config_of_a_study(folds: int, tmp_path: Path, loa
     firefusion("export", "pasted", tmp_path / "out", study=study)
     lineage = lineage_of(study)
     real = set(Patches(lineage.find("landsat_patches", "_").path / "base.lmdb").base_ids)
-    for fold in range(folds):
-        folder = tmp_path / "out" / f"fold-{fold}" if folds > 1 else tmp_path / "out"
+    for fold, number in product(range(folds), range(replicates)):
+        several = folds > 1 or replicates > 1
+        folder = tmp_path / "out" / f"fold-{fold}" / f"replicate-{number}" if several else tmp_path / "out"
         parts = {part: [stem for stem, *_ in read_layout(folder, part)] for part in ("train", "val", "test")}
         assert set(parts["train"][:-2]) | set(parts["val"]) | set(parts["test"]) == real
         assert len(set(parts["train"][-2:]) - real) == 2
