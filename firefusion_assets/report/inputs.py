@@ -5,7 +5,7 @@ No computing here and nothing about where artifacts lie. Tables hold NaN where a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,14 @@ class PredictionExample:
     predicted: npt.NDArray[np.bool_]
     ignore: npt.NDArray[np.bool_]
     caption: str
+
+
+class Roles(NamedTuple):
+    """What a config is in the comparison, whether it is measured or not; see `ConfigResult`."""
+
+    paints: bool
+    copies: bool
+    expected: Literal["", "better", "worse"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTOR
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
-from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
+from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs, Roles
 from firefusion_assets.report.painted_examples import load_examples
 from firefusion_assets.steps.scoring import prediction_examples, score_detector
 from firefusion_assets.steps.status import asset_state, orphans
@@ -61,12 +61,15 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
     note = _NOTES.get(metrics.state, "").format(metrics.command)
     config = lineage.config(key)
     engine, description = config.generator.engine, config.description
+    generator = config.generator
+    # Also of what isn't measured: which contrasts the study names doesn't depend on it.
+    roles = Roles(generator.paints, generator.copies, generator.expected(lineage.study))
     if metrics.artifact is None:
-        return ConfigResult(key, description, engine, "missing", note)
+        return ConfigResult(key, description, engine, "missing", note, **roles._asdict())
     measured = metrics.artifact.path
     summary, patches = (pd.read_parquet(measured / f"{name}.parquet") for name in ("summary", "patches"))
     if metrics.state == "stale":
-        return ConfigResult(key, description, engine, "stale", note, summary, patches)
+        return ConfigResult(key, description, engine, "stale", note, summary, patches, **roles._asdict())
     screened, trained = lineage.find("screened_images", key), lineage.find("trained_unet", key)
     return ConfigResult(
         key=key,
@@ -81,9 +84,7 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         painted=load_examples(screened.path / "examples.npz"),
         predictions=prediction_examples(fold, measured / "predictions.npz"),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-        paints=config.generator.paints,
-        copies=config.generator.copies,
-        expected=config.generator.expected(lineage.study),
+        **roles._asdict(),
     )
 
 
