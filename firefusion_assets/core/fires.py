@@ -1,10 +1,13 @@
 """What one fire of a mask is: a connected component. Everything that tells fires apart asks here."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation, generate_binary_structure, label
+
+SIZES: Final = {"1_4": (1, 4), "5_19": (5, 19), "20_99": (20, 99), "100": (100, np.inf)}
+"""Classes of fires by their pixels, the first and the last number included."""
 
 
 def numbered_fires(
@@ -26,8 +29,3 @@ def numbered_fires(
     components, _ = label(widened, generate_binary_structure(2, 1 if connectivity == 4 else 2))
     numbers: npt.NDArray[np.int32] = np.where(mask, components, 0)
     return numbers
-
-
-def largest_fire(mask: npt.NDArray[np.bool_]) -> int:
-    """Return the pixels of the largest fire of a mask (H, W)."""
-    return int(np.bincount(numbered_fires(mask)[mask], minlength=1).max())

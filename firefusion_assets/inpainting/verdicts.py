@@ -8,20 +8,17 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from firefusion_assets.core.fires import largest_fire
+from firefusion_assets.core.fires import SIZES, numbered_fires
 from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.inpainting.nearest import LEAST_PIXELS, NearestFire, TrainingFires
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import KEPT, Screen, Verdict, read_verdicts
 from firefusion_assets.patchstore import Patch, PatchPart
-from firefusion_assets.study.engine import Engine
+from firefusion_assets.study.engine import Engine, ScreenedPatch
 
 COPY_DISTANCE: Final = 0.25
 """Standard deviations of real fires' contrasts below which a painted fire counts as a copy of a real one."""
-
-SIZES: Final = {"1_4_px": (1, 4), "5_19_px": (5, 19), "20_99_px": (20, 99), "100_px_and_more": (100, np.inf)}
-"""Classes of fires by how many pixels were asked for, the first and the last included."""
 
 SURPLUS: Final = "more were painted than asked for"
 
@@ -85,7 +82,7 @@ def screen_painted(
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
         image, before = synthetic.read(number), part.read(painted.background).bands
-        label = engine.taught(verdict.label, plan.edits[number], before, image, part.meta.bands)
+        label = engine.taught(ScreenedPatch(verdict.label, plan.edits[number], before, image, part.meta.bands))
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         # All that was painted is compared: a refined label would hide the rest of a copy.
@@ -117,7 +114,7 @@ def screen_painted(
     painted_pixels = plan.rows["label_pixels"].iloc[: len(table)]
     passed_rows = table["reason"].isin(["", SURPLUS])
     by_size = {
-        f"{kind}_{name}": int(rows[painted_pixels.between(*size).to_numpy()].sum())
+        f"{kind}_{name}_px": int(rows[painted_pixels.between(*size).to_numpy()].sum())
         for name, size in SIZES.items()
         for kind, rows in (("tried", pd.Series(True, table.index)), ("passed", passed_rows))
     }
@@ -138,7 +135,8 @@ def _copied(nearest: NearestFire, label: Mask) -> str:
     """Say whether a painted fire is a copy; without a real fire of like shape it is none."""
     if nearest.patch_id:
         return "copy" if nearest.distance < COPY_DISTANCE else "no copy"
-    return "too small to tell" if largest_fire(label) < LEAST_PIXELS else "no copy"
+    largest = np.bincount(numbered_fires(label)[label]).max()
+    return "too small to tell" if largest < LEAST_PIXELS else "no copy"
 
 
 def _verdicts(synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: Screen) -> Iterator[Verdict]:

@@ -89,14 +89,14 @@ class Lineage:
         Raises:
             MissingUpstreamError: if there is none; the message holds the command that makes it.
         """
-        found = self._store(asset).find(asset, self.fingerprint(asset, key))
+        found = self.store_of(asset).find(asset, self.fingerprint(asset, key))
         if found is None:
             raise _missing(asset, key, stale=self.pointed(asset, key) is not None)
         return found
 
     def pointed(self, asset: AssetName, key: str) -> Artifact | None:
         """Return the object that was made last for an asset and key, whether it is today's or not."""
-        return self._store(asset).pointed(asset, pointer_key(asset, key))
+        return self.store_of(asset).pointed(asset, pointer_key(asset, key))
 
     def build(
         self,
@@ -151,7 +151,8 @@ class Lineage:
             raise _missing("landsat_patches", UNPARTITIONED, stale=True)
         return found
 
-    def _store(self, asset: AssetName) -> ArtifactStore:
+    def store_of(self, asset: AssetName) -> ArtifactStore:
+        """Return where the objects of an asset are: those of another study for patches that are shared."""
         return self.of_patches.store if asset == "landsat_patches" else self.store
 
     def _upstream(self, asset: AssetName, key: str) -> list[ObjectId]:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
 from firefusion_assets.report.statistics.answers import points
-from firefusion_assets.report.statistics.comparison import SIZES
+from firefusion_assets.report.statistics.comparison import BY_SIZE
 
 _MISSING: Final = "–"
 _GREY: Final = "color: #6b7480; font-weight: 400; font-style: italic; background: #f5f6f8"
@@ -91,7 +91,7 @@ def further_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
             f"dice_{number}": (f"{inputs.dice_name}, replicate {number}", _percent)
             for number in range(inputs.study.replicates.count)
         },
-        **{name: (f"Dice, fires of {_size(name)} px", _percent) for name in SIZES},
+        **{name: (f"Dice, fires of {_pixels(*size)}", _percent) for name, size in BY_SIZE.items()},
         "dice_micro": ("Dice, over all pixels of each fold", _percent),
         "dice_scene_mean": ("Dice, mean over scenes", _percent),
         "dice_patch_mean": ("Dice, mean over patches", _percent),
@@ -171,10 +171,8 @@ def _with_interval(table: pd.DataFrame) -> list[str]:
     return [text + interval for text, interval in zip(_texts(table["difference"], points), shown, strict=True)]
 
 
-def _size(column: str) -> str:
-    """Return the pixels of a class of fires."""
-    low, _, high = column.removeprefix("dice_").partition("_")
-    return f"{low} to {high}" if high else f"{low} and more"
+def _pixels(least: float, most: float) -> str:
+    return f"{least:g} to {most:g} px" if math.isfinite(most) else f"{least:g} px and more"
 
 
 def _whole(value: float) -> str:

@@ -12,6 +12,7 @@ import yaml
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
+from firefusion_assets.core.fires import SIZES
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.nearest import cut_around
@@ -19,7 +20,7 @@ from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.verdicts import SIZES, Verdicts, screen_painted
+from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import OVERLAY, Fold, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
@@ -174,11 +175,11 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]
-    sizes = {name: (total.pop(f"passed_{name}"), total.pop(f"tried_{name}")) for name in SIZES}
+    sizes = {name: (total.pop(f"passed_{name}_px"), total.pop(f"tried_{name}_px")) for name in SIZES}
     if not tried:
         return total
     shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
-    shares |= {f"accepted_{name}_share": some / of for name, (some, of) in sizes.items() if of}
+    shares |= {f"accepted_{name}_px_share": some / of for name, (some, of) in sizes.items() if of}
     if config.screening.detectors:
         shares["label_detected_share"] = detected / tried
     return {**total, **shares}

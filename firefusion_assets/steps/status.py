@@ -63,8 +63,7 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     except MissingUpstreamError:
         why = lineage.changes(asset, key) if asset == "landsat_patches" else []
         return _not_current(asset, key, pointed, command, why)
-    home = lineage.of_patches if asset == "landsat_patches" else lineage
-    current = home.store.find(asset, today)
+    current = lineage.store_of(asset).find(asset, today)
     if current is None:
         return _not_current(asset, key, pointed, command, lineage.changes(asset, key) if asset != REPORT else [])
     if asset == "landsat_patches" and (changed := _changed_input(lineage, current)):

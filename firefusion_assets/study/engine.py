@@ -4,10 +4,10 @@ Light to import: a method that fits or paints imports what it needs when it is c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,24 @@ class Painter(Protocol):
             uint16 DN (N, C, H, W): 1 to the store's `dn_max` inside the edit masks, the background outside.
         """
         ...
+
+
+class ScreenedPatch(NamedTuple):
+    """What became of a patch.
+
+    Attributes:
+        label: what screening made of its label mask, bool (H, W).
+        edit: what could be painted, bool (H, W).
+        before: DN of the background (C, H, W).
+        after: DN of the painted patch (C, H, W).
+        bands: names of the bands.
+    """
+
+    label: npt.NDArray[np.bool_]
+    edit: npt.NDArray[np.bool_]
+    before: npt.NDArray[np.uint16]
+    after: npt.NDArray[np.uint16]
+    bands: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,24 +145,9 @@ class Engine(StrictModel, ABC):
         """Tell whether real fire is shown again where nothing is added; else all patches come equally often."""
         return True
 
-    def taught(
-        self,
-        label: npt.NDArray[np.bool_],
-        edit: npt.NDArray[np.bool_],
-        before: npt.NDArray[np.uint16],
-        after: npt.NDArray[np.uint16],
-        bands: Sequence[str],
-    ) -> npt.NDArray[np.bool_]:
-        """Return the label (H, W) that is learned of an accepted patch.
-
-        Args:
-            label: what screening made of it, bool (H, W).
-            edit: what could be painted, bool (H, W).
-            before: DN of the background (C, H, W).
-            after: DN of the painted patch (C, H, W).
-            bands: names of the bands.
-        """
-        return label
+    def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
+        """Return the label (H, W) that is learned of a patch if it is accepted."""
+        return patch.label
 
     def reseeded(self, seed: int) -> Self:
         """Return the settings with another seed, where they have one."""

@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from firefusion_assets.core.training_loop import TrainingLoop, has_checkpoint, remove_checkpoints, write_losses
+from firefusion_assets.core.training_loop import (
+    TrainingLoop,
+    has_checkpoint,
+    learning_rate,
+    move_average,
+    remove_checkpoints,
+    write_losses,
+)
 
 STEPS = 12
 
@@ -53,6 +61,33 @@ class Line:
                 loop.save()
             if loop.step == until:
                 return
+
+
+def test_an_average_counts_early_weights_less_and_takes_buffers_along() -> None:
+    """Decays are 1/10, 2/11 and then the given 0.2; whole numbers, which can't be averaged, are the last ones."""
+    current, averaged = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    expected = {"weight": 1.0, "running_mean": 0.0}
+    for step, decay in enumerate((1 / 10, 2 / 11, 0.2, 0.2)):
+        values = {"weight": 3.0 + step, "running_mean": -2.0 * step}
+        with torch.no_grad():
+            for name, value in values.items():
+                getattr(current, name).fill_(value)
+                expected[name] = decay * expected[name] + (1 - decay) * value
+            current.num_batches_tracked.fill_(step)
+        move_average(averaged, current, 0.2, step)
+    for name, value in expected.items():
+        assert getattr(averaged, name).item() == pytest.approx(value)
+    assert averaged.num_batches_tracked == 3
+
+
+def test_the_learning_rate_rises_and_goes_down_or_stays() -> None:
+    rates = [learning_rate("cosine", 0.1, step, 8, 2) for step in range(8)]
+    assert rates[:3] == pytest.approx([0.05, 0.1 * (1 + np.cos(np.pi / 8)) / 2, 0.1 * (1 + np.cos(np.pi / 4)) / 2])
+    assert rates[4] == pytest.approx(0.05) and rates[1:] == sorted(rates[1:], reverse=True) and 0 < rates[-1] < 0.01
+    assert [learning_rate("constant", 0.1, step, 8, 4) for step in (0, 1, 3, 7)] == pytest.approx(
+        [0.025, 0.05, 0.1, 0.1]
+    )
+    assert learning_rate("constant", 0.1, 0, 8, 0) == 0.1
 
 
 def test_a_training_that_was_cut_short_goes_on_to_the_same_weights_average_and_losses(tmp_path: Path) -> None:

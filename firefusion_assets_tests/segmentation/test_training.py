@@ -166,12 +166,11 @@ def test_the_last_weights_are_kept_where_the_study_says_so(tmp_path: Path, monke
 
 
 def test_averaged_weights_are_those_that_are_validated_and_kept(tmp_path: Path) -> None:
-    """With a decay that is hardly below 1 they stay near the first ones; warm-up of the average aside."""
+    """The training itself is the same; what is kept is not."""
     for name, decay in (("own", None), ("average", 0.999)):
         train_unet(square_job(tmp_path, steps=6, validate_every=6, ema_decay=decay), tmp_path / name)
     own, average = (load_file(tmp_path / name / "network.safetensors") for name in ("own", "average"))
     assert not torch.equal(own["network.head.weight"], average["network.head.weight"])
-    # After 6 steps the first still count (1/10)(2/11)(3/12)(4/13)(5/14)(6/15); the rest is a mean of what came after.
     histories = [pd.read_csv(tmp_path / name / "history.csv") for name in ("own", "average")]
     pd.testing.assert_series_equal(histories[0]["train_loss"], histories[1]["train_loss"], check_exact=True)
 

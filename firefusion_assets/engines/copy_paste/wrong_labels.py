@@ -1,12 +1,12 @@
 """Engine `wrong-labels`: copy-paste that teaches other pixels; who can't tell it from good paint measures nothing."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
+from firefusion_assets.study.engine import ScreenedPatch
 
 if TYPE_CHECKING:
     from firefusion_assets.study.models import Study
@@ -25,14 +25,7 @@ class WrongLabelsGenerator(CopyPasteGenerator):
         """Return that it has to be worse than the baseline."""
         return "worse"
 
-    def taught(
-        self,
-        label: npt.NDArray[np.bool_],
-        edit: npt.NDArray[np.bool_],
-        before: npt.NDArray[np.uint16],
-        after: npt.NDArray[np.uint16],
-        bands: Sequence[str],
-    ) -> npt.NDArray[np.bool_]:
+    def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
         """Return the label with what was painted moved by 8 px; what leaves one side comes back on the other."""
-        wrong: npt.NDArray[np.bool_] = (label & ~edit) | np.roll(label & edit, _SHIFT, axis=1)
+        wrong: npt.NDArray[np.bool_] = (patch.label & ~patch.edit) | np.roll(patch.label & patch.edit, _SHIFT, axis=1)
         return wrong

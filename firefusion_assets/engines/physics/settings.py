@@ -1,7 +1,7 @@
 """What the lineage asks of engine `physics`; it has no settings."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from firefusion_assets.landsat.bands import FILE_BANDS, REFLECTANCE_MULT
 from firefusion_assets.simulation.burning import LABEL_EXCESS
 from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import Engine, Painter, Run
+from firefusion_assets.study.engine import Engine, Painter, Run, ScreenedPatch
 from firefusion_assets.study.models import Study
 
 if TYPE_CHECKING:
@@ -40,18 +40,11 @@ class PhysicsGenerator(Engine):
         elif "B7" not in study.dataset.bands:
             yield "generator.engine: physics needs B7, which dataset.bands leaves out; add it there"
 
-    def taught(
-        self,
-        label: npt.NDArray[np.bool_],
-        edit: npt.NDArray[np.bool_],
-        before: npt.NDArray[np.uint16],
-        after: npt.NDArray[np.uint16],
-        bands: Sequence[str],
-    ) -> npt.NDArray[np.bool_]:
+    def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
         """Return where fire has added to B7 what makes a pixel burn in the simulation's labels too."""
-        b7 = list(bands).index("B7")
-        burning = after[b7].astype(np.int32) - before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
-        taught: npt.NDArray[np.bool_] = (label & ~edit) | (burning & edit)
+        b7 = patch.bands.index("B7")
+        burning = patch.after[b7].astype(np.int32) - patch.before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
+        taught: npt.NDArray[np.bool_] = np.where(patch.edit, burning, patch.label)
         return taught
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:

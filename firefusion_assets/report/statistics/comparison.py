@@ -5,12 +5,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.core.fires import SIZES
 from firefusion_assets.report.inputs import METRICS, ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics.contrasts import Contrast, contrasts, replicate_dice
 from firefusion_assets.report.statistics.intervals import dice, false_alarm_interval
 
-SIZES: Final = {"dice_1_4": (1, 4), "dice_5_19": (5, 19), "dice_20_99": (20, 99), "dice_100": (100, np.inf)}
-"""Columns of the Dice on patches whose fire has so many pixels, the first and the last included."""
+BY_SIZE: Final = {f"dice_{name}": size for name, size in SIZES.items()}
+"""Columns of the Dice on patches whose fire is of a class of sizes."""
 
 
 def comparison(inputs: ReportInputs) -> pd.DataFrame:
@@ -20,8 +21,8 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
         key, engine (`detector` for detectors), status, n_images (accepted, a training), ``dice_R`` for each replicate,
         dice_mean and dice_std over replicates, difference to the baseline with low, high, p and verdict (see
         `Contrast`; against the baseline, of contrasts that the study names), the other `METRICS` (means over folds and
-        replicates), `SIZES`, false_alarms_low and false_alarms_high (of false_alarms_per_1000_km2), fire_free_km2 (the
-        area they rest on) and seconds. The Dice is the study's `report.headline`. What can't be known is missing,
+        replicates), `BY_SIZE`, false_alarms_low and false_alarms_high (of false_alarms_per_1000_km2), fire_free_km2
+        (the area they rest on) and seconds. The Dice is the study's `report.headline`. What can't be known is missing,
         never 0; only current rows have a difference.
     """
     headline, baseline = inputs.study.report.headline, current_baseline(inputs)
@@ -51,7 +52,7 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     means = [name for name in METRICS if name != headline]
     numbers = [
         *(f"dice_{number}" for number in range(inputs.study.replicates.count)),
-        *("dice_mean", "dice_std", "difference", "low", "high", "p", "verdict", *means, *SIZES),
+        *("dice_mean", "dice_std", "difference", "low", "high", "p", "verdict", *means, *BY_SIZE),
         *("false_alarms_low", "false_alarms_high", "fire_free_km2", "seconds"),
     ]
     table = pd.DataFrame(rows, columns=["key", "engine", "status", "n_images", *numbers])
@@ -96,7 +97,7 @@ def _by_size(patches: pd.DataFrame) -> dict[str, float]:
         return {}
     counts = {
         name: patches.loc[patches["fire_pixels"].between(*size), ["tp", "fp", "fn"]].to_numpy(np.int64).sum(axis=0)
-        for name, size in SIZES.items()
+        for name, size in BY_SIZE.items()
     }
     return {name: float(dice(count)) for name, count in counts.items()}
 

@@ -9,6 +9,7 @@ import pytest
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.engines.copy_paste.wrong_labels import WrongLabelsGenerator
 from firefusion_assets.patchstore import Patches
+from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
@@ -29,8 +30,9 @@ def test_what_was_painted_is_learned_8_px_beside_it_and_a_real_fire_where_it_is(
     wrong[20:22, [2, 3, 4, 5]] = True
     generator = WrongLabelsGenerator(engine="wrong-labels")
     dn = np.zeros((1, 32, 32), np.uint16)
-    np.testing.assert_array_equal(generator.taught(label, edit, dn, dn, ("B7",)), wrong)
-    np.testing.assert_array_equal(CopyPasteGenerator(engine="copy-paste").taught(label, edit, dn, dn, ("B7",)), label)
+    patch = ScreenedPatch(label, edit, dn, dn, ("B7",))
+    np.testing.assert_array_equal(generator.taught(patch), wrong)
+    np.testing.assert_array_equal(CopyPasteGenerator(engine="copy-paste").taught(patch), label)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study import load_study
 from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import Painter
+from firefusion_assets.study.engine import Painter, ScreenedPatch
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.studies import TINY_STUDY, write_study
 
@@ -92,6 +92,18 @@ def test_the_light_of_a_pixel_is_plancks(tmp_path: Path) -> None:
     coolest, hottest = (shine(1.609, kelvin, 248.0) / shine(2.201, kelvin, 85.5) for kelvin in (800, 1300))
     assert len(ratios) > 10
     assert (ratios > 0.8 * coolest).all() and (ratios < 1.2 * hottest).all()
+
+
+def test_what_is_learned_is_where_fire_adds_a_tenth_of_reflectance_to_b7() -> None:
+    """Inside the edit mask; outside the label is the background's own."""
+    label, edit = np.zeros((2, 4, 4), bool)
+    label[0, 0] = label[2, 2] = edit[1:, 1:] = True
+    before = np.full((2, 4, 4), 10_000, np.uint16)
+    after = before.copy()
+    after[1, 1, 1:3] = 15_000, 14_999
+    after[1, 0, 3] = 60_000
+    learned = GENERATOR.taught(ScreenedPatch(label, edit, before, after, ("B2", "B7")))
+    assert np.argwhere(learned).tolist() == [[0, 0], [1, 1]]
 
 
 def test_other_images_than_landsats_are_refused(tmp_path: Path) -> None:
