@@ -2,7 +2,7 @@
 
 reflectance' = (1 - f) background + f pi B(wavelength, T) d^2 / E0, blurred by the optics (Dozier 1981, Remote Sensing
 of Environment 11, 221-229). How hot and how large flames are is drawn as the simulation draws it; char and smoke are
-not painted.
+not painted, and no core folds to low DN, since the labels are read from what B7 gains.
 """
 
 import json
@@ -26,8 +26,8 @@ from firefusion_assets.landsat.bands import (
     THERMAL_BANDS,
 )
 from firefusion_assets.simulation.burning import EMBERS, fire_reflectance, flames_in
-from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, fold, thermal_radiance
-from firefusion_assets.simulation.textures import Field, Window, fractal, uniform
+from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, thermal_radiance
+from firefusion_assets.simulation.textures import Field, Window, fractal
 
 _DAY: Final = date(2020, 4, 3)
 """When the earth is 1 au from the sun; over the year its distance changes by 1.7 %."""
@@ -64,14 +64,11 @@ class PhysicsPainter:
         """Paint a fire into each patch; see `study.engine.Painter`."""
         painted = np.empty(backgrounds.shape)
         for number, (background, label, edit) in enumerate(zip(backgrounds, labels, edits, strict=True)):
-            seed = int(seeds[number])
-            heat = _drawn(label, edit, seed)
+            heat = _drawn(label, edit, int(seeds[number]))
             dn = background.astype(np.float64)
             for place, band in enumerate(self._bands):
                 shine = _heated if band in THERMAL_BANDS else _lit
                 painted[number, place] = dn[place] + shine(band, dn[place], heat)
-            rows, columns = np.mgrid[: label.shape[0], : label.shape[1]].astype(np.float64)
-            fold(painted[number, self._bands.index("B7")], uniform(derive_seed(seed, "fold"), rows, columns))
         return compose(painted, backgrounds, edits, self._dn_max)
 
 

@@ -94,6 +94,19 @@ def test_the_light_of_a_pixel_is_plancks(tmp_path: Path) -> None:
     assert (ratios > 0.8 * coolest).all() and (ratios < 1.2 * hottest).all()
 
 
+def test_the_hottest_cores_are_the_brightest_and_are_learned(tmp_path: Path) -> None:
+    """They saturate; a core that folded to a low DN would be learned as ground."""
+    bands, n = ("B7", "B6"), 40
+    labels, edits = (np.repeat(mask[:1], n, axis=0) for mask in masks())
+    backgrounds = ground(bands, n)
+    painted = painter(tmp_path, bands).paint(backgrounds, labels, edits, np.arange(n))
+    hot = labels & (painted[:, 1] > 30_000)
+    assert hot.sum() > 20 and (painted[:, 0][hot] == 65_535).mean() > 0.9
+    for number in range(n):
+        patch = ScreenedPatch(labels[number], edits[number], backgrounds[number], painted[number], bands)
+        assert GENERATOR.taught(patch)[hot[number]].all()
+
+
 def test_what_is_learned_is_where_fire_adds_a_tenth_of_reflectance_to_b7() -> None:
     """Inside the edit mask; outside the label is the background's own."""
     label, edit = np.zeros((2, 4, 4), bool)
