@@ -50,7 +50,7 @@ def last_comparison(lineage: Lineage) -> pd.DataFrame:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    return pd.read_csv(_last_report(lineage) / "comparison.csv").fillna({"verdict": ""})
+    return pd.read_csv(_last_report(lineage) / "comparison.csv", converters={"verdict": str})
 
 
 def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:

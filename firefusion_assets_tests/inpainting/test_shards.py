@@ -163,7 +163,8 @@ def test_a_painted_patch_is_screened_once(root: Path, one_shard: tuple[Path, Map
             raise AssertionError("screened again")
 
     def screened(folder: Path, screen: Screen, into: Path) -> dict[str, bytes]:
-        facts = screen_painted(SyntheticPatches(folder), plan, part, screen, SAMPLING.images, into)
+        engine = CopyPasteGenerator(engine="copy-paste")
+        facts = screen_painted(SyntheticPatches(folder), plan, part, screen, SAMPLING.images, engine, into)
         assert facts["n_images"] == SAMPLING.images
         return {path.name: path.read_bytes() for path in into.iterdir()}
 

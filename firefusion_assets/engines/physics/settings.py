@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.landsat.bands import FILE_BANDS, REFLECTANCE_MULT
-from firefusion_assets.simulation.burning import LABEL_EXCESS
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Run, ScreenedPatch
 from firefusion_assets.study.models import Study
@@ -42,6 +41,8 @@ class PhysicsGenerator(Engine):
 
     def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
         """Return where fire has added to B7 what makes a pixel burn in the simulation's labels too."""
+        from firefusion_assets.simulation.burning import LABEL_EXCESS
+
         b7 = patch.bands.index("B7")
         burning = patch.after[b7].astype(np.int32) - patch.before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
         taught: npt.NDArray[np.bool_] = np.where(patch.edit, burning, patch.label)
