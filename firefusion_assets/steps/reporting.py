@@ -50,7 +50,8 @@ def last_comparison(lineage: Lineage) -> pd.DataFrame:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    return pd.read_csv(_last_report(lineage) / "comparison.csv", converters={"verdict": str})
+    table = pd.read_csv(_last_report(lineage) / "comparison.csv")
+    return table.astype({"verdict": object}).fillna({"verdict": ""})
 
 
 def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
