@@ -146,9 +146,9 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("dice_metrics", 2, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
+        Asset("dice_metrics", 3, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset("augmentation_report", 4, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset("augmentation_report", 5, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

@@ -3,7 +3,7 @@
 The page's words and looks are in report.html. Equal inputs give equal bytes: it holds no times of day.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,7 @@ from firefusion_assets.report.tables import (
     is_list,
     main_table,
     name_of,
+    sizes_table,
     split_table,
 )
 
@@ -73,9 +74,13 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         warnings=warnings(inputs),
         answers=answers(inputs),
         main=main_table(inputs, table),
+        sizes=sizes_table(table),
         further=further_table(inputs, table),
         plots={name: data_uri(file.read_bytes()) for name, file in plots.items()},
         configs=[_ConfigSection.of(config, inputs) for config in inputs.ordered_configs],
+        painted=_one_of_each(inputs),
+        predictions=_embed(prediction_sheet(inputs.predictions, inputs.bands)) if inputs.predictions else None,
+        predicted=[example.caption for example in inputs.predictions],
         detectors=inputs.detectors,
         facts=facts_table(inputs.ordered_configs),
         data=data_table(inputs.data),
@@ -103,16 +108,20 @@ class _ConfigSection:
 
     result: ConfigResult
     painted: str | None
-    predictions: str | None
 
     @classmethod
     def of(cls, config: ConfigResult, inputs: ReportInputs) -> "_ConfigSection":
-        painted, predictions = config.painted, config.predictions
-        return cls(
-            result=config,
-            painted=_embed(painted_sheet(painted, inputs.bands)) if painted else None,
-            predictions=_embed(prediction_sheet(predictions, inputs.bands)) if predictions else None,
-        )
+        return cls(config, _embed(painted_sheet(config.painted, inputs.bands)) if config.painted else None)
+
+
+def _one_of_each(inputs: ReportInputs) -> str | None:
+    """Return a sheet with a patch of each config that paints, neither its smallest fire nor its largest."""
+    examples = [
+        replace(accepted[len(accepted) // 2], caption=f"{config.key}: {accepted[len(accepted) // 2].caption}")
+        for config in inputs.ordered_configs
+        if (accepted := [example for example in config.painted if example.accepted])
+    ]
+    return _embed(painted_sheet(examples, inputs.bands)) if examples else None
 
 
 def _embed(sheet: Image.Image) -> str:

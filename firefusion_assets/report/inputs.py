@@ -62,20 +62,20 @@ class PaintedExample:
 
 @dataclass(frozen=True)
 class PredictionExample:
-    """One evaluated patch and what a U-Net predicts for it.
+    """One evaluated patch and what a U-Net of each config predicts for it.
 
     Attributes:
         bands: uint16 DN (C, H, W).
         truth: bool (H, W).
-        predicted: bool (H, W).
         ignore: bool (H, W), pixels that the metrics leave out.
-        caption: patch, fold, replicate and whatever else names the example.
+        predicted: by key of the config, bool (H, W).
+        caption: names the patch.
     """
 
     bands: npt.NDArray[np.uint16]
     truth: npt.NDArray[np.bool_]
-    predicted: npt.NDArray[np.bool_]
     ignore: npt.NDArray[np.bool_]
+    predicted: Mapping[str, npt.NDArray[np.bool_]]
     caption: str
 
 
@@ -105,7 +105,6 @@ class ConfigResult:
         facts: what was painted: n_images (accepted), wanted, tried, and shares named ``*_share`` from 0 to 1.
         cost: asset name to seconds.
         painted: examples, best first to show.
-        predictions: examples, best first to show.
         settings: the resolved config as YAML; empty where it can't be used.
         paints: whether the config adds anything.
         copies: whether that are copies of real fires, the control to beat.
@@ -123,7 +122,6 @@ class ConfigResult:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     painted: Sequence[PaintedExample] = ()
-    predictions: Sequence[PredictionExample] = ()
     settings: str = ""
     paints: bool = True
     copies: bool = False
@@ -161,6 +159,7 @@ class ReportInputs:
         configs: all configs of the study, in any order.
         detectors: published detectors, to compare with.
         orphans: keys that have artifacts but no longer a config.
+        predictions: where the networks of all current configs err most, with their predictions in one order.
     """
 
     study: Study
@@ -170,6 +169,7 @@ class ReportInputs:
     configs: Sequence[ConfigResult]
     detectors: Sequence[DetectorResult] = ()
     orphans: Sequence[str] = ()
+    predictions: Sequence[PredictionExample] = ()
 
     @property
     def dice_name(self) -> str:

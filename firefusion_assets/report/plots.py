@@ -45,7 +45,7 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
         folder: where the files go; must exist.
 
     Returns:
-        name to file, of `dice`, `errors`, `training` and `cost`.
+        name to file, of `dice`, `errors`, `dose`, `training` and `cost`.
     """
     measured = table[table["dice_mean"].notna()]
     # The defaults first: a user's own matplotlibrc must not change the bytes.
@@ -55,6 +55,8 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
             figures["dice"] = _dice(measured, inputs)
         if not measured.empty:
             figures["errors"] = _errors(measured)
+        if not (doses := _doses(measured)).empty:
+            figures["dose"] = _curve(doses, "images that a config adds to each training")
         histories = {
             config.key if config.status == "current" else f"{config.key} ({config.status})": config.history
             for config in inputs.ordered_configs
@@ -90,19 +92,32 @@ def write_scarcity_curve(rows: pd.DataFrame, path: Path) -> None:
         path: the PNG file.
     """
     with style.context(["default", _STYLE]):
-        figure = Figure(figsize=(_WIDTH, 4.6))
-        axes = figure.subplots()
-        for place, (key, line) in enumerate(rows.groupby("key")):
-            colour, marker = COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
-            spread = 100 * line["dice_std"].fillna(0)
-            dice = 100 * line["dice_mean"]
-            axes.errorbar(line["fire_patches"], dice, spread, color=colour, marker=marker, capsize=3, label=str(key))
-        axes.set_xscale("log", base=2)
-        numbers = sorted(rows["fire_patches"].unique())
-        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
-        axes.set(xlabel="burning patches of the train part", ylabel="Dice (percent points)")
-        figure.legend(loc="outside lower center", ncols=3)
+        figure = _curve(rows.rename(columns={"key": "line", "fire_patches": "x"}), "burning patches of the train part")
         figure.savefig(path, metadata={"Software": None})
+
+
+def _doses(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of current configs of engines that several of them use, with different numbers of images."""
+    current = measured[(measured["status"] == "current") & (measured["n_images"] > 0)]
+    doses = current.groupby("engine")["n_images"].transform("nunique")
+    return current[doses > 1].rename(columns={"engine": "line", "n_images": "x"})
+
+
+def _curve(rows: pd.DataFrame, label: str) -> Figure:
+    """Draw Dice with its standard deviation over a number on a logarithmic axis; columns line, x, dice_mean, dice_std.
+    """
+    figure = Figure(figsize=(_WIDTH, 4.6))
+    axes = figure.subplots()
+    for place, (name, line) in enumerate(rows.sort_values("x").groupby("line")):
+        colour, marker = COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+        spread = 100 * line["dice_std"].fillna(0)
+        axes.errorbar(line["x"], 100 * line["dice_mean"], spread, color=colour, marker=marker, capsize=3, label=name)
+    axes.set_xscale("log", base=2)
+    numbers = sorted(rows["x"].unique())
+    axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    axes.set(xlabel=label, ylabel="Dice (percent points)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
 
 
 def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
@@ -211,7 +226,7 @@ def _cost(inputs: ReportInputs) -> Figure:
 
 def _row_charts(keys: Sequence[str], states: Sequence[str], columns: int = 2) -> tuple[Figure, list[Axes]]:
     """Return charts side by side with a row for each config, the first on top."""
-    figure = Figure(figsize=(_WIDTH, 1.9 + 0.5 * len(keys)))
+    figure = Figure(figsize=(_WIDTH, 1.6 + 0.36 * len(keys)))
     charts = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
     charts[0].set_yticks(
         range(len(keys)),

@@ -22,7 +22,6 @@ from firefusion_assets.core.pictures import (
 from firefusion_assets.report.inputs import PaintedExample, PredictionExample
 
 PAINTED_COLUMNS: Final = ("background", "mask", "painted", "label", "nearest training fire")
-PREDICTION_COLUMNS: Final = ("patch", "truth", "prediction")
 
 
 def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> Image.Image:
@@ -55,26 +54,30 @@ def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> I
 
 
 def prediction_sheet(examples: Sequence[PredictionExample], names: Sequence[str]) -> Image.Image:
-    """Show test patches, a row each, in the columns `PREDICTION_COLUMNS`.
+    """Show evaluated patches, a row each: the patch, the truth, and what a U-Net of each config finds.
 
     Args:
-        examples: what to show.
+        examples: what to show, with predictions of the same configs.
         names: names of the bands in the examples' arrays.
     """
     rows, captions = [], []
     for example in examples:
-        scene = composite(example.bands, names)
-        truth, predicted = example.truth & ~example.ignore, example.predicted & ~example.ignore
-        hits, misses, false_alarms = truth & predicted, truth & ~predicted, predicted & ~truth
-        prediction = on_grey(
-            scene,
-            (example.ignore, IGNORE_COLOUR),
-            (hits, HIT_COLOUR),
-            (misses, MISS_COLOUR),
-            (false_alarms, FALSE_ALARM_COLOUR),
-        )
-        rows.append([scene, outline(scene, truth), prediction])
-        captions.append(
-            f"{example.caption}; {hits.sum()} px found, {misses.sum()} missed, {false_alarms.sum()} false alarms"
-        )
-    return contact_sheet(rows, PREDICTION_COLUMNS, captions)
+        scene, truth = composite(example.bands, names), example.truth & ~example.ignore
+        row, counts = [scene, outline(scene, truth)], []
+        for key, mask in example.predicted.items():
+            predicted = mask & ~example.ignore
+            misses, false_alarms = truth & ~predicted, predicted & ~truth
+            row.append(
+                on_grey(
+                    scene,
+                    (example.ignore, IGNORE_COLOUR),
+                    (truth & predicted, HIT_COLOUR),
+                    (misses, MISS_COLOUR),
+                    (false_alarms, FALSE_ALARM_COLOUR),
+                )
+            )
+            counts.append(f"{key} misses {misses.sum()}, {false_alarms.sum()} false")
+        rows.append(row)
+        captions.append(f"{example.caption}: {truth.sum()} px of fire; {'; '.join(counts)}")
+    keys = examples[0].predicted if examples else ()
+    return contact_sheet(rows, ["patch", "truth", *keys], captions)

@@ -84,6 +84,12 @@ def _comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def sizes_table(table: pd.DataFrame) -> Styler:
+    """Return the Dice on patches whose fire is of a class of sizes."""
+    texts = {_pixels(*size): _texts(table[name], _percent) for name, size in BY_SIZE.items()}
+    return grid("sizes", pd.DataFrame({"Config": table["key"], **texts}), stale=table["status"] != "current")
+
+
 def further_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
     """Return the figures of the comparison that are folded away."""
     columns: dict[str, tuple[str, Formatter]] = {
@@ -91,7 +97,6 @@ def further_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
             f"dice_{number}": (f"{inputs.dice_name}, replicate {number}", _percent)
             for number in range(inputs.study.replicates.count)
         },
-        **{name: (f"Dice, fires of {_pixels(*size)}", _percent) for name, size in BY_SIZE.items()},
         "dice_micro": ("Dice, over all pixels of each fold", _percent),
         "dice_scene_mean": ("Dice, mean over scenes", _percent),
         "dice_patch_mean": ("Dice, mean over patches", _percent),

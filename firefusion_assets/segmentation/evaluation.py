@@ -27,7 +27,7 @@ Prediction = tuple[str, Patch, npt.NDArray[np.bool_]]
 
 
 def evaluate(
-    network_folder: Path, part: PatchPart, table: pd.DataFrame, threshold: float, keep: Collection[str] = ()
+    network_folder: Path, part: PatchPart, table: pd.DataFrame, threshold: float, keep: bool = False
 ) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.bool_]]]:
     """Score a trained network on every patch of a part.
 
@@ -36,10 +36,10 @@ def evaluate(
         part: the part to predict, normally test.
         table: by patch id, with columns scene, group and pixel_area_m2.
         threshold: probability from which a pixel counts as fire.
-        keep: patches whose prediction is wanted, for pictures.
+        keep: whether the predictions are wanted too, for pictures.
 
     Returns:
-        The rows of `score_patches`, and by patch id the predicted masks to keep, bool (H, W).
+        The rows of `score_patches`, and where kept the predicted masks by patch id, bool (H, W).
 
     Raises:
         FileNotFoundError: if the folder holds no finished network.
@@ -50,7 +50,7 @@ def evaluate(
 
     def predictions() -> Iterator[Prediction]:
         for patch_id, patch, predicted in predict(network, record.normalisation, part, sorted(part.ids), threshold):
-            if patch_id in keep:
+            if keep:
                 kept[patch_id] = predicted
             yield patch_id, patch, predicted
 

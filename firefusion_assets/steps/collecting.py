@@ -14,9 +14,9 @@ from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTOR
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
-from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs, Roles
+from firefusion_assets.report.inputs import ConfigResult, DetectorResult, PredictionExample, ReportInputs, Roles
 from firefusion_assets.report.painted_examples import load_examples
-from firefusion_assets.steps.scoring import prediction_examples, score_detector
+from firefusion_assets.steps.scoring import score_detector, worst_predictions
 from firefusion_assets.steps.status import asset_state, orphans
 from firefusion_assets.study import augmentation_keys
 
@@ -35,6 +35,7 @@ def collect(lineage: Lineage) -> ReportInputs:
     data = patches.facts
     split = lineage.find("scene_split", UNPARTITIONED).facts
     judged = judge(folds[0].table, lineage.study.backgrounds, lineage.study.dataset.patch_size)
+    configs = [_config(lineage, key) for key in augmentation_keys(lineage.folder)]
     shown = ("n_patches", "n_scenes", "n_fire_patches", "fire_pixels", "n_empty_patches")
     return ReportInputs(
         study=lineage.study,
@@ -48,13 +49,14 @@ def collect(lineage: Lineage) -> ReportInputs:
             "skipped_files": pd.read_csv(patches.path / BAD_FILES)["problem"].tolist(),
         },
         split=pd.DataFrame(split["parts"]),
-        configs=[_config(lineage, key, folds[0]) for key in augmentation_keys(lineage.folder)],
+        configs=configs,
         detectors=_detectors(lineage, folds),
         orphans=orphans(lineage),
+        predictions=_predictions(lineage, folds[0], configs),
     )
 
 
-def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
+def _config(lineage: Lineage, key: str) -> ConfigResult:
     metrics = asset_state(lineage, "dice_metrics", key)
     if metrics.state == "invalid":
         return ConfigResult(key=key, description="", engine="", status="invalid", note=metrics.why)
@@ -82,10 +84,17 @@ def _config(lineage: Lineage, key: str, fold: Fold) -> ConfigResult:
         facts={name: value for name, value in screened.facts.items() if not isinstance(value, list)},
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
         painted=load_examples(screened.path / "examples.npz"),
-        predictions=prediction_examples(fold, measured / "predictions.npz"),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         **roles._asdict(),
     )
+
+
+def _predictions(lineage: Lineage, fold: Fold, configs: Sequence[ConfigResult]) -> list[PredictionExample]:
+    """Return the worst predictions of current configs, the baseline's first."""
+    baseline = lineage.study.report.baseline
+    current = sorted((one for one in configs if one.status == "current"), key=lambda one: one.key != baseline)
+    measured = {config.key: lineage.find("dice_metrics", config.key).path for config in current}
+    return worst_predictions(fold, measured, [config.patches for config in current]) if current else []
 
 
 def _detectors(lineage: Lineage, folds: Sequence[Fold]) -> list[DetectorResult]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +18,19 @@ from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
 
 
+_PREDICTIONS: Final = "predictions.npz"
+"""Masks of the first network of a config, by patch id, packed along the width."""
+
+
 def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
     replicates, networks = read_replicates(lineage, key), lineage.find("trained_unet", key).path
     rows, summary = [], []
-    first = replicates[0].fold
-    shown = shown_patches(first)
     predicted: dict[str, npt.NDArray[np.bool_]] = {}
     for replicate in replicates:
         fold, numbers = replicate.fold, {"fold": replicate.fold.number, "replicate": replicate.number}
-        keep = [] if predicted else shown
         threshold = lineage.study.evaluation.threshold
-        scored, kept = evaluate(networks / replicate.folder, fold.evaluated, fold.table, threshold, keep)
+        scored, kept = evaluate(networks / replicate.folder, fold.evaluated, fold.table, threshold, not predicted)
         predicted |= kept
         rows.append(scored.assign(**numbers))
         summary.append({**numbers, **summarise(scored)})
@@ -37,33 +38,42 @@ def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     table = pd.DataFrame(summary).astype({"dice_micro": float})
     table.to_parquet(work / "summary.parquet", index=False)
     packed: dict[str, Any] = {name: np.packbits(mask, axis=-1) for name, mask in predicted.items()}
-    np.savez_compressed(work / "predictions.npz", **packed)
-    examples = prediction_examples(first, work / "predictions.npz")
+    np.savez_compressed(work / _PREDICTIONS, **packed)
+    first = replicates[0].fold
+    examples = worst_predictions(first, {key: work}, rows[:1])
     prediction_sheet(examples, first.evaluated.meta.bands).save(work / "sheet.png")
     means = table.drop(columns=["fold", "replicate"]).astype(float).mean()
     return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
 
 
-def shown_patches(fold: Fold) -> list[str]:
-    """Return evaluated patches to show: fires from the largest to the smallest, and one or two without."""
-    patches = fold.table.loc[fold.evaluated.ids].sort_values("fire_pixels", ascending=False, kind="stable")
-    fires, free = patches.index[patches["fire_pixels"] > 0], patches.index[patches["fire_pixels"] == 0]
-    n_free = min(len(free), EXAMPLES // 4)
-    spread = np.unique(np.linspace(0, len(fires) - 1, num=min(len(fires), EXAMPLES - n_free)).astype(int))
-    return [*fires[spread], *free[:n_free]]
+def worst_predictions(
+    fold: Fold, measured: Mapping[str, Path], scored: Sequence[pd.DataFrame]
+) -> list[PredictionExample]:
+    """Return where the first networks of some configs err most: half the patches by pixels missed, half by false ones.
 
-
-def prediction_examples(fold: Fold, path: Path) -> list[PredictionExample]:
-    """Return the kept predictions of a config with bands and truth."""
+    Args:
+        fold: the first fold.
+        measured: what `score_config` wrote, by key.
+        scored: the patches of the same configs, from the first fold and replicate; other rows are left out.
+    """
+    rows = pd.concat([table[(table["fold"] == fold.number) & (table["replicate"] == 0)] for table in scored])
+    most = rows.groupby("patch_id")[["fn", "fp"]].max()
+    missed = most.sort_values("fn", ascending=False, kind="stable").index[: EXAMPLES // 2]
+    false = most.drop(missed).sort_values("fp", ascending=False, kind="stable").index[: EXAMPLES // 2]
+    shown = [*missed, *false]
     size = fold.evaluated.meta.patch_size
+    predicted = {key: _read_masks(folder / _PREDICTIONS, shown, size) for key, folder in measured.items()}
+    examples = []
+    for patch_id in shown:
+        patch = fold.evaluated.read(patch_id)
+        masks = {key: of_patches[patch_id] for key, of_patches in predicted.items()}
+        examples.append(PredictionExample(patch.bands, patch.label, patch.ignore, masks, patch_id))
+    return examples
+
+
+def _read_masks(path: Path, ids: Sequence[str], size: int) -> dict[str, npt.NDArray[np.bool_]]:
     with np.load(path, allow_pickle=False) as file:
-        masks = {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in file.files}
-    patches = {name: fold.evaluated.read(name) for name in masks}
-    order = sorted(masks, key=lambda name: -int(patches[name].label.sum()))
-    return [
-        PredictionExample(patches[name].bands, patches[name].label, masks[name], patches[name].ignore, name)
-        for name in order
-    ]
+        return {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in ids}
 
 
 def score_detector(name: str, folds: Sequence[Fold]) -> tuple[pd.DataFrame, pd.DataFrame]:

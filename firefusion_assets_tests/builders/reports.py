@@ -88,8 +88,8 @@ def prediction() -> PredictionExample:
     return PredictionExample(
         bands=example.painted,
         truth=example.mask,
-        predicted=np.roll(example.mask, 1, axis=1),
         ignore=np.zeros((16, 16), bool),
+        predicted={"baseline": np.zeros_like(example.mask), "native": np.roll(example.mask, 1, axis=1)},
         caption="patch-2",
     )
 

@@ -38,7 +38,6 @@ def full() -> ReportInputs:
         facts={"n_images": 512, "wanted": 512, "accepted_share": 0.5, "screening": None},
         cost={"finetuned_model": 60.0, "trained_unet": 90.0},
         painted=[painted(), painted(accepted=False)],
-        predictions=[prediction()],
     )
     stale = config("old", "native", runs(0.6), status="stale", note="Settings changed. Run: make old")
     return inputs(
@@ -46,6 +45,7 @@ def full() -> ReportInputs:
         detectors=[*inputs().detectors, DetectorResult("schroeder", note="needs B1 to B7")],
         data={"n_patches": 1200, "skipped_files": ["bad.tif: truncated"]},
         orphans=["gone"],
+        predictions=[prediction()],
     )
 
 
@@ -87,7 +87,7 @@ def test_the_page_needs_nothing_beside_it(page: str) -> None:
     parsed = _Page(page)
     assert parsed.open == []
     assert parsed.without_alt == 0
-    assert len(parsed.addresses) == 4 + 2, "four charts and two sheets"
+    assert len(parsed.addresses) == 4 + 3, "four charts and three sheets"
     assert all(address.startswith("data:image/png;base64,") for address in parsed.addresses)
     assert not re.search(r"@import|url\(", page)
 
@@ -131,6 +131,14 @@ def test_equal_inputs_give_equal_bytes(report: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
 
 
+def test_doses_of_one_engine_make_a_curve(tmp_path: Path) -> None:
+    doses = [
+        config(f"native-{images}", "native", runs(0.5, 0.6), facts={"n_images": 6 * images}) for images in (32, 64)
+    ]
+    build_report(inputs(configs=[*doses, *inputs().configs]), tmp_path)
+    assert (tmp_path / "dose.png").is_file() and "<h2>Dose</h2>" in (tmp_path / "report.html").read_text()
+
+
 def test_every_column_is_in_the_data_dictionary(report: Path) -> None:
     words = (REPOSITORY / "docs" / "report.md").read_text()
     columns = [*pd.read_csv(report / "comparison.csv"), *pd.read_parquet(report / "metrics.parquet")]
@@ -170,7 +178,7 @@ def test_a_replication_is_headed_as_one(tmp_path: Path) -> None:
     assert page.index("<h1>") < page.index("not a valid estimate: they come") < page.index('class="box answer"')
     assert "Dice (batch mean)" in text_table(table).splitlines()[0]
     assert "Dice (batch mean)" in visible and "Dice, over all pixels" in visible
-    assert "Validation part; Dice" in visible and "Validation patches as they are" in visible
+    assert "Validation part; Dice" in visible and "Dice in percent on the validation patches" in visible
     assert "test p" not in visible.lower(), "nothing on the page speaks of a test part or test patches"
 
 

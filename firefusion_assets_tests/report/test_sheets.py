@@ -13,6 +13,7 @@ def test_sheets_of_examples_have_their_columns_and_colours() -> None:
     assert sheet.width > 5 * 160
     assert has_colour(sheet, pictures.LABEL_COLOUR)
     predictions = sheets.prediction_sheet([prediction()], BANDS)
+    assert predictions.width > 4 * 160, "patch, truth and a column for each of two configs"
     assert has_colour(predictions, pictures.MISS_COLOUR)
     assert has_colour(predictions, pictures.FALSE_ALARM_COLOUR)
 

@@ -17,7 +17,8 @@ def answers(inputs: ReportInputs) -> list[str]:
     if inputs.study.report.headline != "dice_micro":
         return _unclaimed(inputs)
     found = contrasts(inputs)
-    return [*assay(inputs, found), *(_sentence(contrast, len(named_contrasts(inputs))) for contrast in found)]
+    sentences = [_sentence(contrast, len(named_contrasts(inputs))) for contrast in found]
+    return [*assay(inputs, found), *sentences, *_rest_on(found)]
 
 
 def assay(inputs: ReportInputs, found: list[Contrast]) -> list[str]:
@@ -49,20 +50,26 @@ def points(fraction: float) -> str:
 def _sentence(contrast: Contrast, named: int) -> str:
     if not contrast.replicates:
         return f"{contrast.key} can't be compared with {contrast.other}: no replicate has a Dice for both."
-    figures = (
-        f"{points(contrast.difference)} points, {_interval(contrast)}, adjusted p {contrast.p:.3f}, "
-        f"{count(contrast.replicates, 'replicate')}, {count(contrast.groups, 'group')} with fire (as good as "
-        f"{contrast.effective_groups:.1f} of equal size)"
-    )
+    figures = f"{points(contrast.difference)} points, {_interval(contrast)}, adjusted p {contrast.p:.3f}"
     pair = f"{contrast.key} against {contrast.other}"
     if contrast.verdict == "not decidable":
         return (
-            f"{pair}: not decidable with {count(contrast.replicates, 'replicate')}; {count(named, 'contrast')} need "
-            f"{contrast.needed} ({figures})."
+            f"{pair}: not decidable with {count(contrast.replicates, 'replicate')}; {count(named, 'contrast')} "
+            f"{'needs' if named == 1 else 'need'} {contrast.needed} ({figures})."
         )
     if contrast.verdict == "no claim":
         return f"{pair}: no claim ({figures})."
     return f"{contrast.key} is {contrast.verdict} than {contrast.other} ({figures})."
+
+
+def _rest_on(found: list[Contrast]) -> list[str]:
+    """Say how much all contrasts rest on: they share replicates and groups."""
+    return [
+        f"This rests on {count(one.replicates, 'replicate')} and {count(one.groups, 'group')} with fire, as good as "
+        f"{one.effective_groups:.1f} of equal size."
+        for one in found[:1]
+        if one.replicates
+    ]
 
 
 def _interval(contrast: Contrast) -> str:
