@@ -13,7 +13,8 @@ from firefusion_assets.study.models import Split
 
 PARTS = ("train", "val", "test")
 HELD_BACK = "held back"
-"""Where the burning patches are that `split.train_fire_patches` takes out of the train part: nothing reads them."""
+"""Where the burning patches are that `split.train_fire_patches` takes out of the train part: nothing reads them but
+configs whose engine asks for them."""
 
 
 class SplitError(UserError, ValueError):
@@ -62,7 +63,7 @@ def split_patches(table: pd.DataFrame, split: Split) -> pd.DataFrame:
                 "split.folds, or more patches with fire"
             )
         if split.train_fire_patches is not None:
-            rows.loc[_surplus(rows, split, fold), "part"] = HELD_BACK
+            rows.loc[_surplus(rows, split), "part"] = HELD_BACK
         folds.append(rows)
     return pd.concat(folds, ignore_index=True)
 
@@ -140,17 +141,36 @@ def _assign(sizes: pd.DataFrame, split: Split) -> list[dict[str, str]]:
     return folds
 
 
-def _surplus(rows: pd.DataFrame, split: Split, fold: int) -> list[int]:
-    """Return which rows of a fold's train part to hold back: burning patches, kept ones spread over groups."""
-    burning = rows[(rows["part"] == "train") & (rows["fire_pixels"] > 0)]
-    wanted, groups = split.train_fire_patches, tuple(burning["group"])
-    if wanted is None or wanted > len(burning):
+def held_back_ids(table: pd.DataFrame, split: Split, fold: int) -> list[str]:
+    """Return the burning patches that a fold holds back, those first that a larger `train_fire_patches` would keep.
+
+    Args:
+        table: what `split_patches` returned.
+        split: the study's settings.
+        fold: the fold.
+    """
+    rows = table[table["fold"] == fold]
+    ordered = rows.loc[_scarcity_order(rows, split)]
+    return ordered.loc[ordered["part"] == HELD_BACK, "patch_id"].tolist()
+
+
+def _surplus(rows: pd.DataFrame, split: Split) -> list[int]:
+    """Return which rows of a fold's train part to hold back."""
+    order, wanted = _scarcity_order(rows, split), split.train_fire_patches
+    if wanted is None or wanted > len(order):
         raise SplitError(
-            f"split.train_fire_patches: {wanted}, but the train part of fold {fold} has {len(burning)} burning "
-            "patches; lower it, or leave it out to keep all"
+            f"split.train_fire_patches: {wanted}, but the train part of fold {rows['fold'].iloc[0]} has {len(order)} "
+            "burning patches; lower it, or leave it out to keep all"
         )
+    return order[wanted:]
+
+
+def _scarcity_order(rows: pd.DataFrame, split: Split) -> list[int]:
+    """Return the rows of a fold with burning patches of the train part, held back or not, spread over groups."""
+    burning = rows[rows["part"].isin(["train", HELD_BACK]) & (rows["fire_pixels"] > 0)]
+    groups, fold = tuple(burning["group"]), int(rows["fold"].iloc[0])
     order = [spread_index(place, groups, split.seed, "scarcity", fold) for place in range(len(burning))]
-    return burning.index[order[wanted:]].tolist()
+    return burning.index[order].tolist()
 
 
 def _balanced_bins(sizes: pd.DataFrame, shares: Sequence[float], *draw: int) -> dict[str, int]:

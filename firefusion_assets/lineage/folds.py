@@ -12,7 +12,7 @@ from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore, ObjectId
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
-from firefusion_assets.ingest.split import PARTS, part_ids
+from firefusion_assets.ingest.split import PARTS, held_back_ids, part_ids
 from firefusion_assets.lineage.assets import TRAIN_STATISTICS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patches, PatchPart
@@ -34,6 +34,7 @@ class Fold:
         val: the patches that a checkpoint may be chosen on.
         test: the patches that nothing is chosen on; none where `split.test_share` is 0.
         evaluated: the part that all metrics come from, normally `test`; see `evaluation.part`.
+        held_back: what the split takes out of the train part, in the order of `held_back_ids`.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Fold:
     val: PatchPart
     test: PatchPart
     evaluated: PatchPart
+    held_back: PatchPart
 
     @property
     def folder(self) -> str:
@@ -99,6 +101,7 @@ def read_folds(lineage: Lineage) -> list[Fold]:
                 )
                 for part in (*PARTS, lineage.study.evaluation.part)
             ),
+            PatchPart(patches, held_back_ids(split, lineage.study.split, number)),
         )
         for number in sorted(split["fold"].unique().tolist())
     ]

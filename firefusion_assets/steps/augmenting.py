@@ -186,7 +186,7 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
 
 
 def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Write the accepted patches of a config as an overlay store; return facts."""
+    """Write the accepted patches of a config as an overlay store, and real ones that it adds; return facts."""
     replicates = read_replicates(lineage, key)
     painted = lineage.find("synthetic_images", key).path
     verdicts = lineage.find("screened_images", key)
@@ -196,6 +196,9 @@ def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[st
             fold, judged = replicate.fold, Verdicts.read(verdicts.path / replicate.folder, meta.patch_size)
             synthetic = SyntheticPatches(painted / replicate.folder)
             add_accepted(writer, synthetic, judged, fold.train, fold.number, replicate.number)
+            if replicate.number == 0:  # real patches are the same in every replicate
+                for patch_id, patch in lineage.config(key).generator.real_patches(fold.held_back, fold.table):
+                    writer.add_patch(f"held-back/{patch_id}", patch, fold.number)
     stores = (
         Patches(replicate.fold.base, [work / OVERLAY], replicate.fold.number, replicate.number)
         for replicate in replicates

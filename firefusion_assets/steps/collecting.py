@@ -81,7 +81,8 @@ def _config(lineage: Lineage, key: str) -> ConfigResult:
         metrics=summary,
         patches=patches,
         history=pd.read_parquet(trained.path / "history.parquet"),
-        facts={name: value for name, value in screened.facts.items() if not isinstance(value, list)},
+        facts={name: value for name, value in screened.facts.items() if not isinstance(value, list)}
+        | {"n_images": lineage.find("augmented_lmdb", key).facts["n_added"]},
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
         painted=load_examples(screened.path / "examples.npz"),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),

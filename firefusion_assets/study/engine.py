@@ -17,7 +17,7 @@ from firefusion_assets.study.strict import StrictModel
 if TYPE_CHECKING:
     import pandas as pd
 
-    from firefusion_assets.patchstore import PatchPart
+    from firefusion_assets.patchstore import Patch, PatchPart
     from firefusion_assets.study.augmentation import Augmentation, Sampling
     from firefusion_assets.study.models import Study
 
@@ -144,6 +144,19 @@ class Engine(StrictModel, ABC):
     def repeats_fire(self) -> bool:
         """Tell whether real fire is shown again where nothing is added; else all patches come equally often."""
         return True
+
+    def real_patches(self, held_back: "PatchPart", table: "pd.DataFrame") -> "Iterable[tuple[str, Patch]]":
+        """Return patches that a fold's networks learn from beside its train part; by default none.
+
+        Args:
+            held_back: burning patches that `split.train_fire_patches` takes out of the train part, those first that it
+                would keep next.
+            table: of all patches, by patch_id.
+
+        Raises:
+            RequestError: if there are too few.
+        """
+        return ()
 
     def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
         """Return the label (H, W) that is learned of a patch if it is accepted."""
