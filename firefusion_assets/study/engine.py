@@ -95,7 +95,7 @@ class Engine(StrictModel, ABC):
     """
 
     paints: ClassVar[bool] = True
-    """Whether it adds anything; a config that names no engine gets the first one that doesn't."""
+    """Whether it paints."""
     copies: ClassVar[bool] = False
     """Whether it adds copies of real fires: the control to beat, and nothing that a check for copies should warn of."""
     reads: ClassVar[tuple[str, ...]] = ()
