@@ -4,7 +4,7 @@ SLOWER = {
     "baseline": "generator: {engine: none}",
     "native": """
 generator: {engine: native, crop: 16, steps: 60, batch_size: 2, channels: [8, 16], checkpoint_every: 10}
-sampling: {images: 24, max_tries: 48, batch_size: 2, steps: 30}
+sampling: {images: 12, max_tries: 24, batch_size: 2, steps: 30}
 screening: {detectors: [murphy], min_changed: 0, min_detected: 0}
 """,
 }

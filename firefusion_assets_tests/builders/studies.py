@@ -17,8 +17,8 @@ TINY_STUDY = """
 name: tiny
 dataset: {source: simulated, scenes: 6, patches_per_scene: 4, patch_size: 32, fire_share: 0.5, seed: 3}
 training: {bands: [B7, B6, B2], filters: 2, steps: 6, batch_size: 4, validate_every: 2}
-replicates: {count: 2}
 """
+TWO_REPLICATES = TINY_STUDY + "replicates: {count: 2}\n"
 TINY_CONFIGS = {
     "baseline": "generator: {engine: none}",
     "copy-paste": """

@@ -52,7 +52,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("run")
-    study, home = write_study(folder / "study", TINY_STUDY.replace("count: 2", "count: 1")), folder / "home"
+    study, home = write_study(folder / "study", TINY_STUDY), folder / "home"
     return Ran(study, home, run(study, home, "--to", "scene_split"), run(study, home, "baseline", "copy-paste"))
 
 

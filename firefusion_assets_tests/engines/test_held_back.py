@@ -12,13 +12,14 @@ from firefusion_assets.patchstore import Patches
 from firefusion_assets.study import StudyError, load_augmentation, load_study
 from firefusion_assets_tests.builders.studies import (
     TINY_STUDY,
+    TWO_REPLICATES,
     LoadDefinitions,
     lineage_of,
     materialize,
     write_study,
 )
 
-SCARCE = TINY_STUDY + "split: {train_fire_patches: 2}\n"
+SCARCE = TWO_REPLICATES + "split: {train_fire_patches: 2}\n"
 CONFIGS = {
     "baseline": "generator: {engine: none}",
     "more-real": "generator: {engine: more-real, patches: 2}",

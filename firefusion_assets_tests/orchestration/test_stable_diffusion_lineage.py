@@ -118,7 +118,7 @@ def painted(lineage: Lineage, key: str) -> tuple[pd.DataFrame, npt.NDArray[np.ui
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a config of each method; patches and split are there, and no model yet."""
     folder = write_study(
-        tmp_path_factory.mktemp("diffusion") / "tiny", TINY_STUDY.replace("count: 2", "count: 1"), CONFIGS
+        tmp_path_factory.mktemp("diffusion") / "tiny", TINY_STUDY, CONFIGS
     )
     save_tiny_pipeline(folder / "base")
     with pytest.MonkeyPatch.context() as patch:

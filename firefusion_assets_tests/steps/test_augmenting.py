@@ -1,5 +1,6 @@
 """Folds run inside a partition, each with its own fitted things; a leaky split says so."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.patchstore import Patches
+from firefusion_assets.segmentation import parallel
+from firefusion_assets.segmentation.training import TrainingJob
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
+    TWO_REPLICATES,
     LoadDefinitions,
     lineage_of,
     materialize,
@@ -23,7 +27,7 @@ pytestmark = pytest.mark.slow
 def test_every_group_is_tested_once_and_each_fold_paints_on_its_own_train_part(
     tmp_path: Path, load_definitions: LoadDefinitions
 ) -> None:
-    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n")
+    study = write_study(tmp_path / "study", TWO_REPLICATES + "split: {folds: 3}\n")
     defs = load_definitions(study)
     for key in TINY_CONFIGS:
         assert materialize(defs, key).success
@@ -70,12 +74,41 @@ def test_a_failure_in_a_later_fold_leaves_the_finished_folds_fitted(
     assert fitted == ["fold-0", "fold-1", "fold-1", "fold-2"]
 
 
+def test_training_killed_in_any_fold_and_replicate_ends_with_equal_metrics(
+    tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, whole = (
+        write_study(tmp_path / name / "study", TWO_REPLICATES + "split: {folds: 3}\n") for name in ("killed", "whole")
+    )
+    real_train, left = parallel.train_unet, [f"fold {fold} replicate {number}" for fold in range(3) for number in (0, 1)]
+
+    def train(job: TrainingJob, work: Path, progress: Callable[[str], None]) -> None:
+        def told(line: str) -> None:
+            progress(line)
+            if left and line.startswith(f"{left[0]}: step 4"):
+                left.pop(0)
+                raise InterruptedError("power cut")
+
+        real_train(job, work, told)
+
+    monkeypatch.setattr(parallel, "train_unet", train)
+    defs = load_definitions(killed)
+    for power_cuts in range(6):
+        assert not materialize(defs, "baseline", raise_on_error=False).success
+        assert len(left) == 5 - power_cuts
+    assert materialize(defs, "baseline").success
+    assert materialize(load_definitions(whole), "baseline").success
+    one, other = (lineage_of(folder).find("dice_metrics", "baseline").path for folder in (killed, whole))
+    for table in ("summary", "patches"):
+        pd.testing.assert_frame_equal(*(pd.read_parquet(path / f"{table}.parquet") for path in (one, other)))
+
+
 def test_a_split_by_patch_runs_and_is_called_leaky(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     study = write_study(tmp_path / "study", TINY_STUDY + "split: {by: patch}\n")
     assert materialize(load_definitions(study), "baseline").success
     report = lineage_of(study).store.pointed("augmentation_report", "_")
     assert report is not None
-    assert "The split is leaky" in (report.path / "report.html").read_text().split("Comparison")[0]
+    assert "The split is leaky" in (report.path / "report.html").read_text().split("<table")[0]
 
 
 def test_a_replicate_that_two_configs_share_by_their_offsets_is_the_same_in_both(
@@ -83,7 +116,7 @@ def test_a_replicate_that_two_configs_share_by_their_offsets_is_the_same_in_both
 ) -> None:
     """Everything that is drawn follows from the replicate: plan, paint and training. The others differ."""
     shifted = TINY_CONFIGS | {"shifted": "extends: native\nreplicate_offset: 1"}
-    study = write_study(tmp_path / "study", TINY_STUDY, shifted)
+    study = write_study(tmp_path / "study", TWO_REPLICATES, shifted)
     defs, lineage = load_definitions(study), lineage_of(study)
     weights, paint = {}, {}
     for key in ("native", "shifted"):
@@ -106,7 +139,7 @@ def test_a_replicate_that_two_configs_share_by_their_offsets_is_the_same_in_both
 
 
 def test_a_refitted_generator_is_another_in_every_replicate(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
-    study = write_study(tmp_path / "study", TINY_STUDY.replace("count: 2", "count: 2, refit: true"))
+    study = write_study(tmp_path / "study", TWO_REPLICATES.replace("count: 2", "count: 2, refit: true"))
     assert materialize(load_definitions(study), "native").success
     models = lineage_of(study).find("finetuned_model", "native").path
     first, second = (

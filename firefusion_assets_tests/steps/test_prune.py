@@ -203,7 +203,7 @@ def materialized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pat
         "copy-paste": TINY_CONFIGS["copy-paste"],
         "gone": "extends: copy-paste\nmasks: {kind: box}\nsampling: {images: 2}",
     }
-    study = TINY_STUDY.replace("count: 2", "count: 1").replace("scenes: 6", "scenes: 4")
+    study = TINY_STUDY.replace("scenes: 6", "scenes: 4")
     folder = write_study(tmp_path_factory.mktemp("prune") / "tiny", study, configs)
     with pytest.MonkeyPatch.context() as patch:
         run_all(folder, patch, *configs)
