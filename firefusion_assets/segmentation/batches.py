@@ -10,15 +10,14 @@ from contextlib import closing
 from math import sqrt
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
 from firefusion_assets.core.orientation import ORIENTATIONS
 from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.core.seeding import cycled_index, derive_seed, generator
-from firefusion_assets.patchstore import PatchBatch, PatchPart
+from firefusion_assets.core.seeding import cycled_index, derive_seed
+from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.models import Training
 
 
@@ -123,7 +122,7 @@ class TrainingBatches:
     Each slot goes through its patches in shuffled passes of its own, so two configs of one seed see the same
     fire-free and fire patches at every step. The extra slot shows what the config adds, or real fire again if
     it adds nothing; without fire-free patches that slot shows real fire too. A patch comes in one of the
-    eight orientations of a square; with `training.crop` a window of it, of a burning patch one that holds fire. Without `repeat_fire` all patches go through one slot, equally often.
+    eight orientations of a square. Without `repeat_fire` all patches go through one slot, equally often.
 
     Args:
         part: the train part, added patches included.
@@ -146,7 +145,6 @@ class TrainingBatches:
         self._part = part
         self._rows = part.meta.band_rows(training.bands)
         self._seed, self._survey, self._repeat_fire = seed, survey, repeat_fire
-        self._crop = training.crop
         slots = (("fire-free", survey.fire_free), ("fire", survey.fire), ("extra", added_ids))
         self._slots = [
             (name, list(ids) or survey.fire, n)
@@ -157,15 +155,11 @@ class TrainingBatches:
 
     @property
     def fire_pixel_share(self) -> float:
-        """Share of fire pixels in a batch, from the real patches: paint is taken to burn as they do.
-
-        Fire is taken to lie in a window as a whole, if it isn't larger than half of it.
-        """
-        share = self._survey.fire_pixel_share
-        if self._repeat_fire:
-            burning = sum(n for name, _, n in self._slots if name != "fire-free")
-            share = self._survey.burning_pixel_share * burning / sum(n for _, _, n in self._slots)
-        return share if self._crop is None else min(0.5, share * (self._part.meta.patch_size / self._crop) ** 2)
+        """Share of fire pixels in a batch, from the real patches: paint is taken to burn as they do."""
+        if not self._repeat_fire:
+            return self._survey.fire_pixel_share
+        burning = sum(n for name, _, n in self._slots if name != "fire-free")
+        return self._survey.burning_pixel_share * burning / sum(n for _, _, n in self._slots)
 
     def ids(self, step: int) -> list[str]:
         """Return the patches of a step (from 0): the fire-free ones, then fire, then extra."""
@@ -186,24 +180,4 @@ class TrainingBatches:
         ids = self.ids(step)
         turns = [derive_seed(self._seed, "orientation", step, place) % ORIENTATIONS for place in range(len(ids))]
         batch = self._part.read_batch(ids, self._rows, turns)
-        if self._crop is not None:
-            batch = self._windows(batch, step, self._crop)
         return Batch(*(torch.from_numpy(array) for array in batch))
-
-    def _windows(self, batch: PatchBatch, step: int, side: int) -> PatchBatch:
-        """Cut a window out of each patch."""
-        windows = PatchBatch.empty(len(batch.label), len(self._rows), side)
-        last = self._part.meta.patch_size - side
-        for place, (label, ignore) in enumerate(zip(batch.label, batch.ignore, strict=True)):
-            draw = generator(self._seed, "window", step, place)
-            fire = np.argwhere(label & ~ignore)
-            if len(fire):
-                pixel = fire[draw.integers(len(fire))]
-                y, x = draw.integers(np.maximum(pixel - side + 1, 0), np.minimum(pixel, last) + 1)
-            else:
-                y, x = draw.integers(last + 1, size=2)
-            window = (slice(y, y + side), slice(x, x + side))
-            windows.bands[place] = batch.bands[place, :, *window]
-            windows.label[place], windows.ignore[place] = label[window], ignore[window]
-        windows.weight[:] = batch.weight
-        return windows

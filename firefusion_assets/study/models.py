@@ -93,9 +93,6 @@ class Training(StrictModel):
     """Optimizer steps, the same for every config."""
     batch_size: int = Field(8, ge=2)
     """Patches a step."""
-    crop: int | None = Field(None, ge=16)
-    """Height and width in px of the windows that batches show of patches, drawn anew each time; those of a burning
-    patch hold fire. By default whole patches."""
     fire_share: float = Field(0.25, gt=0, lt=1)
     """Share of a batch that holds real fire patches."""
     extra_share: float = Field(0.25, gt=0, lt=1)
@@ -200,9 +197,6 @@ class Study(StrictModel):
         missing = [band for band in self.training.bands if band not in self.dataset.bands]
         if missing:
             problems.append(f"training.bands: {', '.join(missing)} not among dataset.bands; add them there")
-        crop, patch_size = self.training.crop, self.dataset.patch_size
-        if crop is not None and crop > patch_size:
-            problems.append(f"training.crop: {crop}, but patches have {patch_size} px; lower it, or leave it out")
         if self.split.test_share == 0 and self.evaluation.part == "test":
             problems.append(
                 "split.test_share: 0 leaves no test part to evaluate on; set a share, or for a replication "
