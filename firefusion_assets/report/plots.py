@@ -136,7 +136,7 @@ def _dice(measured: pd.DataFrame, inputs: ReportInputs) -> Figure:
         changes.plot(100 * row["difference"], place, marker, color=colour)
         if np.isfinite(row["low"]) and np.isfinite(row["high"]):
             changes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour, linewidth=2)
-        changes.annotate(row["verdict"], (1, place), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        changes.annotate(row["verdict"], (1.02, place), xycoords=("axes fraction", "data"), va="center")
     for number, (_, row) in enumerate(detectors.iterrows()):
         axes.plot(
             [100 * row["dice_mean"]] * 2,

@@ -129,7 +129,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         network.to(memory_format=torch.channels_last)
     kept = network if recipe.ema_decay is None else copy.deepcopy(network)
     # A rate of 1, which the schedule multiplies.
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=recipe.weight_decay, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.mixed_precision == "fp16")
     validations = _Validations(kept, recipe.checkpoint == "last")
     loop = TrainingLoop(

@@ -91,9 +91,10 @@ def _config(lineage: Lineage, key: str) -> ConfigResult:
 
 
 def _predictions(lineage: Lineage, fold: Fold, configs: Sequence[ConfigResult]) -> list[PredictionExample]:
-    """Return the worst predictions of current configs, the baseline's first."""
+    """Return the worst predictions of current configs, the baseline's first; controls would show theirs alone."""
     baseline = lineage.study.report.baseline
-    current = sorted((one for one in configs if one.status == "current"), key=lambda one: one.key != baseline)
+    current = [one for one in configs if one.status == "current" and not one.expected]
+    current.sort(key=lambda one: one.key != baseline)
     measured = {config.key: lineage.find("dice_metrics", config.key).path for config in current}
     return worst_predictions(fold, measured, [config.patches for config in current]) if current else []
 

@@ -12,7 +12,7 @@ from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.patchstore import Patch
-from firefusion_assets.report.inputs import EXAMPLES, PredictionExample
+from firefusion_assets.report.inputs import PredictionExample
 from firefusion_assets.report.sheets import prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
@@ -20,6 +20,9 @@ from firefusion_assets.segmentation.metrics import summarise
 
 _PREDICTIONS: Final = "predictions.npz"
 """Masks of the first network of a config, by patch id, packed along the width."""
+
+_EACH: Final = 3
+"""Patches to show for what is missed, and for what is false."""
 
 
 def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
@@ -58,8 +61,8 @@ def worst_predictions(
     """
     rows = pd.concat([table[(table["fold"] == fold.number) & (table["replicate"] == 0)] for table in scored])
     most = rows.groupby("patch_id")[["fn", "fp"]].max()
-    missed = most.sort_values("fn", ascending=False, kind="stable").index[: EXAMPLES // 2]
-    false = most.drop(missed).sort_values("fp", ascending=False, kind="stable").index[: EXAMPLES // 2]
+    missed = most.sort_values("fn", ascending=False, kind="stable").index[:_EACH]
+    false = most.drop(missed).sort_values("fp", ascending=False, kind="stable").index[:_EACH]
     shown = [*missed, *false]
     size = fold.evaluated.meta.patch_size
     predicted = {key: _read_masks(folder / _PREDICTIONS, shown, size) for key, folder in measured.items()}
