@@ -94,5 +94,8 @@ def picture(file: Path) -> dg.MarkdownMetadataValue:
 
     from firefusion_assets.core.pictures import markdown_picture, png_bytes
 
-    with Image.open(file) as image:
-        return dg.MetadataValue.md(markdown_picture(png_bytes(image.convert("RGB"), PICTURE_LIMIT)))
+    png = file.read_bytes()
+    if len(png) > PICTURE_LIMIT:
+        with Image.open(file) as image:
+            png = png_bytes(image.convert("RGB"), PICTURE_LIMIT)
+    return dg.MetadataValue.md(markdown_picture(png))

@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -42,7 +43,11 @@ def read_yaml(file: Path) -> Settings:
         YamlError: with all problems: other encodings than UTF-8, keys given twice or that are no text, booleans
             written as yes, no, on or off, numbers that YAML reads to base 8 or 60, tags.
     """
-    text = _text(file)
+    return _parsed(file, _text(file))
+
+
+@lru_cache(maxsize=256)  # every step of a run reads the same files again
+def _parsed(file: Path, text: str) -> Settings:
     try:
         tags = [token.start_mark for token in yaml.scan(text, yaml.SafeLoader) if isinstance(token, yaml.TagToken)]
         loader = yaml.SafeLoader(text)
