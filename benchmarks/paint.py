@@ -16,6 +16,7 @@ from firefusion_assets.lineage.folds import Fold, read_folds
 _DEMO = Path(__file__).parents[1] / "data" / "demo"
 _KEYS = ("native", "copy-paste")
 _SEEDS = 8
+_PAINT = "fold-0/replicate-0"
 
 
 def measure() -> Iterator[tuple[str, float, float]]:
@@ -28,7 +29,7 @@ def measure() -> Iterator[tuple[str, float, float]]:
     outside = [_detected_outside(lineage, key, fold) for key in _KEYS]
     yield "demo: detected px outside the label a patch (copy-paste)", outside[0], outside[1]
     distances = [
-        pd.read_parquet(lineage.find("screened_images", key).path / fold.folder / "verdicts.parquet")[
+        pd.read_parquet(lineage.find("screened_images", key).path / _PAINT / "verdicts.parquet")[
             "nearest_distance"
         ].min()
         for key in _KEYS
@@ -38,8 +39,8 @@ def measure() -> Iterator[tuple[str, float, float]]:
 
 
 def _detected_outside(lineage: Lineage, key: str, fold: Fold) -> float:
-    synthetic = SyntheticPatches(lineage.find("synthetic_images", key).path / fold.folder)
-    plan = Plan.read(lineage.find("inpainting_masks", key).path / fold.folder, fold.train.meta.patch_size)
+    synthetic = SyntheticPatches(lineage.find("synthetic_images", key).path / _PAINT)
+    plan = Plan.read(lineage.find("inpainting_masks", key).path / _PAINT, fold.train.meta.patch_size)
     found = 0
     for number, row in enumerate(synthetic.provenance.itertuples()):
         named = dict(zip(fold.train.meta.bands, synthetic.read(number), strict=True))
@@ -51,7 +52,7 @@ def _detected_outside(lineage: Lineage, key: str, fold: Fold) -> float:
 def _seed_spread(lineage: Lineage, fold: Fold) -> tuple[float, float]:
     """Return the std of B7 over seeds, mean over label pixels of one mask, and the std over real fires' pixels."""
     config = lineage.config("native")
-    plan = Plan.read(lineage.find("inpainting_masks", "native").path / fold.folder, fold.train.meta.patch_size)
+    plan = Plan.read(lineage.find("inpainting_masks", "native").path / _PAINT, fold.train.meta.patch_size)
     row = int(plan.rows["label_pixels"].sub(20).abs().argmin())
     repeat = [np.repeat(array[row : row + 1], _SEEDS, axis=0) for array in (plan.labels, plan.edits)]
     background = fold.train.read(plan.rows["background"].iloc[row]).bands

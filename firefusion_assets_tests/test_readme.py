@@ -42,7 +42,7 @@ def test_the_example_config_is_valid_in_the_demo(tmp_path: Path) -> None:
             target.write_text(file.read_text())
     (folder / "augmentations" / "native-half.yaml").write_text(text)
     config = load_augmentation(folder, "native-half", load_study(folder))
-    assert (config.generator.engine, config.sampling.images) == ("native", 32)
+    assert (config.generator.engine, config.sampling.images) == ("native", 16)
 
 
 def test_the_stable_diffusion_example_is_valid() -> None:
