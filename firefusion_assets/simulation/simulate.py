@@ -1,8 +1,11 @@
 """Writing simulated scenes as a data set: patches and masks as GeoTIFF, named as in the active fire data set.
 
-Writes the files. One patch is in memory at a time.
+Writes the files, scene by scene, in as many processes as there are cores. Each has one patch in memory at a time.
 """
 
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +13,20 @@ import numpy.typing as npt
 import rasterio
 from rasterio.transform import Affine
 
+from firefusion_assets.core.workers import Progress, Workers
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.simulation.render import render
 from firefusion_assets.simulation.scenes import Scene, scenes
 from firefusion_assets.study.datasets import SimulatedDataset
 
+_IMAGES, _MASKS = "landsat_patches", "manual_annotations_patches"
+
 MASK_LABEL = "v1"
 """The masks' label: the simulation's truth takes the place of the data set's first manual annotation."""
 
 
-def simulate(dataset: SimulatedDataset, folder: Path) -> None:
+def simulate(dataset: SimulatedDataset, folder: Path, progress: Progress) -> None:
     """Write a simulated data set in the layout of the active fire data set.
 
     ``landsat_patches/NAME.tif`` holds uint16 DN of the ten FILE_BANDS, whatever the data set keeps of them;
@@ -30,19 +36,41 @@ def simulate(dataset: SimulatedDataset, folder: Path) -> None:
     Args:
         dataset: number of scenes and patches, patch size, share of patches with fire, seed.
         folder: where the two folders go; made if need be, and holding no other data set.
+        progress: called after each scene.
+
+    Raises:
+        WorkerError: if a process was killed.
     """
-    images, masks = folder / "landsat_patches", folder / "manual_annotations_patches"
-    images.mkdir(parents=True, exist_ok=True)
-    masks.mkdir(parents=True, exist_ok=True)
-    for scene in scenes(dataset):
-        for number in range(1, scene.patches + 1):
-            tile = scene.tile(number)
-            dn, label = render(scene, tile)
-            place = scene.georeference(tile)
-            _write(images / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
-            if label.any():
-                mask = label[None].astype(np.uint8)
-                _write(masks / f"{_name(scene, number, MASK_LABEL)}.tif", mask, ("fire",), scene.crs, place)
+    for name in (_IMAGES, _MASKS):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    workers = min(dataset.scenes, len(os.sched_getaffinity(0)))
+    if workers == 1:
+        for number, scene in enumerate(scenes(dataset), 1):
+            _write_scene(folder, scene)
+            progress(f"simulated scene {number} of {dataset.scenes}")
+        return
+    with Workers(workers, partial(_writer, folder), _work, progress) as writers:
+        for number, _ in enumerate(writers.as_done(scenes(dataset)), 1):
+            progress(f"simulated scene {number} of {dataset.scenes}")
+
+
+def _writer(folder: Path, slot: int) -> Callable[[Scene, Progress], None]:
+    return lambda scene, progress: _write_scene(folder, scene)
+
+
+def _work(scene: Scene) -> str:
+    return f"simulation of scene {scene.path}/{scene.row}"
+
+
+def _write_scene(folder: Path, scene: Scene) -> None:
+    for number in range(1, scene.patches + 1):
+        tile = scene.tile(number)
+        dn, label = render(scene, tile)
+        place = scene.georeference(tile)
+        _write(folder / _IMAGES / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
+        if label.any():
+            mask = label[None].astype(np.uint8)
+            _write(folder / _MASKS / f"{_name(scene, number, MASK_LABEL)}.tif", mask, ("fire",), scene.crs, place)
 
 
 def _name(scene: Scene, number: int, label: str | None = None) -> PatchName:

@@ -54,7 +54,7 @@ def samples() -> list[Sample]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    simulate(dataset(), folder)
+    simulate(dataset(), folder, print)
     return folder
 
 
@@ -66,10 +66,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_cores")
+def test_several_processes_write_the_bytes_of_one(written: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    simulate(dataset(), tmp_path, told.append)
+    assert contents(tmp_path) == contents(written)
+    assert told[-1] == f"simulated scene {dataset().scenes} of {dataset().scenes}"
+
+
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_and_another_seed_another_ground(written: Path, tmp_path: Path) -> None:
-    simulate(dataset(), tmp_path / "again")
+    simulate(dataset(), tmp_path / "again", print)
     assert contents(tmp_path / "again") == contents(written)
-    simulate(dataset(seed=188), tmp_path / "other")
+    simulate(dataset(seed=188), tmp_path / "other", print)
     ours = {path.stem[10:16]: path for path in (written / "landsat_patches").glob("*_p00001.tif")}
     for path in (tmp_path / "other" / "landsat_patches").glob("*_p00001.tif"):
         with rasterio.open(path) as file, rasterio.open(ours[path.stem[10:16]]) as our_file:
@@ -80,7 +89,7 @@ def test_a_half_written_file_is_replaced(written: Path, tmp_path: Path) -> None:
     first = next(iter(contents(written)))
     (tmp_path / first).parent.mkdir(parents=True)
     (tmp_path / first).write_bytes(b"II*\0 torn")
-    simulate(dataset(), tmp_path)
+    simulate(dataset(), tmp_path, print)
     assert contents(tmp_path) == contents(written)
 
 
@@ -127,14 +136,14 @@ def test_masks_exist_only_where_there_is_fire(written: Path) -> None:
 
 
 def test_no_fire_share_gives_no_masks(tmp_path: Path) -> None:
-    simulate(dataset(fire_share=0), tmp_path)
+    simulate(dataset(fire_share=0), tmp_path, print)
     assert len(list(tmp_path.rglob("landsat_patches/*.tif"))) == 10
     assert not list(tmp_path.rglob("manual_annotations_patches/*.tif"))
 
 
 @pytest.mark.parametrize(("patch_size", "patches"), [(8, 1), (8, 2), (40, 3)])
 def test_small_and_odd_grids_work(patch_size: int, patches: int, tmp_path: Path) -> None:
-    simulate(dataset(patch_size=patch_size, patches_per_scene=patches, scenes=1, fire_share=1), tmp_path)
+    simulate(dataset(patch_size=patch_size, patches_per_scene=patches, scenes=1, fire_share=1), tmp_path, print)
     assert len(list((tmp_path / "landsat_patches").iterdir())) == patches
 
 
@@ -142,7 +151,7 @@ def test_small_and_odd_grids_work(patch_size: int, patches: int, tmp_path: Path)
 def test_memory_does_not_grow_with_the_number_of_patches(tmp_path: Path) -> None:
     def peak(patches: int) -> int:
         tracemalloc.start()
-        simulate(dataset(scenes=1, patches_per_scene=patches), tmp_path / str(patches))
+        simulate(dataset(scenes=1, patches_per_scene=patches), tmp_path / str(patches), print)
         memory = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return memory

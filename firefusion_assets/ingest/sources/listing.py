@@ -62,8 +62,7 @@ def _simulated_scenes(dataset: SimulatedDataset, store: ArtifactStore, progress:
     def make(work: Path) -> Mapping[str, Any]:
         from firefusion_assets.simulation.simulate import simulate
 
-        progress(f"simulating {dataset.scenes} scenes")
-        simulate(dataset, work)
+        simulate(dataset, work, progress)
         return {"n_scenes": dataset.scenes}
 
     return store.build("simulated_scenes", digest([SIMULATION_VERSION, settings]), make, progress).path
