@@ -101,7 +101,7 @@ def read_folds(lineage: Lineage) -> list[Fold]:
                 )
                 for part in (*PARTS, lineage.study.evaluation.part)
             ),
-            PatchPart(patches, held_back_ids(split, lineage.study.split, number)),
+            held_back=PatchPart(patches, held_back_ids(split, lineage.study.split, number)),
         )
         for number in sorted(split["fold"].unique().tolist())
     ]

@@ -159,7 +159,7 @@ class ReportInputs:
         configs: all configs of the study, in any order.
         detectors: published detectors, to compare with.
         orphans: keys that have artifacts but no longer a config.
-        predictions: where the networks of all current configs but controls err most, with their predictions in one order.
+        predictions: where the networks of current configs but controls err most, with all their predictions.
     """
 
     study: Study

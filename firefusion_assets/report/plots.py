@@ -1,7 +1,6 @@
 """The report's charts, as PNG files.
 
-Colours are Okabe and Ito's; a marker,
-a name or a line style says the same as the colour does.
+Colours are Okabe and Ito's; a marker, a name or a line style says the same as the colour does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -104,8 +103,7 @@ def _doses(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve(rows: pd.DataFrame, label: str) -> Figure:
-    """Draw Dice with its standard deviation over a number on a logarithmic axis; columns line, x, dice_mean, dice_std.
-    """
+    """Draw Dice and its standard deviation over x, a line for each `line`."""
     figure = Figure(figsize=(_WIDTH, 4.6))
     axes = figure.subplots()
     for place, (name, line) in enumerate(rows.sort_values("x").groupby("line")):

@@ -17,7 +17,6 @@ from firefusion_assets.report.sheets import prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
 
-
 _PREDICTIONS: Final = "predictions.npz"
 """Masks of the first network of a config, by patch id, packed along the width."""
 

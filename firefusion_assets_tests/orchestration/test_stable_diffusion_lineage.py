@@ -117,9 +117,7 @@ def painted(lineage: Lineage, key: str) -> tuple[pd.DataFrame, npt.NDArray[np.ui
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a config of each method; patches and split are there, and no model yet."""
-    folder = write_study(
-        tmp_path_factory.mktemp("diffusion") / "tiny", TINY_STUDY, CONFIGS
-    )
+    folder = write_study(tmp_path_factory.mktemp("diffusion") / "tiny", TINY_STUDY, CONFIGS)
     save_tiny_pipeline(folder / "base")
     with pytest.MonkeyPatch.context() as patch:
         assert run_assets(loaded(folder, patch), "none", ONLY_SHARED).success

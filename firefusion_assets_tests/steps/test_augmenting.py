@@ -80,7 +80,8 @@ def test_training_killed_in_any_fold_and_replicate_ends_with_equal_metrics(
     killed, whole = (
         write_study(tmp_path / name / "study", TWO_REPLICATES + "split: {folds: 3}\n") for name in ("killed", "whole")
     )
-    real_train, left = parallel.train_unet, [f"fold {fold} replicate {number}" for fold in range(3) for number in (0, 1)]
+    left = [f"fold {fold} replicate {number}" for fold in range(3) for number in (0, 1)]
+    real_train = parallel.train_unet
 
     def train(job: TrainingJob, work: Path, progress: Callable[[str], None]) -> None:
         def told(line: str) -> None:

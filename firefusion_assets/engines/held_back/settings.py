@@ -1,7 +1,7 @@
 """What the lineage asks of engines `more-real` and `weak`: nothing is painted, held-back patches are added."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
 
@@ -79,7 +79,7 @@ class WeakGenerator(MoreRealGenerator):
     labels: Literal["voting", "intersection", "schroeder", "murphy", "kumar-roy"] = "voting"
     """Whose labels they are."""
 
-    def misfits(self, study: Study, config: Augmentation) -> Iterable[str]:
+    def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say so where the study holds nothing back, or the detector lacks bands or the sun."""
         yield from super().misfits(study, config)
         missing = [band for band in DETECTOR_BANDS[self.labels] if band not in study.dataset.bands]
