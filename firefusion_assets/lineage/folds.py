@@ -12,7 +12,7 @@ from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore, ObjectId
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
-from firefusion_assets.ingest.split import PARTS, held_back_ids, part_ids
+from firefusion_assets.ingest.split import held_back_ids, part_ids
 from firefusion_assets.lineage.assets import TRAIN_STATISTICS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patches, PatchPart
@@ -88,19 +88,23 @@ def read_folds(lineage: Lineage) -> list[Fold]:
     groups = split.drop_duplicates("patch_id").set_index("patch_id")["group"]
     table = table.assign(group=groups.reindex(table.index))
     made_from = [(asset, lineage.fingerprint(asset, UNPARTITIONED)) for asset in ("landsat_patches", "scene_split")]
+
+    def part(name: str, number: int) -> PatchPart:
+        return PatchPart(patches, part_ids(split, number, name))
+
     return [
         Fold(
-            number,
-            base / BASE_STORE,
-            table,
-            *(
-                PatchPart(
-                    patches,
-                    part_ids(split, number, part),
-                    partial(_kept_statistics, lineage.store, made_from, number) if part == "train" else None,
-                )
-                for part in (*PARTS, lineage.study.evaluation.part)
+            number=number,
+            base=base / BASE_STORE,
+            table=table,
+            train=PatchPart(
+                patches,
+                part_ids(split, number, "train"),
+                partial(_kept_statistics, lineage.store, made_from, number),
             ),
+            val=part("val", number),
+            test=part("test", number),
+            evaluated=part(lineage.study.evaluation.part, number),
             held_back=PatchPart(patches, held_back_ids(split, lineage.study.split, number)),
         )
         for number in sorted(split["fold"].unique().tolist())
