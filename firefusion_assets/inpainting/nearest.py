@@ -124,15 +124,14 @@ def _fires(bands: npt.NDArray[np.uint16], mask: Mask, ignore: Mask) -> Iterator[
 
 def centred(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Return the last two axes cut or zero-padded around their centre to (height, width)."""
-    for axis, wanted in ((-2, height), (-1, width)):
-        size = array.shape[axis]
-        start = max(0, (size - wanted) // 2)
-        array = np.take(array, range(start, min(size, start + wanted)), axis=axis)
-        missing = wanted - array.shape[axis]
-        padding = [(0, 0)] * array.ndim
-        padding[axis] = (missing // 2, missing - missing // 2)
-        array = np.pad(array, padding)
-    return array
+    result = np.zeros((*array.shape[:-2], height, width), array.dtype)
+    into, cut = [], []
+    for size, wanted in zip(array.shape[-2:], (height, width), strict=True):
+        common, first, start = min(size, wanted), max(0, (wanted - size) // 2), max(0, (size - wanted) // 2)
+        into.append(slice(first, first + common))
+        cut.append(slice(start, start + common))
+    result[..., *into] = array[..., *cut]
+    return result
 
 
 def cut_around(patch: Patch, y: int, x: int, side: int) -> npt.NDArray[np.uint16]:
