@@ -1,0 +1,40 @@
+"""The studies that come with the project load with all their configs, and what prepares their data does what it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from firefusion_assets.study import augmentation_keys, load_augmentation, load_study
+from firefusion_assets_tests.builders.rasters import write_raster
+from firefusion_assets_tests.builders.studies import REPOSITORY
+
+STUDIES = sorted(file.parent for file in (REPOSITORY / "data").glob("*/study.yaml"))
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: str(folder.name))
+def test_every_config_loads(folder: Path) -> None:
+    study = load_study(folder)
+    assert study.name == folder.name and study.report.baseline in augmentation_keys(folder)
+    for key in augmentation_keys(folder):
+        assert load_augmentation(folder, key, study).description
+
+
+def test_burn_scars_are_cut_into_tiles_that_lie_where_they_were(tmp_path: Path) -> None:
+    script = (REPOSITORY / "data" / "burn-scars" / "tiles.py").read_text()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "tiles.py").write_text(script)
+    image = np.arange(2 * 140 * 200, dtype=np.uint16).reshape(2, 140, 200)
+    for kind in ("images", "masks"):
+        write_raster(tmp_path / "given" / kind / "FIRE_20240101.tif", image, "EPSG:32610")
+    command = [sys.executable, str(tmp_path / "study" / "tiles.py"), str(tmp_path / "given")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.startswith("6 tiles in ")
+    tiles = sorted((tmp_path / "study" / "input" / "masks").glob("*.tif"))
+    assert [tile.name for tile in tiles] == [f"FIRE_20240101--{row}-{column}.tif" for row in (0, 1) for column in (0, 1, 2)]
+    with rasterio.open(tiles[5]) as tile:
+        np.testing.assert_array_equal(tile.read(), image[:, 6 + 64 : 6 + 128, 4 + 128 : 4 + 192])
+        assert tile.transform * (0, 0) == (500_000 + 30 * (4 + 128), 4_000_000 - 30 * (6 + 64))
