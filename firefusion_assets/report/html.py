@@ -115,11 +115,11 @@ class _ConfigSection:
 
 
 def _one_of_each(inputs: ReportInputs) -> str | None:
-    """Return a sheet with a patch of each config that paints, neither its smallest fire nor its largest."""
+    """Return a sheet with a patch of each config that paints but controls, of neither a small fire nor a large one."""
     examples = [
         replace(accepted[len(accepted) // 2], caption=f"{config.key}: {accepted[len(accepted) // 2].caption}")
         for config in inputs.ordered_configs
-        if (accepted := [example for example in config.painted if example.accepted])
+        if not config.expected and (accepted := [example for example in config.painted if example.accepted])
     ]
     return _embed(painted_sheet(examples, inputs.bands)) if examples else None
 

@@ -20,7 +20,7 @@ from firefusion_assets.segmentation.metrics import summarise
 _PREDICTIONS: Final = "predictions.npz"
 """Masks of the first network of a config, by patch id, packed along the width."""
 
-_EACH: Final = 3
+_EACH: Final = 2
 """Patches to show for what is missed, and for what is false."""
 
 
