@@ -1,4 +1,4 @@
-"""Cut image and mask GeoTIFFs into tiles of 64 px, the study's patches: python data/burn-scars/tiles.py FOLDER.
+"""Cut image and mask GeoTIFFs into tiles of 48 px, the study's patches: python data/burn-scars/tiles.py FOLDER.
 
 FOLDER holds `images/NAME.tif` and `masks/NAME.tif`, one fire each; tiles go into `input/` beside this file, as
 `NAME--ROW-COLUMN.tif`. What is left at the sides is shared evenly and dropped.
@@ -11,7 +11,7 @@ from pathlib import Path
 import rasterio
 from rasterio.windows import Window
 
-SIDE = 64
+SIDE = 48
 
 
 def cut(path: Path, into: Path) -> int:

@@ -32,9 +32,9 @@ def test_burn_scars_are_cut_into_tiles_that_lie_where_they_were(tmp_path: Path) 
         write_raster(tmp_path / "given" / kind / "FIRE_20240101.tif", image, "EPSG:32610")
     command = [sys.executable, str(tmp_path / "study" / "tiles.py"), str(tmp_path / "given")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert printed.startswith("6 tiles in ")
+    assert printed.startswith("8 tiles in ")
     tiles = sorted((tmp_path / "study" / "input" / "masks").glob("*.tif"))
-    assert [tile.name for tile in tiles] == [f"FIRE_20240101--{row}-{column}.tif" for row in (0, 1) for column in (0, 1, 2)]
+    assert [tile.name for tile in tiles] == [f"FIRE_20240101--{row}-{column}.tif" for row in (0, 1) for column in range(4)]
     with rasterio.open(tiles[5]) as tile:
-        np.testing.assert_array_equal(tile.read(), image[:, 6 + 64 : 6 + 128, 4 + 128 : 4 + 192])
-        assert tile.transform * (0, 0) == (500_000 + 30 * (4 + 128), 4_000_000 - 30 * (6 + 64))
+        np.testing.assert_array_equal(tile.read(), image[:, 22 + 48 : 22 + 96, 4 + 48 : 4 + 96])
+        assert tile.transform * (0, 0) == (500_000 + 30 * (4 + 48), 4_000_000 - 30 * (22 + 48))
