@@ -12,7 +12,7 @@ from firefusion_assets_tests.builders.parts import make_part, table_of
 
 def test_the_worst_patches_are_shown_with_the_predictions_of_every_config(tmp_path: Path) -> None:
     part = make_part(tmp_path / "store", n_free=8, n_fire=8)
-    fold = Fold(0, tmp_path / "store", table_of(part), part, part, part, part)
+    fold = Fold(0, tmp_path / "store", table_of(part), part, part, part, part, part)
     masks = {key: {name: np.zeros((32, 32), bool) for name in part.ids} for key in ("baseline", "native")}
     masks["native"]["free-7"][:2] = True
     scored = []
