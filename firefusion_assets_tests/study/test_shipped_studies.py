@@ -1,4 +1,4 @@
-"""The studies that come with the project load with all their configs, and what prepares their data does what it says."""
+"""The studies that come with the project load with all their configs; what prepares their data does what it says."""
 
 import subprocess
 import sys
@@ -34,7 +34,8 @@ def test_burn_scars_are_cut_into_tiles_that_lie_where_they_were(tmp_path: Path) 
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.startswith("8 tiles in ")
     tiles = sorted((tmp_path / "study" / "input" / "masks").glob("*.tif"))
-    assert [tile.name for tile in tiles] == [f"FIRE_20240101--{row}-{column}.tif" for row in (0, 1) for column in range(4)]
+    places = [(row, column) for row in (0, 1) for column in range(4)]
+    assert [tile.name for tile in tiles] == [f"FIRE_20240101--{row}-{column}.tif" for row, column in places]
     with rasterio.open(tiles[5]) as tile:
         np.testing.assert_array_equal(tile.read(), image[:, 22 + 48 : 22 + 96, 4 + 48 : 4 + 96])
         assert tile.transform * (0, 0) == (500_000 + 30 * (4 + 48), 4_000_000 - 30 * (22 + 48))
