@@ -124,14 +124,18 @@ def _fires(bands: npt.NDArray[np.uint16], mask: Mask, ignore: Mask) -> Iterator[
 
 def centred(array: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Return the last two axes cut or zero-padded around their centre to (height, width)."""
+    (y, from_y), (x, from_x) = (
+        _middles(wanted, size) for wanted, size in zip((height, width), array.shape[-2:], strict=True)
+    )
     result = np.zeros((*array.shape[:-2], height, width), array.dtype)
-    into, cut = [], []
-    for size, wanted in zip(array.shape[-2:], (height, width), strict=True):
-        common, first, start = min(size, wanted), max(0, (wanted - size) // 2), max(0, (size - wanted) // 2)
-        into.append(slice(first, first + common))
-        cut.append(slice(start, start + common))
-    result[..., *into] = array[..., *cut]
+    result[..., y, x] = array[..., from_y, from_x]
     return result
+
+
+def _middles(one: int, other: int) -> tuple[slice, slice]:
+    """Return what two lengths share when they are centred on each other, as a part of each."""
+    first, start, common = max(0, (one - other) // 2), max(0, (other - one) // 2), min(one, other)
+    return slice(first, first + common), slice(start, start + common)
 
 
 def cut_around(patch: Patch, y: int, x: int, side: int) -> npt.NDArray[np.uint16]:
