@@ -137,7 +137,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             _screening,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("augmented_lmdb", 2, ("screened_images", "synthetic_images"), _nothing),
+        Asset("augmented_lmdb", 3, ("screened_images", "synthetic_images"), _nothing),
         Asset(
             "trained_unet",
             3,

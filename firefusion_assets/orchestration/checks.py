@@ -23,7 +23,7 @@ _BLOCKING = {
     STORE_INTACT: "Every file of the object has the published size, and right after publishing its content too.",
     NO_LEAK: "No group is in two parts of a fold.",
     BACKGROUND_UNTOUCHED: "Outside the edit masks every painted patch equals its background in every band.",
-    COUNTS_MATCH: "The overlay holds exactly the accepted patches, all painted on patches of the train part.",
+    COUNTS_MATCH: "The overlay holds exactly the accepted patches, painted on the train part's, and those held back.",
 }
 _WARNING = {
     NO_BAD_FILES: "Every file of the raw input could be used.",

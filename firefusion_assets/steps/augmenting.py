@@ -196,15 +196,17 @@ def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[st
             fold, judged = replicate.fold, Verdicts.read(verdicts.path / replicate.folder, meta.patch_size)
             synthetic = SyntheticPatches(painted / replicate.folder)
             add_accepted(writer, synthetic, judged, fold.train, fold.number, replicate.number)
-            if replicate.number == 0:  # real patches are the same in every replicate
-                for patch_id, patch in lineage.config(key).generator.real_patches(fold.held_back, fold.table):
-                    writer.add_patch(f"held-back/{patch_id}", patch, fold.number)
+        held_back = 0
+        for fold in read_folds(lineage):
+            for patch_id, patch in lineage.config(key).generator.real_patches(fold.held_back, fold.table):
+                writer.add_patch(f"held-back/{patch_id}", patch, fold.number)  # the same in every replicate
+                held_back += lineage.study.replicates.count
     stores = (
         Patches(replicate.fold.base, [work / OVERLAY], replicate.fold.number, replicate.number)
         for replicate in replicates
     )
     added = sum(len(store.added_ids) for store in stores)
-    return {"n_added": added, "n_accepted": verdicts.facts["n_images"]}
+    return {"n_added": added, "n_accepted": verdicts.facts["n_images"], "n_held_back": held_back}
 
 
 def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path) -> list[PaintedExample]:

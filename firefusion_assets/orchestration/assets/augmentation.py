@@ -105,12 +105,13 @@ def augmented_lmdb(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.augmenting import write_overlay
 
     overlay = step.build(write_overlay)
-    added, accepted = overlay.facts["n_added"], overlay.facts["n_accepted"]
+    added, accepted, held_back = (overlay.facts[f"n_{name}"] for name in ("added", "accepted", "held_back"))
+    match = added == accepted + held_back
     return published(
         overlay,
         [
             checks.store_intact(step.lineage.store, overlay, contents=False),
-            checks.result(checks.COUNTS_MATCH, added == accepted, added=added, accepted=accepted),
+            checks.result(checks.COUNTS_MATCH, match, added=added, accepted=accepted, held_back=held_back),
         ],
         **{"dagster/row_count": added},
     )
