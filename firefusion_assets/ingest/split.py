@@ -150,6 +150,8 @@ def held_back_ids(table: pd.DataFrame, split: Split, fold: int) -> list[str]:
         fold: the fold.
     """
     rows = table[table["fold"] == fold]
+    if split.train_fire_patches is None:
+        return []
     ordered = rows.loc[_scarcity_order(rows, split)]
     return ordered.loc[ordered["part"] == HELD_BACK, "patch_id"].tolist()
 

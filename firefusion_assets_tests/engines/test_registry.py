@@ -113,7 +113,7 @@ def test_a_setting_that_an_engine_from_outside_reads_is_its_own(study: Path) -> 
     [
         (
             "generator: {engine: toys}",
-            "'toys' is unknown; known are 'copy-paste', 'files', 'native',",
+            "'toys' is unknown; known are 'copy-paste', 'files', 'more-real', 'native',",
         ),
         ("generator: {engine: tiy}", ", 'toy'"),
         ("generator: {heat: heat.txt}", "generator.engine: missing; add it"),

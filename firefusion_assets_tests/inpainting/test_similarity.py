@@ -24,7 +24,7 @@ from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.studies import (
-    TWO_REPLICATES,
+    TINY_STUDY,
     LoadDefinitions,
     asset_key,
     lineage_of,
@@ -156,7 +156,7 @@ def test_a_model_without_eyes_is_refused(model: Path, tmp_path: Path) -> None:
 def test_the_command_compares_with_train_fires_and_counts_copies(
     tmp_path: Path, model: Path, load_definitions: LoadDefinitions
 ) -> None:
-    study = write_study(tmp_path / "study", TWO_REPLICATES)
+    study = write_study(tmp_path / "study", TINY_STUDY)
     output = tmp_path / "alike.csv"
     defs = load_definitions(study)
     options = ["--model", model, "--output", output]

@@ -66,9 +66,9 @@ def test_a_detector_is_scored_by_the_same_rows(trained: tuple[Path, PatchPart]) 
     pd.testing.assert_frame_equal(rows, again)
 
 
-def test_only_wanted_masks_are_kept(trained: tuple[Path, PatchPart]) -> None:
+def test_masks_are_kept_if_they_are_wanted(trained: tuple[Path, PatchPart]) -> None:
     folder, part = trained
-    assert set(evaluate(folder, part, table(), 0.5, keep=["p18"])[1]) == {"p18"}
+    assert set(evaluate(folder, part, table(), 0.5, keep=True)[1]) == set(part.ids)
     assert evaluate(folder, part, table(), 0.5)[1] == {}
 
 

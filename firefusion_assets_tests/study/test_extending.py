@@ -72,7 +72,7 @@ def test_what_can_not_be_extended_is_told(tmp_path: Path, study: str, message: s
 def test_a_mistake_is_told_where_it_was_written(tmp_path: Path) -> None:
     base, other = two(tmp_path)
     (base / "study.yaml").write_text(TINY_STUDY + "split: {sead: 5}\n")
-    with pytest.raises(StudyError, match=rf"^{base / 'study.yaml'}:6: split\.sead: unknown key; did you mean seed\?$"):
+    with pytest.raises(StudyError, match=rf"^{base / 'study.yaml'}:5: split\.sead: unknown key; did you mean seed\?$"):
         load_study(other)
 
 

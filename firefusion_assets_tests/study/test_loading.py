@@ -26,10 +26,14 @@ def write_study(folder: Path, study: str = STUDY, **configs: str) -> Path:
 CONTROLS = {"baseline", "copy-paste", "native"}
 LADDERS = {
     "demo": CONTROLS | {"plain", "physics", "wrong-labels"},
+    "scarce": CONTROLS | {"plain", "physics", "wrong-labels", "more-real", "weak"},
     "activefire": CONTROLS
-    | {"sd-pretrained", "sd-lora"}
+    | {"plain", "physics", "native-label-mask", "native-unscreened", "sd-pretrained", "sd-lora"}
     | {"sd-dreambooth", "sd-dreambooth-text-encoder", "sd-dreambooth-prior", "sd-dreambooth-box"},
     "thesis": {"baseline", "plain", "text-encoder", "prior"},
+    "burn-scars": CONTROLS | {"plain"},
+    "burn-scars-8": CONTROLS | {"plain"},
+    "burn-scars-4": CONTROLS | {"plain"},
 }
 
 
@@ -49,10 +53,12 @@ def test_the_studies_of_the_project_are_valid(name: str) -> None:
 
 def test_the_rows_of_the_activefire_ladder_can_be_compared() -> None:
     study = load_study(DATA / "activefire")
-    configs = {key: load_augmentation(DATA / "activefire", key, study) for key in LADDERS["activefire"] - {"baseline"}}
+    painting = LADDERS["activefire"] - {"baseline", "plain"}
+    configs = {key: load_augmentation(DATA / "activefire", key, study) for key in painting}
+    otherwise = {"physics", "native-label-mask", "native-unscreened"}
     for key, config in configs.items():
         assert (config.sampling.images, config.sampling.tries, config.sampling.seed) == (500, 2000, 1), key
-        assert config.screening == configs["copy-paste"].screening, key
+        assert (config.screening == configs["copy-paste"].screening) == (key not in otherwise), key
         assert (config.masks.kind == "box") == (key == "sd-dreambooth-box"), key
     tuned = [configs[key].generator for key in configs if key.startswith(("sd-d", "sd-l"))]
     views = {g.train_batch_size * g.gradient_accumulation_steps * g.max_train_steps for g in tuned}  # type: ignore[union-attr]
@@ -241,7 +247,8 @@ def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:
 
 
 def test_batches_have_room_for_each_kind() -> None:
-    assert load_study(DATA / "demo").training.batch_composition == (4, 2, 2)
+    assert load_study(DATA / "demo").training.batch_composition == (2, 2, 2)
+    assert load_study(DATA / "activefire").training.batch_composition == (4, 2, 2)
 
 
 @pytest.mark.parametrize(

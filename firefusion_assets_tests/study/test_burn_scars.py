@@ -1,26 +1,14 @@
-"""The studies that come with the project load with all their configs; what prepares their data does what it says."""
+"""What prepares the data of study `burn-scars` does what it says."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import rasterio
 
-from firefusion_assets.study import augmentation_keys, load_augmentation, load_study
 from firefusion_assets_tests.builders.rasters import write_raster
 from firefusion_assets_tests.builders.studies import REPOSITORY
-
-STUDIES = sorted(file.parent for file in (REPOSITORY / "data").glob("*/study.yaml"))
-
-
-@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: str(folder.name))
-def test_every_config_loads(folder: Path) -> None:
-    study = load_study(folder)
-    assert study.name == folder.name and study.report.baseline in augmentation_keys(folder)
-    for key in augmentation_keys(folder):
-        assert load_augmentation(folder, key, study).description
 
 
 def test_burn_scars_are_cut_into_tiles_that_lie_where_they_were(tmp_path: Path) -> None:
