@@ -102,11 +102,12 @@ class ConfigResult:
             Empty unless current or stale.
         patches: a row for each fold, replicate and evaluated patch: `PATCH_COLUMNS`. Empty as metrics.
         history: fold, replicate, step, train_loss, val_dice_micro.
-        facts: what was painted: n_images (accepted), wanted, tried, and shares named ``*_share`` from 0 to 1.
+        facts: what was added: n_images (accepted paint, or held-back patches), wanted, tried, and shares named
+            ``*_share`` from 0 to 1.
         cost: asset name to seconds.
         painted: examples, best first to show.
         settings: the resolved config as YAML; empty where it can't be used.
-        paints: whether the config adds anything.
+        paints: whether the config paints.
         copies: whether that are copies of real fires, the control to beat.
         expected: what a control is known to be against the baseline; empty for all others.
     """

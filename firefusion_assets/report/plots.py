@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
             figures["dice"] = _dice(measured, inputs)
         if not measured.empty:
             figures["errors"] = _errors(measured)
-        if not (doses := _doses(measured)).empty:
+        if not (doses := _doses(measured, inputs)).empty:
             figures["dose"] = _curve(doses, "images that a config adds to each training")
         histories = {
             config.key if config.status == "current" else f"{config.key} ({config.status})": config.history
@@ -95,11 +96,19 @@ def write_scarcity_curve(rows: pd.DataFrame, path: Path) -> None:
         figure.savefig(path, metadata={"Software": None})
 
 
-def _doses(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of current configs of engines that several of them use, with different numbers of images."""
+def _doses(measured: pd.DataFrame, inputs: ReportInputs) -> pd.DataFrame:
+    """Return the rows of current configs that differ from another one in how much they add, and in nothing else."""
+    kinds = {config.key: _all_but_dose(config.settings) for config in inputs.configs}
     current = measured[(measured["status"] == "current") & (measured["n_images"] > 0)]
-    doses = current.groupby("engine")["n_images"].transform("nunique")
+    doses = current.groupby(current["key"].map(kinds))["n_images"].transform("nunique")
     return current[doses > 1].rename(columns={"engine": "line", "n_images": "x"})
+
+
+def _all_but_dose(settings: str) -> str:
+    """Return a config's settings without its words and its dose."""
+    values = yaml.safe_load(settings) or {}
+    values["sampling"] = values.get("sampling", {}) | dict.fromkeys(("images", "max_tries"))
+    return yaml.safe_dump(values | dict.fromkeys(("description", "extends")))
 
 
 def _curve(rows: pd.DataFrame, label: str) -> Figure:

@@ -140,7 +140,7 @@ def data_table(data: Mapping[str, Any]) -> Styler:
 
 def name_of(name: str) -> str:
     """Turn a column's name into a title: `n_fire_patches` becomes `Fire patches`."""
-    words = {"n_images": "accepted"}.get(name, name.removeprefix("n_")).replace("_", " ")
+    words = {"n_images": "added"}.get(name, name.removeprefix("n_")).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

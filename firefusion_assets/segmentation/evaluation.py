@@ -28,7 +28,7 @@ Prediction = tuple[str, Patch, npt.NDArray[np.bool_]]
 
 def evaluate(
     network_folder: Path, part: PatchPart, table: pd.DataFrame, threshold: float, keep: bool = False
-) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.bool_]]]:
+) -> tuple[pd.DataFrame, dict[str, npt.NDArray[np.uint8]]]:
     """Score a trained network on every patch of a part.
 
     Args:
@@ -39,19 +39,19 @@ def evaluate(
         keep: whether the predictions are wanted too, for pictures.
 
     Returns:
-        The rows of `score_patches`, and where kept the predicted masks by patch id, bool (H, W).
+        The rows of `score_patches`, and where kept the predicted masks by patch id, packed along the width, uint8.
 
     Raises:
         FileNotFoundError: if the folder holds no finished network.
         ValueError: if the table lacks a patch or a column, or the store a band.
     """
     network, record = load_network(network_folder)
-    kept: dict[str, npt.NDArray[np.bool_]] = {}
+    kept: dict[str, npt.NDArray[np.uint8]] = {}
 
     def predictions() -> Iterator[Prediction]:
         for patch_id, patch, predicted in predict(network, record.normalisation, part, sorted(part.ids), threshold):
             if keep:
-                kept[patch_id] = predicted
+                kept[patch_id] = np.packbits(predicted, axis=-1)
             yield patch_id, patch, predicted
 
     _check_table(table, part.ids)

@@ -28,7 +28,7 @@ def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
     replicates, networks = read_replicates(lineage, key), lineage.find("trained_unet", key).path
     rows, summary = [], []
-    predicted: dict[str, npt.NDArray[np.bool_]] = {}
+    predicted: dict[str, npt.NDArray[np.uint8]] = {}
     for replicate in replicates:
         fold, numbers = replicate.fold, {"fold": replicate.fold.number, "replicate": replicate.number}
         threshold = lineage.study.evaluation.threshold
@@ -39,8 +39,7 @@ def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     pd.concat(rows, ignore_index=True).to_parquet(work / "patches.parquet", index=False)
     table = pd.DataFrame(summary).astype({"dice_micro": float})
     table.to_parquet(work / "summary.parquet", index=False)
-    packed: dict[str, Any] = {name: np.packbits(mask, axis=-1) for name, mask in predicted.items()}
-    np.savez_compressed(work / _PREDICTIONS, **packed)
+    np.savez_compressed(work / _PREDICTIONS, allow_pickle=False, **predicted)
     first = replicates[0].fold
     examples = worst_predictions(first, {key: work}, rows[:1])
     prediction_sheet(examples, first.evaluated.meta.bands).save(work / "sheet.png")
@@ -60,8 +59,9 @@ def worst_predictions(
     """
     rows = pd.concat([table[(table["fold"] == fold.number) & (table["replicate"] == 0)] for table in scored])
     most = rows.groupby("patch_id")[["fn", "fp"]].max()
-    missed = most.sort_values("fn", ascending=False, kind="stable").index[:_EACH]
-    false = most.drop(missed).sort_values("fp", ascending=False, kind="stable").index[:_EACH]
+    missed = most[most["fn"] > 0].sort_values("fn", ascending=False, kind="stable").index[:_EACH]
+    others = most.drop(missed)
+    false = others[others["fp"] > 0].sort_values("fp", ascending=False, kind="stable").index[:_EACH]
     shown = [*missed, *false]
     size = fold.evaluated.meta.patch_size
     predicted = {key: _read_masks(folder / _PREDICTIONS, shown, size) for key, folder in measured.items()}

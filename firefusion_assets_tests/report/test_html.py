@@ -132,11 +132,15 @@ def test_equal_inputs_give_equal_bytes(report: Path, tmp_path: Path) -> None:
 
 
 def test_doses_of_one_engine_make_a_curve(tmp_path: Path) -> None:
-    doses = [
-        config(f"native-{images}", "native", runs(0.5, 0.6), facts={"n_images": 6 * images}) for images in (32, 64)
-    ]
-    build_report(inputs(configs=[*doses, *inputs().configs]), tmp_path)
-    assert (tmp_path / "dose.png").is_file() and "<h2>Dose</h2>" in (tmp_path / "report.html").read_text()
+    def native(images: int, kind: str) -> ConfigResult:
+        settings = f"description: {images}\nmasks: {{kind: {kind}}}\nsampling: {{images: {images}}}"
+        facts = {"n_images": 2 * images}
+        return config(f"native-{images}", "native", runs(0.5, 0.6), facts=facts, settings=settings)
+
+    for folder, kind in (("doses", "box"), ("kinds", "transplanted")):
+        build_report(inputs(configs=[native(32, "box"), native(64, kind), *inputs().configs]), tmp_path / folder)
+        assert (tmp_path / folder / "dose.png").is_file() == (folder == "doses")
+    assert "<h2>Dose</h2>" in (tmp_path / "doses" / "report.html").read_text()
 
 
 def test_every_column_is_in_the_data_dictionary(report: Path) -> None:

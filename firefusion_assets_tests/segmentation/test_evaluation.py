@@ -33,12 +33,13 @@ def table(ids: list[str] = TEST_IDS) -> pd.DataFrame:
 
 def test_rows_against_the_predicted_masks(trained: tuple[Path, PatchPart]) -> None:
     folder, part = trained
-    rows, masks = evaluate(folder, part, table(), 0.5, keep=TEST_IDS)
+    rows, packed = evaluate(folder, part, table(), 0.5, keep=True)
+    masks = {name: np.unpackbits(mask, axis=-1, count=SIZE).view(np.bool_) for name, mask in packed.items()}
     assert list(rows["patch_id"]) == sorted(TEST_IDS)
     assert set(PATCH_COLUMNS) <= set(rows.columns)
     for row in rows.to_dict("records"):
         patch, mask = part.read(row["patch_id"]), masks[row["patch_id"]]
-        assert mask.dtype == np.bool_ and mask.shape == (SIZE, SIZE)
+        assert mask.shape == (SIZE, SIZE)
         valid = ~patch.ignore
         assert row["tp"] == (mask & patch.label)[valid].sum()
         assert row["fp"] == (mask & ~patch.label)[valid].sum()
@@ -61,7 +62,8 @@ def test_undefined_figures_are_missing(trained: tuple[Path, PatchPart]) -> None:
 
 def test_a_detector_is_scored_by_the_same_rows(trained: tuple[Path, PatchPart]) -> None:
     folder, part = trained
-    rows, masks = evaluate(folder, part, table(), 0.5, keep=TEST_IDS)
+    rows, packed = evaluate(folder, part, table(), 0.5, keep=True)
+    masks = {name: np.unpackbits(mask, axis=-1, count=SIZE).view(np.bool_) for name, mask in packed.items()}
     again = score_patches([(i, part.read(i), masks[i]) for i in TEST_IDS], table())
     pd.testing.assert_frame_equal(rows, again)
 

@@ -36,6 +36,6 @@ def test_the_worst_patches_are_shown_with_the_predictions_of_every_config(tmp_pa
     burning = {name: int(part.read(name).label.sum()) for name in part.ids}
     largest = sorted(burning.values(), reverse=True)[:2]
     assert [burning[example.caption] for example in examples[:2]] == largest, "nothing was found: all fire is missed"
-    assert examples[2].caption == "free-7" and len(examples) == 4
+    assert examples[2].caption == "free-7" and len(examples) == 3, "faultless ones aren't shown"
     assert [int(mask.sum()) for mask in examples[2].predicted.values()] == [0, 64]
     assert list(examples[0].predicted) == ["baseline", "native"]

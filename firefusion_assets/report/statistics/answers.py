@@ -63,12 +63,14 @@ def _sentence(contrast: Contrast, named: int) -> str:
 
 
 def _rest_on(found: list[Contrast]) -> list[str]:
-    """Say how much all contrasts rest on: they share replicates and groups."""
+    """Say how much the contrasts rest on; all see the same groups."""
+    measured = [one for one in found if one.replicates]
+    if not measured:
+        return []
+    least = min(measured, key=lambda one: one.replicates)
     return [
-        f"This rests on {count(one.replicates, 'replicate')} and {count(one.groups, 'group')} with fire, as good as "
-        f"{one.effective_groups:.1f} of equal size."
-        for one in found[:1]
-        if one.replicates
+        f"This rests on {count(least.replicates, 'replicate')} and {count(least.groups, 'group')} with fire, as good "
+        f"as {least.effective_groups:.1f} of equal size."
     ]
 
 

@@ -18,7 +18,7 @@ def comparison(inputs: ReportInputs) -> pd.DataFrame:
     """Put all configs side by side: a row each, baseline first, then by key; then a row for each detector.
 
     Returns:
-        key, engine (`detector` for detectors), status, n_images (accepted, a training), ``dice_R`` for each replicate,
+        key, engine (`detector` for detectors), status, n_images (added, a training), ``dice_R`` for each replicate,
         dice_mean and dice_std over replicates, difference to the baseline with low, high, p and verdict (see
         `Contrast`; against the baseline, of contrasts that the study names), the other `METRICS` (means over folds and
         replicates), `BY_SIZE`, false_alarms_low and false_alarms_high (of false_alarms_per_1000_km2), fire_free_km2

@@ -55,7 +55,7 @@ def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     skipped = inputs.data.get("skipped_files")
     if isinstance(skipped, Sequence) and skipped:
-        yield f"{count(len(skipped), 'file')} could not be used and left out; see Data."
+        yield f"{count(len(skipped), 'file')} could not be used and left out; see the details."
 
 
 def _size_warnings(inputs: ReportInputs) -> Iterator[str]:
