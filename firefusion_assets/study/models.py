@@ -30,7 +30,7 @@ class Split(StrictModel):
     """Share of the fire pixels in the test part, with one fold; 0 makes none and needs `evaluation.part: val`."""
     train_fire_patches: int | None = Field(None, ge=1)
     """Burning patches that each train part keeps, a smaller number a part of a larger one; by default all. What is
-    held back reaches nothing but engines `more-real` and `weak`."""
+    held back reaches nothing but engines that ask for it."""
 
     @field_validator("folds")
     @classmethod

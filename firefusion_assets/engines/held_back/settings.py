@@ -1,17 +1,15 @@
 """What the lineage asks of engines `more-real` and `weak`: nothing is painted, held-back patches are added."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
 from firefusion_assets.core.errors import RequestError
+from firefusion_assets.engines.unpainted import Unpainted
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS, detect
-from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import Engine, Run
+from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.models import Study
 
 if TYPE_CHECKING:
@@ -20,10 +18,8 @@ if TYPE_CHECKING:
     from firefusion_assets.patchstore import Patch, PatchPart
 
 
-class MoreRealGenerator(Engine):
+class MoreRealGenerator(Unpainted):
     """Real fires that the study holds back are added with their labels: what annotating them would have bought."""
-
-    paints: ClassVar[bool] = False
 
     engine: Literal["more-real"]
     """Which generator paints."""
@@ -57,18 +53,6 @@ class MoreRealGenerator(Engine):
             row: of the table of patches.
         """
         return patch
-
-    def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
-        """Write a model of nothing."""
-        (work / "model.json").write_text(json.dumps({"engine": self.engine}) + "\n")
-        return {"n": 0}
-
-    def load(self, folder: Path, sampling: Sampling, rows: "pd.DataFrame | None" = None) -> NoReturn:
-        """Raise ValueError: nothing is painted."""
-        raise ValueError(f"engine `{self.engine}` paints nothing: its plan must be empty, and it has no painter")
-
-    def sheet_sampling(self) -> None:
-        """Return None: there is nothing to show."""
 
 
 class WeakGenerator(MoreRealGenerator):
