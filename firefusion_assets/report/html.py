@@ -3,7 +3,7 @@
 The page's words and looks are in report.html. Equal inputs give equal bytes: it holds no times of day.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from firefusion_assets.core.pictures import (
     data_uri,
     png_bytes,
 )
-from firefusion_assets.report.inputs import ConfigResult, ReportInputs
+from firefusion_assets.report.inputs import ReportInputs
 from firefusion_assets.report.plots import write_plots
 from firefusion_assets.report.sheets import painted_sheet, prediction_sheet
 from firefusion_assets.report.statistics.answers import answers
@@ -77,7 +77,12 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         sizes=sizes_table(table),
         further=further_table(inputs, table),
         plots={name: data_uri(file.read_bytes()) for name, file in plots.items()},
-        configs=[_ConfigSection.of(config, inputs) for config in inputs.ordered_configs],
+        configs=inputs.ordered_configs,
+        sheets={
+            config.key: _embed(painted_sheet(config.painted, inputs.bands))
+            for config in inputs.configs
+            if config.painted
+        },
         painted=_one_of_each(inputs),
         predictions=_embed(prediction_sheet(inputs.predictions, inputs.bands)) if inputs.predictions else None,
         predicted=[example.caption for example in inputs.predictions],
@@ -100,18 +105,6 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
     return table
-
-
-@dataclass(frozen=True)
-class _ConfigSection:
-    """What the page shows of one config."""
-
-    result: ConfigResult
-    painted: str | None
-
-    @classmethod
-    def of(cls, config: ConfigResult, inputs: ReportInputs) -> "_ConfigSection":
-        return cls(config, _embed(painted_sheet(config.painted, inputs.bands)) if config.painted else None)
 
 
 def _one_of_each(inputs: ReportInputs) -> str | None:
