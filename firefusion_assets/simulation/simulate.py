@@ -49,7 +49,7 @@ def simulate(dataset: SimulatedDataset, folder: Path, progress: Progress) -> Non
             _write_scene(folder, scene)
             progress(f"simulated scene {number} of {dataset.scenes}")
         return
-    with Workers(workers, partial(_writer, folder), _work, progress) as writers:
+    with Workers(workers, partial(_writer, folder), _scene_name, progress) as writers:
         for number, _ in enumerate(writers.as_done(scenes(dataset)), 1):
             progress(f"simulated scene {number} of {dataset.scenes}")
 
@@ -58,7 +58,7 @@ def _writer(folder: Path, slot: int) -> Callable[[Scene, Progress], None]:
     return lambda scene, progress: _write_scene(folder, scene)
 
 
-def _work(scene: Scene) -> str:
+def _scene_name(scene: Scene) -> str:
     return f"simulation of scene {scene.path}/{scene.row}"
 
 
