@@ -5,6 +5,7 @@ import argparse
 from benchmarks import (
     claims,
     detectors,
+    fire_map,
     import_time,
     ingest,
     ingest_memory,
@@ -30,6 +31,7 @@ _BENCHMARKS = {
         training,
         claims,
         paint,
+        fire_map,
     )
 }
 

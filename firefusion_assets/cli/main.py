@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firefusion_assets.cli import data, exchange, fine_tune, run, show, stores
+from firefusion_assets.cli import data, exchange, fine_tune, fire_map, run, show, stores
 from firefusion_assets.core.errors import UserError
 
 
@@ -41,6 +41,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "check": show.check,
     "report": show.report,
     "curve": show.curve,
+    "map": fire_map.fire_map,
     "export": exchange.export,
     "handout": exchange.handout,
     "similarity": exchange.similarity,

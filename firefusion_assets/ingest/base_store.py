@@ -17,10 +17,10 @@ import pandas as pd
 
 from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.prefetch import ahead
-from firefusion_assets.ingest.patch_files import DN_MAX, Expected, Kind, checked_patch, read_files
+from firefusion_assets.ingest.patch_files import Expected, Kind, checked_patch, read_files
 from firefusion_assets.ingest.patch_table import Taken, patch_row
 from firefusion_assets.ingest.product_patches import take_products
-from firefusion_assets.ingest.rasters import BadFileError
+from firefusion_assets.ingest.rasters import DN_MAX, BadFileError
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError, SourceListing
 from firefusion_assets.ingest.sources.products import ProductListing
 from firefusion_assets.patchstore import PatchWriter, StoreMeta

@@ -8,14 +8,12 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from firefusion_assets.ingest.patch_table import Georeference
-from firefusion_assets.ingest.rasters import BadFileError, Raster, read_raster
+from firefusion_assets.ingest.rasters import BadFileError, Raster, read_raster, to_dn
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput
 from firefusion_assets.ingest.sources.raster_files import RasterFile
 from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
 from firefusion_assets.patchstore import Patch
 
-DN_MAX: Final = 65535
-"""The largest value that a store holds."""
 _TOLERANCE: Final = 1e-3
 """px by which a mask may lie off its image: what programs round away, and far less than what one sees."""
 
@@ -93,7 +91,9 @@ def checked_patch(item: PatchInput, image: Raster, mask: Raster | None, expected
     Raises:
         BadFileError: if they don't.
     """
-    bands, ignore = _bands(item.image, image, expected)
+    n_bands, missing = len(expected.bands), image.declared()
+    missing = None if missing is None else missing[:n_bands]
+    bands, ignore = to_dn(str(item.image), image.array[:n_bands], missing, expected.landsat)
     label = np.zeros_like(ignore)
     if mask is not None and item.mask is not None:
         if (elsewhere := _elsewhere(image.georeference, mask.georeference, expected.patch_size)) is not None:
@@ -112,33 +112,6 @@ def checked_patch(item: PatchInput, image: Raster, mask: Raster | None, expected
     planes_of = zip(expected.bands, image.array, strict=False)
     empty = tuple(band for band, plane in planes_of if not plane.any()) if ignore.all() else ()
     return Checked(Patch(bands, label, ignore), place, Kind(image.array.dtype.name, image.scaling), empty)
-
-
-def _bands(file: RasterFile, image: Raster, expected: Expected) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
-    """Return the bands of the store, 0 where there is no data, and bool (H, W): fill.
-
-    Fill is a pixel without data in all bands: by the file's nodata and mask, or 0 where it has neither. Landsat's is
-    also one with DN 0 in any band.
-    """
-    dtype = image.array.dtype
-    if expected.landsat and dtype != np.uint16:
-        raise BadFileError(f"{file}: is of type {dtype}, Landsat DN are uint16")
-    if not np.issubdtype(dtype, np.integer):
-        raise BadFileError(f"{file}: is of type {dtype}; the store takes integers from 0 to {DN_MAX}, scale them first")
-    values, missing = image.array[: len(expected.bands)], image.declared()
-    if missing is not None:
-        missing = missing[: len(expected.bands)]
-        values = np.where(missing, 0, values)
-    if dtype not in (np.uint8, np.uint16) and (values.min() < 0 or values.max() > DN_MAX):
-        raise BadFileError(
-            f"{file}: holds {dtype} from {values.min()} to {values.max()}; the store takes integers from 0 to "
-            f"{DN_MAX}: scale them first, or declare what means no data as the file's nodata"
-        )
-    empty = values == 0 if expected.landsat or missing is None else missing
-    ignore: npt.NDArray[np.bool_] = np.any(empty, axis=0) if expected.landsat else np.all(empty, axis=0)
-    if ignore.any():
-        values = np.where(ignore, 0, values)  # whatever the file fills with, the store fills with 0
-    return values.astype(np.uint16, copy=False), ignore
 
 
 def _label(file: RasterFile, mask: Raster, expected: Expected) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -1,8 +1,9 @@
 """One raster file, read: its bands, where it lies, and which of its pixels hold no data."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,6 +13,9 @@ from rasterio.enums import MaskFlags
 
 from firefusion_assets.ingest.patch_table import Georeference
 from firefusion_assets.ingest.sources.raster_files import RasterFile
+
+DN_MAX: Final = 65535
+"""The largest value that a store holds."""
 
 
 class BadFileError(ValueError):
@@ -38,13 +42,7 @@ class Raster:
 
     def declared(self) -> npt.NDArray[np.bool_] | None:
         """Return bool (bands, height, width): values that the file declares to be no data; None where it has no way."""
-        if self.valid is None and set(self.nodata) == {None}:
-            return None
-        missing = np.zeros(self.array.shape, np.bool_) if self.valid is None else ~self.valid
-        for band, values, nodata in zip(missing, self.array, self.nodata, strict=True):
-            if nodata is not None:
-                band |= np.isnan(values) if np.isnan(nodata) else values == nodata
-        return missing
+        return declared_missing(self.array, self.nodata, self.valid)
 
 
 def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: list[int]) -> Raster:
@@ -74,13 +72,11 @@ def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: 
                 transform=tuple(dataset.transform)[:6],
                 bounds=tuple(dataset.bounds),
             )
-            # GDAL calls the fourth of four bands of 8 bits alpha; here it is a band like any other.
-            own_mask = not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & {*dataset.mask_flag_enums[0]}
             return Raster(
                 dataset.read(numbers),
                 georeference,
                 tuple(dataset.nodatavals[band] for band in wanted),
-                dataset.read_masks(numbers) != 0 if own_mask else None,
+                dataset.read_masks(numbers) != 0 if has_own_mask(dataset) else None,
                 tuple(sorted({*zip(dataset.scales, dataset.offsets, strict=True)} - {(1.0, 0.0)})),
             )
     except (rasterio.errors.RasterioError, BadZipFile, OSError) as error:
@@ -88,3 +84,64 @@ def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: 
         # A member of a zip has another path in memory each time.
         cause = re.sub(r"/vsimem/[^\s:',]+", file.name, cause)
         raise BadFileError(f"{file}: can't be read ({cause}): truncated, or no TIFF; fetch it again") from error
+
+
+def has_own_mask(dataset: Any) -> bool:
+    """Whether an open file brings a mask of its valid pixels, besides nodata values."""
+    # GDAL calls the fourth of four bands of 8 bits alpha; here it is a band like any other.
+    return not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & {*dataset.mask_flag_enums[0]}
+
+
+def declared_missing(
+    values: npt.NDArray[Any], nodata: Sequence[float | None], valid: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_] | None:
+    """Return bool (bands, height, width): values that a file declares to be no data; None where it has no way to.
+
+    Args:
+        values: (bands, height, width) as they are in the file.
+        nodata: the declared value of each band, or None.
+        valid: bool (bands, height, width) of the file's own mask, or None where it has none.
+    """
+    if valid is None and set(nodata) == {None}:
+        return None
+    missing = np.zeros(values.shape, np.bool_) if valid is None else ~valid
+    for band, of_band, value in zip(missing, values, nodata, strict=True):
+        if value is not None:
+            band |= np.isnan(of_band) if np.isnan(value) else of_band == value
+    return missing
+
+
+def to_dn(
+    name: str, values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, landsat: bool
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
+    """Return the bands as a store has them, uint16 with 0 where there is no data, and bool (H, W): fill.
+
+    Fill is a pixel without data in all bands: by the file's nodata and mask, or 0 where it has neither. Landsat's is
+    also one with DN 0 in any band.
+
+    Args:
+        name: of the file, for messages.
+        values: (bands, H, W) as they are in the file.
+        missing: of `declared_missing`.
+        landsat: whether the values are Landsat's DN.
+
+    Raises:
+        BadFileError: if they can't be stored.
+    """
+    dtype = values.dtype
+    if landsat and dtype != np.uint16:
+        raise BadFileError(f"{name}: is of type {dtype}, Landsat DN are uint16")
+    if not np.issubdtype(dtype, np.integer):
+        raise BadFileError(f"{name}: is of type {dtype}; integers from 0 to {DN_MAX} are read, scale them first")
+    if missing is not None:
+        values = np.where(missing, 0, values)
+    if dtype not in (np.uint8, np.uint16) and (values.min() < 0 or values.max() > DN_MAX):
+        raise BadFileError(
+            f"{name}: holds {dtype} from {values.min()} to {values.max()}; integers from 0 to {DN_MAX} are read: scale "
+            "them first, or declare what means no data as the file's nodata"
+        )
+    empty = values == 0 if landsat or missing is None else missing
+    ignore: npt.NDArray[np.bool_] = np.any(empty, axis=0) if landsat else np.all(empty, axis=0)
+    if ignore.any():
+        values = np.where(ignore, 0, values)  # whatever the file fills with, the store fills with 0
+    return values.astype(np.uint16, copy=False), ignore

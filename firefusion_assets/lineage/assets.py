@@ -140,7 +140,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("augmented_lmdb", 3, ("screened_images", "synthetic_images"), _nothing),
         Asset(
             "trained_unet",
-            3,
+            4,
             ("landsat_patches", "scene_split", "augmented_lmdb"),
             _training,
             gpu=True,

@@ -31,6 +31,8 @@ class NetworkRecord(BaseModel):
     Attributes:
         training: the study's training settings; name the architecture.
         normalisation: bands and constants that its input is scaled with.
+        patch_size: height and width of the patches that it was trained on, in px.
+        threshold: probability from which a pixel counted as fire in validation.
         fold: the fold whose train part it was trained on.
         replicate: the replicate whose painted set it was trained on.
         seed: the training's seed.
@@ -42,6 +44,8 @@ class NetworkRecord(BaseModel):
 
     training: Training
     normalisation: Normalisation
+    patch_size: int
+    threshold: float
     fold: int
     replicate: int
     seed: int

@@ -235,5 +235,5 @@ def test_own_files_are_paired_by_table(tmp_path: Path) -> None:
 def test_values_that_do_not_fit_the_store_are_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "i" / "a1_img.tif", np.full((2, 8, 8), -5, np.int16))
     write_raster(tmp_path / "m" / "a1_msk.tif", np.ones((1, 8, 8), np.uint8))
-    with pytest.raises(BadInputError, match="from -5 to -5; the store takes integers from 0 to 65535"):
+    with pytest.raises(BadInputError, match="from -5 to -5; integers from 0 to 65535 are read"):
         run(folder_study(), tmp_path, tmp_path / "out")

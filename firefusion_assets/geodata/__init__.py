@@ -1,0 +1,1 @@
+"""Files that GIS programs open: Cloud Optimized GeoTIFFs and GeoPackages."""
