@@ -1,5 +1,7 @@
 """`firefusion status`, `check`, `report` and `curve`: what there is of studies."""
 
+import os
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +10,7 @@ import typer
 
 from firefusion_assets.cli.options import StudyOption, open_study
 from firefusion_assets.core.errors import RequestError
+from firefusion_assets.steps.serving import PORT, report_server
 
 if TYPE_CHECKING:
     from firefusion_assets.steps.status import AssetState
@@ -49,8 +52,17 @@ def check(study: StudyOption = None) -> None:
     typer.echo("No problem found.")
 
 
-def report(study: StudyOption = None) -> None:
-    """Show the last comparison of all configs, and the path of the report."""
+def report(
+    study: StudyOption = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve reports and pictures on 127.0.0.1 until Ctrl-C.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Where to serve.")] = PORT,
+) -> None:
+    """Show the last comparison of all configs, and the path of the report; or serve the reports to a browser."""
+    if serve:
+        _serve(study, port)
+        return
     from firefusion_assets.steps.reporting import report_table
 
     typer.echo(report_table(open_study(study)))
@@ -70,6 +82,22 @@ def curve(
     write_scarcity_curve(rows, output)
     rows.to_csv(output.with_suffix(".csv"), index=False)
     typer.echo(f"{output}\n{output.with_suffix('.csv')}")
+
+
+def _serve(study: Path | None, port: int) -> None:
+    """Serve one study if it is named, else all that a UI of several shows."""
+    from firefusion_assets.lineage.opening import studies_folder
+
+    named = study or os.environ.get("FIREFUSION_STUDY")
+    folders = [study] if named else [file.parent for file in sorted(studies_folder().glob("*/study.yaml"))]
+    lineages = [open_study(folder) for folder in folders]
+    try:
+        server = report_server({lineage.study.name: lineage for lineage in lineages}, port)
+    except OSError as error:
+        raise RequestError(f"127.0.0.1:{port} can't be used ({error.strerror}); choose another with --port") from error
+    typer.echo(f"Reports: http://127.0.0.1:{server.server_port}/")
+    with server, suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:

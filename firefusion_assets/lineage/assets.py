@@ -124,7 +124,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("inpainting_masks", 3, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
-            3,
+            4,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
@@ -148,7 +148,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset("dice_metrics", 3, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset("augmentation_report", 5, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset("augmentation_report", 6, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

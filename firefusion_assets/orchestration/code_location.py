@@ -6,6 +6,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.orchestration.assets import LINEAGE
 from firefusion_assets.orchestration.automation import automation
 from firefusion_assets.orchestration.executors import executor
+from firefusion_assets.orchestration.fire_map import fire_map_job
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.study import augmentation_keys
 
@@ -18,11 +19,11 @@ def build_defs(lineage: Lineage) -> dg.Definitions:
     Raises:
         StudyError: if study.yaml is missing or wrong, or there is no config.
     """
-    study = lineage.study.name
     partitions = dg.StaticPartitionsDefinition(augmentation_keys(lineage.folder))
     lineage_assets = dg.Definitions(
-        assets=[asset.of_study(study, partitions) for asset in LINEAGE],
+        assets=[asset.of_study(lineage.study, partitions) for asset in LINEAGE],
         executor=executor(),
+        jobs=[fire_map_job(lineage)],
         resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts_folder=str(lineage.store.root))},
     )
-    return dg.Definitions.merge(lineage_assets, automation(study, partitions))
+    return dg.Definitions.merge(lineage_assets, automation(lineage, partitions))

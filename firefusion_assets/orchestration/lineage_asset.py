@@ -3,15 +3,19 @@
 from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import dagster as dg
 
 from firefusion_assets.lineage.assets import ASSETS, AssetName
 from firefusion_assets.orchestration import checks
+from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
 from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
+from firefusion_assets.study import Study
+
+REPORT: Final = "augmentation_report"
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,23 @@ class LineageAsset:
     kinds: Set[str]
     checks: tuple[str, ...]
 
-    def of_study(self, study: str, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
         name = cast(AssetName, self.run.__name__)
         asset = ASSETS[name]
-        key = dg.AssetKey([study, name])
-        gpu: dict[str, Any] = {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS} if asset.gpu else {}
+        key = dg.AssetKey([study.name, name])
+        more: dict[str, Any] = {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS} if asset.gpu else {}
+        if name == REPORT:
+            more["automation_condition"] = FOLLOWS
+            if study.automation.enabled:
+                more["freshness_policy"] = REPORT_FRESHNESS
 
         @dg.asset(
             key=key,
             deps=[
                 # Of a report that exists once a study all configs are upstream.
                 dg.AssetDep(
-                    dg.AssetKey([study, upstream]),
+                    dg.AssetKey([study.name, upstream]),
                     partition_mapping=dg.AllPartitionMapping()
                     if ASSETS[upstream].per_config and not asset.per_config
                     else None,
@@ -52,10 +60,12 @@ class LineageAsset:
             description=self.run.__doc__,
             group_name=self.group,
             kinds={*self.kinds},
+            owners=study.owners,
+            tags={"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
             partitions_def=partitions if asset.per_config else None,
             code_version=str(asset.version),
             check_specs=checks.specs(key, *self.checks),
-            **gpu,
+            **more,
         )
         def materialize(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
             with user_errors(), leased_gpus() if asset.gpu else nullcontext():

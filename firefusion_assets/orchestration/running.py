@@ -69,8 +69,8 @@ def dagster_home() -> Path:
 def lineage_job() -> dg.JobDefinition:
     """Return the job over all assets of the code location."""
     definitions = _definitions()
-    (job,) = definitions.jobs or ()
-    return definitions.resolve_job_def(job.name)
+    (name,) = [job.name for job in definitions.jobs or () if job.name.endswith("_lineage")]
+    return definitions.resolve_job_def(name)
 
 
 def steps_to(asset: str) -> list[dg.AssetKey]:

@@ -11,6 +11,7 @@ from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.steps.serving import address_of
 
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""
@@ -43,6 +44,38 @@ class Step:
             self.asset, self.key, lambda work: make(self.lineage, self.key, work, self.progress), self.progress
         )
 
+    def published(
+        self,
+        artifact: Artifact,
+        checks: Sequence[dg.AssetCheckResult] = (),
+        *,
+        table_file: str = "",
+        sheet: str = "sheet.png",
+        **metadata: Any,
+    ) -> dg.MaterializeResult:
+        """Return what Dagster shows of an object: its picture, facts, costs, path and columns.
+
+        Args:
+            artifact: the object.
+            checks: the checks' answers.
+            table_file: pattern of its table, of which the columns are shown.
+            sheet: the file of its picture, where it has one.
+            **metadata: more to show, first.
+        """
+        shown: dict[str, Any] = dict(metadata)
+        if (artifact.path / sheet).is_file():
+            # Short Markdown is shown at once; the picture in it comes from `firefusion report --serve`.
+            shown["preview"] = dg.MetadataValue.md(f"![]({address_of(self.lineage.study.name, artifact, sheet)})")
+            shown["picture"] = picture(artifact.path / sheet)
+        numbers = {**artifact.facts, **artifact.cost}
+        shown |= {name: rounded(value) for name, value in numbers.items() if isinstance(value, int | float | str)}
+        shown["path"] = dg.MetadataValue.path(str(artifact.path))
+        if table_file and (tables := sorted(artifact.path.glob(table_file))):
+            shown["dagster/column_schema"] = column_schema(tables[0])
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(artifact.fingerprint), metadata=shown, check_results=list(checks)
+        )
+
 
 @contextmanager
 def user_errors() -> Iterator[None]:
@@ -55,37 +88,27 @@ def user_errors() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def published(
-    artifact: Artifact,
-    checks: Sequence[dg.AssetCheckResult] = (),
-    sheet: str = "sheet.png",
-    **metadata: Any,
-) -> dg.MaterializeResult:
-    """Return what Dagster shows of an object: fingerprint, facts, costs, path and its picture.
-
-    Args:
-        artifact: the object.
-        checks: the checks' answers.
-        sheet: the file of its picture, where it has one.
-        **metadata: more to show.
-    """
-    shown: dict[str, Any] = {
-        "path": dg.MetadataValue.path(str(artifact.path)),
-        **{name: value for name, value in artifact.facts.items() if isinstance(value, int | float | str)},
-        **artifact.cost,
-        **metadata,
-    }
-    if (artifact.path / sheet).is_file():
-        shown["picture"] = picture(artifact.path / sheet)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(artifact.fingerprint), metadata=shown, check_results=list(checks)
-    )
+def rounded(value: float | str) -> float | str:
+    """Return a number with the digits that people read."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Return rows as table metadata; missing values become empty cells."""
-    records = [dg.TableRecord({name: None if value != value else value for name, value in row.items()}) for row in rows]
+    records = [
+        dg.TableRecord(
+            {name: None if value is None or value != value else rounded(value) for name, value in row.items()}
+        )
+        for row in rows
+    ]
     return dg.MetadataValue.table(records)
+
+
+def column_schema(file: Path) -> dg.TableSchema:
+    """Return the columns of a Parquet file with their types."""
+    from pyarrow.parquet import read_schema
+
+    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in read_schema(file)])
 
 
 def picture(file: Path) -> dg.MarkdownMetadataValue:

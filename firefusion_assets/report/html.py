@@ -43,7 +43,7 @@ _SHEET_LIMIT: Final = 3_000_000
 """Bytes of a contact sheet, so that a page with many configs still opens."""
 
 
-def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
+def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """Write ``report.html``, its charts as PNG files, ``comparison.csv`` and ``metrics.parquet``; see docs/report.md.
 
     Args:
@@ -51,7 +51,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         folder: where the files go; made if need be.
 
     Returns:
-        The comparison, as `statistics.comparison.comparison` describes it.
+        The comparison, as `statistics.comparison.comparison` describes it, and the answers in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = comparison(inputs)
@@ -60,6 +60,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
     if metrics:
         pd.concat(metrics, ignore_index=True).to_parquet(folder / "metrics.parquet", index=False)
     plots = write_plots(inputs, table, folder)
+    sentences = answers(inputs)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -72,7 +73,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         batch=inputs.study.training.batch_composition,
         part=inputs.part_name,
         warnings=warnings(inputs),
-        answers=answers(inputs),
+        answers=sentences,
         main=main_table(inputs, table),
         sizes=sizes_table(table),
         further=further_table(inputs, table),
@@ -104,7 +105,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> pd.DataFrame:
         name_of=name_of,
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
-    return table
+    return table, sentences
 
 
 def _one_of_each(inputs: ReportInputs) -> str | None:

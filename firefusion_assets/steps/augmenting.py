@@ -28,7 +28,7 @@ from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import painted_sheet
 from firefusion_assets.steps.preflight import require_engine
-from firefusion_assets.steps.samples import model_sheet, plan_sheet
+from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
 
 
@@ -120,6 +120,10 @@ def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
         _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), work, progress)
         for replicate in replicates
     ]
+    first = replicates[0]
+    if len(synthetic := SyntheticPatches(work / first.folder)):
+        plan = Plan.read(plans / first.folder, first.fold.train.meta.patch_size)
+        synthetic_sheet(first.fold.train, plan, synthetic).save(work / "sheet.png")
     return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 

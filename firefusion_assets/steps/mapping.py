@@ -228,15 +228,16 @@ def _write_detectors(scene: Scene, path: Path, grid: dict[str, Any]) -> Path | N
 
 
 def _is_mapped(target: Path, model: Model) -> bool:
-    return (target / _RECORD).is_file() and _record(target)["model"] == model.digest
+    return (target / _RECORD).is_file() and map_record(target)["model"] == model.digest
 
 
-def _record(target: Path) -> dict[str, Any]:
+def map_record(target: Path) -> dict[str, Any]:
+    """Return what `map.json` says of a map: its scene, model, settings, and how much burns."""
     record: dict[str, Any] = json.loads((target / _RECORD).read_text())
     return record
 
 
 def _summary(target: Path) -> str:
-    record = _record(target)
+    record = map_record(target)
     area = "" if record["fire_km2"] is None else f", {record['fire_km2']:.2f} km2"
     return f"{record['fires']} fires, {record['fire_pixels']} px{area}: {target}"

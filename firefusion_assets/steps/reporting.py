@@ -20,12 +20,13 @@ def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifac
 
     def make(work: Path) -> Mapping[str, Any]:
         inputs = collect(lineage)
-        comparison = build_report(inputs, work)
+        comparison, sentences = build_report(inputs, work)
         progress("\n" + text_table(comparison))
         shown = comparison.astype(object).where(comparison.notna(), None)
         return {
             "n_configs": len(inputs.configs),
             "not_current": [config.key for config in inputs.configs if config.status != "current"],
+            "answers": sentences,
             "comparison": shown.to_dict("records"),
         }
 

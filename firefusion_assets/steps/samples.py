@@ -9,6 +9,7 @@ from PIL import Image
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
 from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import JUDGED, Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
@@ -55,6 +56,27 @@ def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
         pictures.append([composite(part.read(str(patch_id)).bands, part.meta.bands)])
         captions.append(f"REJECTED {patch_id}: {reason}")
     return contact_sheet(pictures, ("background", "mask and edit mask"), captions)
+
+
+def synthetic_sheet(part: PatchPart, plan: Plan, synthetic: SyntheticPatches) -> Image.Image:
+    """Show painted patches, from small fires to large ones, beside what they are painted on.
+
+    Args:
+        part: the fold's train part.
+        plan: what was to be painted.
+        synthetic: what was, from the plan's first row on.
+    """
+    rows = plan.rows.iloc[: len(synthetic)].reset_index(drop=True).sort_values("label_pixels", kind="stable")
+    rows = rows[:: max(1, len(rows) // EXAMPLES)][:EXAMPLES]
+    pictures, captions = [], []
+    for row in rows.itertuples():
+        scenes = np.concatenate([part.read(row.background).bands, synthetic.read(row.Index)], axis=2)
+        # Side by side in one picture, so that both are stretched alike.
+        background, painted = np.split(composite(scenes, part.meta.bands), 2, axis=1)
+        mask = on_grey(background, (plan.edits[row.Index], IGNORE_COLOUR), (plan.labels[row.Index], MASK_COLOUR))
+        pictures.append([background, mask, painted])
+        captions.append(f"row {row.row}: {row.label_pixels} px on {row.background}")
+    return contact_sheet(pictures, ("background", "mask and edit mask", "painted"), captions)
 
 
 def model_sheet(generator: Engine, part: PatchPart, folder: Path) -> Image.Image | None:

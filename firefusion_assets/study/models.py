@@ -1,6 +1,6 @@
 """The models behind study.yaml: split, training, evaluation and report. Each field says what it is."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -166,6 +166,15 @@ class ReportSettings(StrictModel):
     """Heading of the report, before everything else; by default `NAME: does synthetic training data help?`."""
 
 
+class Automation(StrictModel):
+    """What Dagster does by itself while its daemon runs."""
+
+    enabled: bool = False
+    """Whether schedule and sensors start turned on; the UI can turn each of them on and off."""
+    max_hours: float = Field(8, gt=0)
+    """Past cost of what one look for changes may start."""
+
+
 class Study(StrictModel):
     """One data set, one training recipe, and a ladder of augmentation configs to compare."""
 
@@ -173,6 +182,8 @@ class Study(StrictModel):
     """Name of the study."""
     description: str = ""
     """What the study asks."""
+    owners: tuple[Annotated[str, Field(pattern=r"^(team:\w+|[^@\s]+@[^@\s]+\.[^@\s]+)$")], ...] = ()
+    """Who answers for it: email addresses, or `team:NAME`; Dagster shows them with each asset."""
     extends: str | None = None
     """Folder of another study, relative to this one's, whose settings and configs this one starts from; without a
     `dataset` of its own it shares that study's patches."""
@@ -190,6 +201,8 @@ class Study(StrictModel):
     """How they are measured."""
     report: ReportSettings = ReportSettings()
     """How the report looks."""
+    automation: Automation = Automation()
+    """What runs by itself."""
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> Self:

@@ -158,7 +158,7 @@ def test_the_settings_of_each_config_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("configs", [[], [config("baseline", "none", status="missing", note="Run: make")]])
 def test_a_study_without_results_has_a_report(configs: list[ConfigResult], tmp_path: Path) -> None:
     empty = inputs(configs=configs, detectors=[], split=pd.DataFrame(), data={})
-    table = build_report(empty, tmp_path)
+    table, _ = build_report(empty, tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert len(table) == len(configs)
     assert "There is no answer yet" in text
@@ -174,7 +174,7 @@ def test_a_report_without_warnings_has_no_box(tmp_path: Path) -> None:
 def test_a_replication_is_headed_as_one(tmp_path: Path) -> None:
     title = "a replication of the thesis' protocol, not a valid estimate"
     replica = study(evaluation={"part": "val"}, report={"title": title, "headline": "dice_batch_mean"})
-    table = build_report(inputs(study=replica, split=split(evaluated="val")), tmp_path)
+    table, _ = build_report(inputs(study=replica, split=split(evaluated="val")), tmp_path)
     page = (tmp_path / "report.html").read_text()
     visible = re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<pre>.*?</pre>|<[^>]+>", " ", page, flags=re.S)))
     (heading,) = re.findall(r"<h1>(.*?)</h1>", page, re.DOTALL)

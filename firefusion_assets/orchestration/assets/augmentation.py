@@ -8,10 +8,10 @@ import dagster as dg
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
-from firefusion_assets.orchestration.step import Step, picture, published
+from firefusion_assets.orchestration.step import Step, picture
 
 
-@lineage_asset(group="augmentation", kinds={"yaml"})
+@lineage_asset(group="2_augmentation", kinds={"yaml"})
 def augmentation_config(step: Step) -> dg.MaterializeResult:
     """The augmentation config with everything it extends; its data version is its fingerprint.
 
@@ -20,10 +20,10 @@ def augmentation_config(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.augmenting import write_config
 
     config = step.lineage.config(step.key).model_dump(mode="json")
-    return published(step.build(write_config), config=dg.MetadataValue.json(config))
+    return step.published(step.build(write_config), config=dg.MetadataValue.json(config))
 
 
-@lineage_asset(group="augmentation", kinds={"pytorch", "huggingface"})
+@lineage_asset(group="2_augmentation", kinds={"pytorch", "huggingface"})
 def finetuned_model(step: Step) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
@@ -38,10 +38,10 @@ def finetuned_model(step: Step) -> dg.MaterializeResult:
     model = step.build(partial(fit_model, launch=launched_by(step.context)))
     looks = sorted(model.path.glob("fold-0/validation-*.png"))
     shown: dict[str, Any] = {look.stem: picture(look) for look in looks}
-    return published(model, **shown)
+    return step.published(model, **shown)
 
 
-@lineage_asset(group="augmentation", kinds={"numpy", "parquet"})
+@lineage_asset(group="2_augmentation", kinds={"numpy", "parquet"})
 def inpainting_masks(step: Step) -> dg.MaterializeResult:
     """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
 
@@ -54,10 +54,14 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
     require_sun(step.lineage, step.key)
     masks = step.build(plan_masks)
     judged = planned_backgrounds(masks)
-    return published(masks, **({} if judged is None else rejection_metadata(judged)))
+    return step.published(
+        masks,
+        table_file="fold-0/replicate-0/plan.parquet",
+        **({} if judged is None else rejection_metadata(judged)),
+    )
 
 
-@lineage_asset(group="augmentation", kinds={"pytorch", "numpy"}, checks=(checks.BACKGROUND_UNTOUCHED,))
+@lineage_asset(group="2_augmentation", kinds={"pytorch", "numpy"}, checks=(checks.BACKGROUND_UNTOUCHED,))
 def synthetic_images(step: Step) -> dg.MaterializeResult:
     """Fires painted into real patches down the plan, until enough pass the screening.
 
@@ -69,12 +73,14 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
     check_before_work(step.lineage, step.key, False, step.progress)
     painted = step.build(paint_config)
     changed = painted.facts["n_values_changed_outside"]
-    return published(
-        painted, [checks.result(checks.BACKGROUND_UNTOUCHED, changed == 0, n_values_changed_outside=changed)]
+    return step.published(
+        painted,
+        [checks.result(checks.BACKGROUND_UNTOUCHED, changed == 0, n_values_changed_outside=changed)],
+        table_file="fold-0/replicate-0/provenance.parquet",
     )
 
 
-@lineage_asset(group="augmentation", kinds={"numpy", "parquet"}, checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES))
+@lineage_asset(group="2_augmentation", kinds={"numpy", "parquet"}, checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES))
 def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
 
@@ -87,16 +93,17 @@ def screened_images(step: Step) -> dg.MaterializeResult:
     facts = screened.facts
     copied = 0 if step.lineage.config(step.key).generator.copies else facts["n_copies"]
     enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
-    return published(
+    return step.published(
         screened,
         [
             checks.result(checks.ENOUGH_ACCEPTED, enough, accepted=facts["n_images"], wanted=facts["wanted"]),
             checks.result(checks.NO_COPIES, copied == 0, n_copies=facts["n_copies"]),
         ],
+        table_file="fold-0/replicate-0/verdicts.parquet",
     )
 
 
-@lineage_asset(group="augmentation", kinds={"lmdb"}, checks=(checks.STORE_INTACT, checks.COUNTS_MATCH))
+@lineage_asset(group="2_augmentation", kinds={"lmdb"}, checks=(checks.STORE_INTACT, checks.COUNTS_MATCH))
 def augmented_lmdb(step: Step) -> dg.MaterializeResult:
     """The accepted patches as an overlay over the base store: only what this config adds.
 
@@ -107,7 +114,7 @@ def augmented_lmdb(step: Step) -> dg.MaterializeResult:
     overlay = step.build(write_overlay)
     added, accepted, held_back = (overlay.facts[f"n_{name}"] for name in ("added", "accepted", "held_back"))
     match = added == accepted + held_back
-    return published(
+    return step.published(
         overlay,
         [
             checks.store_intact(step.lineage.store, overlay, contents=False),

@@ -5,10 +5,10 @@ import dagster as dg
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
-from firefusion_assets.orchestration.step import Step, published, table
+from firefusion_assets.orchestration.step import Step, table
 
 
-@lineage_asset(group="data", kinds={"python", "lmdb"}, checks=(checks.STORE_INTACT, checks.NO_BAD_FILES))
+@lineage_asset(group="1_data", kinds={"python", "lmdb"}, checks=(checks.STORE_INTACT, checks.NO_BAD_FILES))
 def landsat_patches(step: Step) -> dg.MaterializeResult:
     """Real (or simulated) patches with their labels, checked and written to the base store.
 
@@ -23,7 +23,7 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
         step.lineage.config(key)
     patches, is_new = build_patches(step.lineage, step.progress)
     bad = patches.facts["bad_files"]
-    return published(
+    return step.published(
         patches,
         [
             # Every run comes by here: reading all bytes again is for new objects only.
@@ -35,10 +35,11 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
             "left_out": "\n".join(left_out(patches.facts)) or "nothing",
         },
         **rejection_metadata(judged_patches(step.lineage, patches)),
+        table_file="patches.parquet",
     )
 
 
-@lineage_asset(group="data", kinds={"python", "parquet"}, checks=(checks.NO_LEAK,))
+@lineage_asset(group="1_data", kinds={"python", "parquet"}, checks=(checks.NO_LEAK,))
 def scene_split(step: Step) -> dg.MaterializeResult:
     """Which group of scenes is in the train, validation and test part of which fold.
 
@@ -49,8 +50,9 @@ def scene_split(step: Step) -> dg.MaterializeResult:
     split = step.build(split_scenes)
     # A split by patch is leaky by the user's own wish; the report says so at its top.
     passed = split.facts["n_leaks"] == 0 or split.facts["by"] == "patch"
-    return published(
+    return step.published(
         split,
         [checks.result(checks.NO_LEAK, passed, n_leaks=split.facts["n_leaks"])],
         parts=table(split.facts["parts"]),
+        table_file="split.parquet",
     )

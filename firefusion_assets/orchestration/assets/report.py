@@ -4,10 +4,11 @@ import dagster as dg
 
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
-from firefusion_assets.orchestration.step import Step, published, table
+from firefusion_assets.orchestration.step import Step, table
+from firefusion_assets.steps.serving import address_of
 
 
-@lineage_asset(group="report", kinds={"report", "csv"}, checks=(checks.ALL_CURRENT,))
+@lineage_asset(group="4_report", kinds={"report", "csv"}, checks=(checks.ALL_CURRENT,))
 def augmentation_report(step: Step) -> dg.MaterializeResult:
     """Every config side by side: does painted fire help, by how much, and can the figure be trusted?
 
@@ -18,10 +19,13 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
 
     report = publish_report(step.lineage, step.progress)
     missing = report.facts["not_current"]
-    return published(
+    return step.published(
         report,
         [checks.result(checks.ALL_CURRENT, not missing, not_current=", ".join(missing) or None)],
-        sheet="dice.png",
-        report=dg.MetadataValue.url((report.path / "report.html").as_uri()),
+        verdict=dg.MetadataValue.md("\n".join(f"- {answer}" for answer in report.facts["answers"])),
+        report=dg.MetadataValue.url(address_of(step.lineage.study.name, report, "report.html")),
+        report_file=dg.MetadataValue.path(str(report.path / "report.html")),
         comparison=table(report.facts["comparison"]),
+        sheet="dice.png",
+        table_file="metrics.parquet",
     )

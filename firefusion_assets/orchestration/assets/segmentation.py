@@ -4,10 +4,10 @@ import dagster as dg
 
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
-from firefusion_assets.orchestration.step import Step, published, table
+from firefusion_assets.orchestration.step import Step, table
 
 
-@lineage_asset(group="segmentation", kinds={"pytorch"})
+@lineage_asset(group="3_segmentation", kinds={"pytorch"})
 def trained_unet(step: Step) -> dg.MaterializeResult:
     """A U-Net for each fold and replicate, trained on the real train part and what the config adds.
 
@@ -15,10 +15,10 @@ def trained_unet(step: Step) -> dg.MaterializeResult:
     """
     from firefusion_assets.steps.unets import train_config
 
-    return published(step.build(train_config))
+    return step.published(step.build(train_config), table_file="history.parquet")
 
 
-@lineage_asset(group="segmentation", kinds={"pytorch", "parquet"}, checks=(checks.FINDS_FIRE,))
+@lineage_asset(group="3_segmentation", kinds={"pytorch", "parquet"}, checks=(checks.FINDS_FIRE,))
 def dice_metrics(step: Step) -> dg.MaterializeResult:
     """Dice and its companions on the held-out test groups.
 
@@ -30,8 +30,9 @@ def dice_metrics(step: Step) -> dg.MaterializeResult:
     metrics = step.build(score_config)
     summary = metrics.facts["summary"]
     blind = [f"fold {row['fold']} replicate {row['replicate']}" for row in summary if not row["recall"]]
-    return published(
+    return step.published(
         metrics,
         [checks.result(checks.FINDS_FIRE, not blind, blind=", ".join(blind) or None)],
         summary=table(summary),
+        table_file="patches.parquet",
     )

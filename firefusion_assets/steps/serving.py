@@ -1,0 +1,96 @@
+"""Reports, tables and pictures of finished objects over HTTP, read-only: browsers open no files from a web page.
+
+/                                    the studies
+/STUDY/                              leads to the study's last report
+/STUDY/ASSET/FINGERPRINT/FILE        a file of an object
+"""
+
+import os
+from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact
+from firefusion_assets.lineage.fingerprints import Lineage
+
+PORT: Final = 3001
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".png": "image/png",
+    ".csv": "text/csv; charset=utf-8",
+    ".yaml": "text/plain; charset=utf-8",
+    ".parquet": "application/octet-stream",
+}
+_REPORT: Final = "augmentation_report"
+
+
+def address() -> str:
+    """Return where reports are served: FIREFUSION_REPORTS, by default this machine's `PORT`."""
+    return (os.environ.get("FIREFUSION_REPORTS") or f"http://127.0.0.1:{PORT}").rstrip("/")
+
+
+def address_of(study: str, artifact: Artifact, file: str) -> str:
+    """Return where a file of an object is served."""
+    return f"{address()}/{study}/{artifact.asset}/{artifact.fingerprint}/{quote(file)}"
+
+
+def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPServer:
+    """Return a server of the studies' finished objects on 127.0.0.1; call its `serve_forever`.
+
+    Args:
+        lineages: by the study's name.
+        port: 0 for any free one.
+
+    Raises:
+        OSError: if the port is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = [unquote(part) for part in urlsplit(self.path).path.split("/") if part]
+            if not parts:
+                self._answer(_index(lineages).encode(), ".html")
+            elif len(parts) == 1 and (lineage := lineages.get(parts[0])) is not None:
+                report = lineage.store.pointed(_REPORT, UNPARTITIONED)
+                if report is None:
+                    self.send_error(HTTPStatus.NOT_FOUND, "This study has no report yet: firefusion run KEY")
+                else:
+                    self.send_response(HTTPStatus.FOUND)
+                    self.send_header("Location", f"/{quote(parts[0])}/{_REPORT}/{report.fingerprint}/report.html")
+                    self.end_headers()
+            elif (file := _file(lineages, parts)) is not None:
+                self._answer(file.read_bytes(), file.suffix)
+            else:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _answer(self, content: bytes, suffix: str) -> None:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", _TYPES[suffix])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: the terminal is Dagster's."""
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+
+def _file(lineages: Mapping[str, Lineage], parts: list[str]) -> Path | None:
+    """Return a file of a finished object, if the path names one."""
+    if len(parts) < 4 or parts[0] not in lineages or any(part.startswith(".") for part in parts):
+        return None
+    root = lineages[parts[0]].store.root.resolve()
+    file = root.joinpath(*parts[1:]).resolve()
+    finished = (root / parts[1] / parts[2] / MANIFEST).is_file()
+    inside = file.is_relative_to(root / parts[1] / parts[2])
+    return file if finished and inside and file.is_file() and file.suffix in _TYPES else None
+
+
+def _index(lineages: Mapping[str, Lineage]) -> str:
+    rows = "".join(f'<li><a href="/{quote(name)}/">{escape(name)}</a></li>' for name in sorted(lineages))
+    return f"<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul>"
