@@ -21,14 +21,14 @@ from firefusion_assets.study import Study
 from firefusion_assets_tests.builders.memory import watched_rss_anon
 from firefusion_assets_tests.builders.products import COLLECTION_2, pack_product, write_product
 
-_HEIGHT, _WIDTH = 7_600, 7_700
+HEIGHT, WIDTH = 7_600, 7_700
 _PATCH = 256
 
 
 def measure() -> Iterator[tuple[str, float, float]]:
     """Yield the peak RssAnon in MiB and the seconds for one product in a tar, by windows, with labels, and held."""
     with tempfile.TemporaryDirectory() as folder:
-        tar = _make(Path(folder))
+        tar = write_scene(Path(folder))
         figures = {}
         for step in ("windows", "ingest", "held"):
             command = [sys.executable, "-m", __spec__.name, step, str(tar)]
@@ -39,13 +39,13 @@ def measure() -> Iterator[tuple[str, float, float]]:
     yield "its ingest, labels by voting, peak RssAnon MiB (2 GB)", figures["ingest"][0], 2048.0
 
 
-def _make(folder: Path) -> Path:
+def write_scene(folder: Path) -> Path:
     """Write a product of 7,600 x 7,700 px in tiles, as Collection 2 has them, without ever holding a band."""
     tile = generator(0, "product_memory").integers(6_000, 6_256, (_PATCH, _PATCH)).astype(np.uint16)
     product = write_product(folder, COLLECTION_2, {})
     for band in (*FILE_BANDS, "QA_PIXEL", "QA_RADSAT"):
         with rasterio.open(
-            product / f"{COLLECTION_2}_{band}.TIF", "w", driver="GTiff", count=1, height=_HEIGHT, width=_WIDTH,
+            product / f"{COLLECTION_2}_{band}.TIF", "w", driver="GTiff", count=1, height=HEIGHT, width=WIDTH,
             dtype="uint16", crs="EPSG:32616", transform=rasterio.Affine(30, 0, 4e5, 0, -30, 3e6),
             tiled=True, blockxsize=_PATCH, blockysize=_PATCH, compress="deflate", zlevel=1,
         ) as file:  # fmt: skip
@@ -61,8 +61,8 @@ def _cut_held(tar: Path) -> int:
         scene = product.read(FILE_BANDS, 0, product.height)
     tiles = (
         scene[:, top : top + _PATCH, left : left + _PATCH].copy()
-        for left in range(0, _WIDTH, _PATCH)
-        for top in range(0, _HEIGHT, _PATCH)
+        for left in range(0, WIDTH, _PATCH)
+        for top in range(0, HEIGHT, _PATCH)
     )
     return sum(1 for tile in tiles if tile[0].any())
 
@@ -88,7 +88,7 @@ def _run(step: str, tar: Path) -> None:
             with open_product(files) as product:
                 n_patches = sum(1 for strip in strips(product, FILE_BANDS, _PATCH) for _ in strip.patches(FILE_BANDS))
     seconds = time.perf_counter() - start
-    if n_patches != -(-_HEIGHT // _PATCH) * -(-_WIDTH // _PATCH):
+    if n_patches != -(-HEIGHT // _PATCH) * -(-WIDTH // _PATCH):
         raise AssertionError(f"{n_patches} patches")
     print(peak.mib, seconds)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Any, Final, cast
 
 import dagster as dg
@@ -57,7 +58,7 @@ class LineageAsset:
                 )
                 for upstream in asset.upstream
             ],
-            description=self.run.__doc__,
+            description=cleandoc(self.run.__doc__ or ""),
             group_name=self.group,
             kinds={*self.kinds},
             owners=study.owners,

@@ -16,6 +16,9 @@ from firefusion_assets.steps.serving import address_of
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""
 
+_PREVIEW_WIDTH: Final = 360
+"""px; wider pictures are cut by the UI's table."""
+
 Make = Callable[[Lineage, str, Path, Callable[[str], None]], Mapping[str, Any]]
 """Makes an asset's object: given the lineage, the key of a config, the folder to fill and a listener to its progress;
 returns facts."""
@@ -60,13 +63,15 @@ class Step:
             checks: the checks' answers.
             table_file: pattern of its table, of which the columns are shown.
             sheet: the file of its picture, where it has one.
-            **metadata: more to show, first.
+            **metadata: more to show.
         """
-        shown: dict[str, Any] = dict(metadata)
+        shown: dict[str, Any] = {}
         if (artifact.path / sheet).is_file():
             # Short Markdown is shown at once; the picture in it comes from `firefusion report --serve`.
-            shown["preview"] = dg.MetadataValue.md(f"![]({address_of(self.lineage.study.name, artifact, sheet)})")
-            shown["picture"] = picture(artifact.path / sheet)
+            link = address_of(self.lineage.study.name, artifact, sheet)
+            shown["preview"] = dg.MetadataValue.md(f"[![{self.asset}]({link}?width={_PREVIEW_WIDTH})]({link})")
+            metadata["picture"] = picture(artifact.path / sheet)
+        shown |= metadata
         numbers = {**artifact.facts, **artifact.cost}
         shown |= {name: rounded(value) for name, value in numbers.items() if isinstance(value, int | float | str)}
         shown["path"] = dg.MetadataValue.path(str(artifact.path))

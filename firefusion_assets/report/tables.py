@@ -24,7 +24,7 @@ Formatter = Callable[[float], str]
 def text_table(table: pd.DataFrame) -> str:
     """Write a comparison as aligned plain text, Dice in percent points; a line for each row."""
     shown = Table(box=None, pad_edge=False)
-    texts = _comparison_texts(table)
+    texts = comparison_texts(table)
     texts["Config"] += [" (detector)" if engine == "detector" else "" for engine in table["engine"]]
     for title in texts:
         shown.add_column(title, justify="left" if title == "Config" else "right", no_wrap=True)
@@ -58,14 +58,15 @@ def grid(name: str, texts: pd.DataFrame, words: int = 1, stale: Sequence[bool] =
 
 def main_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:
     """Return the comparison as the page shows it first."""
-    texts = _comparison_texts(table)
+    texts = comparison_texts(table)
     texts.insert(1, "Engine", table["engine"])
     is_baseline = (table["key"] == inputs.study.report.baseline) & (table["engine"] != "detector")
     texts.loc[is_baseline, "Difference to baseline"] = "baseline"
     return grid("comparison", texts, words=2, stale=table["status"] != "current")
 
 
-def _comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
+def comparison_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the main columns of a comparison as people read them, Dice in percent points."""
     # The headline is the Dice that has no column of its own but `dice_mean`.
     dice = next(name for column, name in DICE_NAMES.items() if column not in table)
     names = table["key"].where(table["status"] == "current", table["key"] + " (" + table["status"] + ")")

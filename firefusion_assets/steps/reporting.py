@@ -10,7 +10,7 @@ from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.report.html import build_report
-from firefusion_assets.report.tables import text_figures, text_table
+from firefusion_assets.report.tables import comparison_texts, text_figures, text_table
 from firefusion_assets.steps.collecting import collect
 from firefusion_assets.steps.status import report_fingerprint
 
@@ -21,13 +21,20 @@ def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifac
     def make(work: Path) -> Mapping[str, Any]:
         inputs = collect(lineage)
         comparison, sentences = build_report(inputs, work)
+        texts = comparison_texts(comparison)
+        judged = texts[comparison["verdict"] != ""]
         progress("\n" + text_table(comparison))
-        shown = comparison.astype(object).where(comparison.notna(), None)
         return {
             "n_configs": len(inputs.configs),
             "not_current": [config.key for config in inputs.configs if config.status != "current"],
             "answers": sentences,
-            "comparison": shown.to_dict("records"),
+            "verdicts": [
+                f"{key}: **{verdict}**, {difference}"
+                for key, verdict, difference in zip(
+                    judged["Config"], judged["Verdict"], judged["Difference to baseline"], strict=True
+                )
+            ],
+            "comparison": texts.to_dict("records"),
         }
 
     data = [(asset, lineage.find(asset, UNPARTITIONED).fingerprint) for asset in ("landsat_patches", "scene_split")]

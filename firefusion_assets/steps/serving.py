@@ -2,7 +2,7 @@
 
 /                                    the studies
 /STUDY/                              leads to the study's last report
-/STUDY/ASSET/FINGERPRINT/FILE        a file of an object
+/STUDY/ASSET/FINGERPRINT/FILE        a file of an object; a picture in fewer pixels with ?width=PX
 """
 
 import os
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact
 from firefusion_assets.lineage.fingerprints import Lineage
@@ -51,7 +51,8 @@ def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPSe
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            parts = [unquote(part) for part in urlsplit(self.path).path.split("/") if part]
+            _, _, path, query, _ = urlsplit(self.path)
+            parts = [unquote(part) for part in path.split("/") if part]
             if not parts:
                 self._answer(_index(lineages).encode(), ".html")
             elif len(parts) == 1 and (lineage := lineages.get(parts[0])) is not None:
@@ -63,7 +64,9 @@ def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPSe
                     self.send_header("Location", f"/{quote(parts[0])}/{_REPORT}/{report.fingerprint}/report.html")
                     self.end_headers()
             elif (file := _file(lineages, parts)) is not None:
-                self._answer(file.read_bytes(), file.suffix)
+                width = parse_qs(query).get("width", [""])[0]
+                shrunk = file.suffix == ".png" and width.isdecimal() and int(width) > 0
+                self._answer(_shrunk(file, int(width)) if shrunk else file.read_bytes(), file.suffix)
             else:
                 self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -89,6 +92,18 @@ def _file(lineages: Mapping[str, Lineage], parts: list[str]) -> Path | None:
     finished = (root / parts[1] / parts[2] / MANIFEST).is_file()
     inside = file.is_relative_to(root / parts[1] / parts[2])
     return file if finished and inside and file.is_file() and file.suffix in _TYPES else None
+
+
+def _shrunk(file: Path, width: int) -> bytes:
+    """Return a picture that is no wider than so many pixels."""
+    from PIL import Image
+
+    from firefusion_assets.core.pictures import png_bytes
+
+    with Image.open(file) as picture:
+        if picture.width <= width:
+            return file.read_bytes()
+        return png_bytes(picture.convert("RGB").resize((width, max(1, picture.height * width // picture.width))))
 
 
 def _index(lineages: Mapping[str, Lineage]) -> str:

@@ -79,10 +79,21 @@ def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definit
     result = materialize(load_definitions(study), "native")
     screened = metadata(result, "screened_images")
     assert screened["n_images"] == 6 and 0 <= screened["accepted_share"] <= 1
-    for asset in ("landsat_patches", "finetuned_model", "screened_images", "trained_unet", "dice_metrics"):
+    for asset in (
+        "landsat_patches", "finetuned_model", "inpainting_masks", "synthetic_images", "screened_images", "trained_unet",
+        "dice_metrics", "augmentation_report",
+    ):  # fmt: skip
         picture = metadata(result, asset)["picture"]
         assert picture.startswith("![") and len(picture) < 130_000, asset
+        preview = metadata(result, asset)["preview"]
+        assert preview.startswith("[![") and f"/tiny/{asset}/" in preview and len(preview) < 1000, asset
     assert "peak_memory_gib" in metadata(result, "trained_unet")
+    columns = {column.name for column in metadata(result, "screened_images")["dagster/column_schema"].columns}
+    verdicts = lineage_of(study).find("screened_images", "native").path / "fold-0" / "replicate-0" / "verdicts.parquet"
+    assert columns == set(pd.read_parquet(verdicts).columns)
+    report = metadata(result, "augmentation_report")
+    assert len(report["verdict"]) < 1000 and "not decidable" in report["verdict"]
+    assert report["report"].endswith("/report.html") and Path(report["report_file"]).is_file()
 
 
 def test_the_overlay_holds_the_accepted_patches_and_nothing_changed_outside_the_edit(study: Path) -> None:

@@ -1,11 +1,17 @@
 """The report over all configs."""
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import dagster as dg
 
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.step import Step, table
 from firefusion_assets.steps.serving import address_of
+
+_SHORT_MARKDOWN: Final = 1000
+"""Characters of Markdown from which the UI shows a button instead."""
 
 
 @lineage_asset(group="4_report", kinds={"report", "csv"}, checks=(checks.ALL_CURRENT,))
@@ -22,10 +28,16 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
     return step.published(
         report,
         [checks.result(checks.ALL_CURRENT, not missing, not_current=", ".join(missing) or None)],
-        verdict=dg.MetadataValue.md("\n".join(f"- {answer}" for answer in report.facts["answers"])),
+        verdict=dg.MetadataValue.md(_verdicts(report.facts)),
         report=dg.MetadataValue.url(address_of(step.lineage.study.name, report, "report.html")),
         report_file=dg.MetadataValue.path(str(report.path / "report.html")),
         comparison=table(report.facts["comparison"]),
+        answers=dg.MetadataValue.md("\n".join(f"- {answer}" for answer in report.facts["answers"])),
         sheet="dice.png",
-        table_file="metrics.parquet",
     )
+
+
+def _verdicts(facts: Mapping[str, Any]) -> str:
+    """Return whether the assay works and the verdict of each config, short enough to be shown without a click."""
+    text = "\n".join([facts["answers"][0], "", *(f"- {line}" for line in facts["verdicts"])])
+    return text if len(text) < _SHORT_MARKDOWN else facts["answers"][0][: _SHORT_MARKDOWN - 1]
