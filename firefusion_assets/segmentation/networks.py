@@ -145,6 +145,8 @@ class Padded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, 1, H, W) of float (N, C, H, W)."""
         height, width = x.shape[-2:]
-        padded = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        logits: Tensor = self.network(padded)
+        right, below = -width % self.multiple, -height % self.multiple
+        if right or below:  # else a copy would be made for nothing
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        logits: Tensor = self.network(x)
         return logits[..., :height, :width]

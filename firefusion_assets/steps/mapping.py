@@ -19,7 +19,7 @@ from firefusion_assets.ingest.scenes import Scene, SceneError, SceneFile, find_s
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.detectors import SINGLE_DETECTORS
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.segmentation.mapping import Network, map_lines
+from firefusion_assets.segmentation.mapping import Network, map_lines, prepared
 from firefusion_assets.segmentation.trained import RECORD_FILE, WEIGHTS_FILE, load_network
 from firefusion_assets.study.datasets import ActiveFireDataset, FolderDataset
 
@@ -97,7 +97,7 @@ def load_model(folders: Sequence[Path], threshold: float | None) -> Model:
     used = first.threshold if threshold is None else threshold
     files = [hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest() for folder in folders]
     return Model(
-        networks=[(network, record.normalisation) for network, record in loaded],
+        networks=[(prepared(network), record.normalisation) for network, record in loaded],
         bands=first.normalisation.bands,
         window=first.patch_size,
         threshold=used,

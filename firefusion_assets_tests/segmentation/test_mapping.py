@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from firefusion_assets.segmentation.batches import Normalisation
-from firefusion_assets.segmentation.mapping import MappedLines, Network, map_lines
+from firefusion_assets.segmentation.mapping import MappedLines, Network, map_lines, prepared
+from firefusion_assets.segmentation.networks import build_network
+from firefusion_assets.study.models import Training
 
-WINDOW, OVERLAP = 16, 4
+WINDOW, OVERLAP = 32, 4
 NORMALISATION = Normalisation(bands=("B7", "B6"), mean=(9000.0, 8000.0), std=(900.0, 700.0))
 
 
@@ -88,10 +90,10 @@ def starts(length: int) -> list[int]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 3), st.integers(1, 3))
+@given(st.integers(1, 110), st.integers(1, 110), st.integers(0, 5), st.integers(1, 3))
 def test_a_map_is_the_weighted_mean_of_all_windows(height: int, width: int, edge: int, networks: int) -> None:
     dn = ground(height, width)
-    dn[:, :, width - edge * 6 :] = 0  # fill, whole windows of it too
+    dn[:, :, max(0, width - edge * 10) :] = 0  # fill, whole windows of it too
     several = [network(seed) for seed in range(networks)]
     probability, spread = oracle(several, dn)
     _, found, found_spread = mapped(several, dn)
@@ -110,6 +112,22 @@ def test_between_the_overlaps_a_map_equals_the_prediction_of_the_patch() -> None
             expected = predicted(one, dn[:, place[0], place[1]])
             np.testing.assert_allclose(found[place][inner, inner], expected[inner, inner], atol=2e-6)
             assert np.all(spread[place][inner, inner] < 2e-3)
+
+
+@pytest.mark.parametrize("architecture", ["unet", "smp-unet"])
+def test_a_prepared_network_predicts_the_same(architecture: str) -> None:
+    if architecture.startswith("smp"):
+        pytest.importorskip("segmentation_models_pytorch")
+    torch.manual_seed(3)
+    recipe = Training.model_validate({"bands": ["B7", "B6"], "filters": 4, "architecture": architecture})
+    network = build_network(recipe)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    faster, x = prepared(network.eval()), torch.randn(2, 2, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(faster(x), network(x), atol=1e-4, rtol=1e-4)
 
 
 def test_a_raster_of_one_patch_is_predicted_as_the_patch_is() -> None:
