@@ -40,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": show.status,
     "check": show.check,
     "report": show.report,
+    "settings": show.settings,
     "curve": show.curve,
     "map": fire_map.fire_map,
     "export": exchange.export,

@@ -1,4 +1,4 @@
-"""`firefusion status`, `check`, `report` and `curve`: what there is of studies."""
+"""`firefusion status`, `check`, `report`, `settings` and `curve`: what there is of studies."""
 
 import os
 from contextlib import suppress
@@ -66,6 +66,13 @@ def report(
     from firefusion_assets.steps.reporting import report_table
 
     typer.echo(report_table(open_study(study)))
+
+
+def settings() -> None:
+    """Print what every key of study.yaml and of the configs means."""
+    from firefusion_assets.study.reference import reference
+
+    typer.echo(reference(), nl=False)
 
 
 def curve(
