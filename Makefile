@@ -7,8 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # OpenMP threads spin while others run; the steps bring their own processes where cores allow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast lint bench ui data prune clean
-demo test test-fast lint bench ui data prune: $(VENV)/.ready
+.PHONY: demo test test-fast lint docs bench ui data prune clean
+demo test test-fast lint docs bench ui data prune: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,9 @@ lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs:  ## the pages of docs/ as a site in build/site
+	$(BIN)/mkdocs build --quiet --strict
 
 bench:  ## measurements against plain baselines, on CPU or GPU as found
 	$(BIN)/python -m benchmarks

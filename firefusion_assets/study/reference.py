@@ -55,7 +55,7 @@ def _flat(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]
 
 def _table(fields: Mapping[str, FieldInfo], prefix: str) -> str:
     rows = [
-        f"| `{prefix}{name}` | {_cell(_type(field.annotation))} | {_default(field)} | {_cell(field.description or '')} |"
+        f"| {' | '.join((f'`{prefix}{name}`', _type(field.annotation), _default(field), _cell(field.description)))} |"
         for name, field in fields.items()
     ]
     return "\n".join(["| key | values | default | meaning |", "|---|---|---|---|", *rows])
@@ -108,5 +108,5 @@ def _tag(model: type[BaseModel], name: str) -> str:
     return str(tag)
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
