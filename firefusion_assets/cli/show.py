@@ -10,7 +10,7 @@ import typer
 
 from firefusion_assets.cli.options import StudyOption, open_study
 from firefusion_assets.core.errors import RequestError
-from firefusion_assets.steps.serving import PORT, report_server
+from firefusion_assets.steps.addresses import PORT
 
 if TYPE_CHECKING:
     from firefusion_assets.steps.status import AssetState
@@ -94,6 +94,7 @@ def curve(
 def _serve(study: Path | None, port: int) -> None:
     """Serve one study if it is named, else all that a UI of several shows."""
     from firefusion_assets.lineage.opening import studies_folder
+    from firefusion_assets.steps.serving import report_server
 
     named = study or os.environ.get("FIREFUSION_STUDY")
     folders = [study] if named else [file.parent for file in sorted(studies_folder().glob("*/study.yaml"))]

@@ -11,7 +11,7 @@ from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.steps.serving import address_of
+from firefusion_assets.steps.addresses import address_of
 
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""

@@ -5,7 +5,6 @@
 /STUDY/ASSET/FINGERPRINT/FILE        a file of an object; a picture in fewer pixels with ?width=PX
 """
 
-import os
 from collections.abc import Mapping
 from html import escape
 from http import HTTPStatus
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
 from firefusion_assets.lineage.fingerprints import Lineage
 
-PORT: Final = 3001
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".png": "image/png",
@@ -26,16 +24,6 @@ _TYPES: Final = {
     ".parquet": "application/octet-stream",
 }
 _REPORT: Final = "augmentation_report"
-
-
-def address() -> str:
-    """Return where reports are served: FIREFUSION_REPORTS, by default this machine's `PORT`."""
-    return (os.environ.get("FIREFUSION_REPORTS") or f"http://127.0.0.1:{PORT}").rstrip("/")
-
-
-def address_of(study: str, artifact: Artifact, file: str) -> str:
-    """Return where a file of an object is served."""
-    return f"{address()}/{study}/{artifact.asset}/{artifact.fingerprint}/{quote(file)}"
 
 
 def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPServer:

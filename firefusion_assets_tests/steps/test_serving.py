@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.steps.serving import address_of, report_server
+from firefusion_assets.steps.addresses import address_of
+from firefusion_assets.steps.serving import report_server
 from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 

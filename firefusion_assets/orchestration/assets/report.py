@@ -8,7 +8,7 @@ import dagster as dg
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.step import Step, table
-from firefusion_assets.steps.serving import address_of
+from firefusion_assets.steps.addresses import address_of
 
 _SHORT_MARKDOWN: Final = 1000
 """Characters of Markdown from which the UI shows a button instead."""
