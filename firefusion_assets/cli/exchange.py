@@ -5,19 +5,25 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import Fold, Key, StudyOption, open_study
+from firefusion_assets.cli.options import Fold, Key, StudyOption, open_study, require_known
 from firefusion_assets.core.errors import RequestError
 
 
 def export(
     key: Key,
-    folder: Annotated[Path, typer.Argument(help="A new one; gets a folder for each fold and replicate of several.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A new one; form thesis makes one in it for each fold and replicate of several.")
+    ],
+    form: Annotated[
+        str, typer.Option(help="thesis (training data), gis (rasters and outlines) or coco (training data).")
+    ] = "thesis",
     study: StudyOption = None,
 ) -> None:
-    """Write a config's training data in the thesis' layout."""
-    from firefusion_assets.steps.exporting import export_config
+    """Write a config's data for other programs."""
+    from firefusion_assets.steps.exporting import FORMS
 
-    export_config(open_study(study, key), key, folder, typer.echo)
+    require_known([form], FORMS, "form")
+    FORMS[form](open_study(study, key), key, folder, typer.echo)
 
 
 def handout(

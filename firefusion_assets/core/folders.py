@@ -13,6 +13,11 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(_walk(folder, frozenset()))
 
 
+def is_new(folder: Path) -> bool:
+    """Whether a folder is missing or empty, so that what is written there mixes with nothing."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 def is_leftover(name: str) -> bool:
     """Whether a file or folder of this name was left by an operating system and holds nothing of a person's."""
     return name in ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")

@@ -1,6 +1,5 @@
-"""Fires of a mask as polygons, in a GeoPackage."""
+"""Fires of a mask as polygons."""
 
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,17 +66,6 @@ def fire_polygons(fire: Path, probability: Path, spread: Path, detectors: Path |
     area = fires.to_crs(EQUAL_AREA).area if crs else np.nan
     fires.insert(1, "area_m2", area)
     return fires
-
-
-def write_geopackage(path: Path, layers: dict[str, gpd.GeoDataFrame]) -> None:
-    """Write tables as layers of one GeoPackage, over an older one."""
-    partial = path.with_name(f"{path.stem}.partial.gpkg")
-    partial.unlink(missing_ok=True)
-    for name, rows in layers.items():
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided")  # an image may have none
-            rows.to_file(partial, layer=name, driver="GPKG", engine="pyogrio")
-    partial.replace(path)
 
 
 def _inside(dataset: Any, band: int, window: Any, inside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

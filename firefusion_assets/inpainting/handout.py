@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from firefusion_assets.core.errors import RequestError
+from firefusion_assets.core.folders import is_new
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
 
@@ -44,7 +45,7 @@ def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, 
         raise RequestError(f"--size: {size} is no whole multiple of the patches' {train.meta.patch_size} px")
     if plan.rows.empty:
         raise RequestError("the plan has no rows, so there is nothing to paint; set sampling.images")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_new(folder):
         raise RequestError(f"{folder}: is not empty; name a new folder, so that two hand-outs don't mix")
     for name in ("backgrounds", "masks"):
         (folder / name).mkdir(parents=True)

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from firefusion_assets.core.errors import RequestError
+from firefusion_assets.core.folders import is_new
 from firefusion_assets.patchstore.environment import WritableMap
 from firefusion_assets.patchstore.reader import Patches
 
@@ -42,7 +43,7 @@ def export(patches: Patches, parts: Mapping[str, Sequence[str]], folder: Path) -
     problems = [f"the store lacks {band}: add it to dataset.bands" for band in _BANDS if band not in meta.bands]
     if meta.patch_size != _SIZE:
         problems.append(f"dataset.patch_size is {meta.patch_size}, the thesis' layout has {_SIZE} px")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_new(folder):
         problems.append(f"{folder}: is not empty; name a new folder")
     if problems:
         raise RequestError("; ".join(problems))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import yaml
@@ -30,6 +30,9 @@ from firefusion_assets.report.sheets import painted_sheet
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
+
+ADDED_REAL: Final = "held-back/"
+"""Stands before the ids of real patches in an overlay."""
 
 
 def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
@@ -203,7 +206,7 @@ def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[st
         held_back = 0
         for fold in read_folds(lineage):
             for patch_id, patch in lineage.config(key).generator.real_patches(fold.held_back, fold.table):
-                writer.add_patch(f"held-back/{patch_id}", patch, fold.number)  # the same in every replicate
+                writer.add_patch(f"{ADDED_REAL}{patch_id}", patch, fold.number)  # the same in every replicate
                 held_back += lineage.study.replicates.count
     stores = (
         Patches(replicate.fold.base, [work / OVERLAY], replicate.fold.number, replicate.number)

@@ -1,17 +1,22 @@
-"""A config's training data in the thesis' layout."""
+"""A config's data in the forms that other programs read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import read_replicates
+from firefusion_assets.lineage.folds import OVERLAY, read_replicates
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.patchstore.export import export
-from firefusion_assets.steps.augmenting import OVERLAY
+from firefusion_assets.steps.coco_export import export_coco
+from firefusion_assets.steps.gis_export import export_gis
+
+Export = Callable[[Lineage, str, Path, Callable[[str], None]], None]
+"""Takes the study's lineage, a config's key, a new or empty folder, and what is called with how much is where."""
 
 
-def export_config(lineage: Lineage, key: str, folder: Path, progress: Callable[[str], None]) -> None:
-    """Write the patches that a config trains, validates and tests with.
+def export_thesis(lineage: Lineage, key: str, folder: Path, progress: Callable[[str], None]) -> None:
+    """Write the patches that a config trains, validates and tests with, in the thesis' layout.
 
     Args:
         lineage: of the study.
@@ -32,3 +37,7 @@ def export_config(lineage: Lineage, key: str, folder: Path, progress: Callable[[
         train = [*fold.train.ids, *patches.added_ids]
         export(patches, {"train": train, "val": fold.val.ids, "test": fold.test.ids}, target)
         progress(f"{target}: {len(train)} train, {len(fold.val)} val and {len(fold.test)} test patches")
+
+
+FORMS: Final[Mapping[str, Export]] = {"thesis": export_thesis, "gis": export_gis, "coco": export_coco}
+"""What writes each form."""

@@ -14,7 +14,8 @@ import numpy as np
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.geodata.cog import Colour, write_cog
-from firefusion_assets.geodata.fires import fire_polygons, write_geopackage
+from firefusion_assets.geodata.fires import fire_polygons
+from firefusion_assets.geodata.geopackage import write_geopackage
 from firefusion_assets.ingest.scenes import Scene, SceneError, SceneFile, find_scenes, open_scene
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.detectors import SINGLE_DETECTORS

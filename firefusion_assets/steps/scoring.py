@@ -64,7 +64,7 @@ def worst_predictions(
     false = others[others["fp"] > 0].sort_values("fp", ascending=False, kind="stable").index[:_EACH]
     shown = [*missed, *false]
     size = fold.evaluated.meta.patch_size
-    predicted = {key: _read_masks(folder / _PREDICTIONS, shown, size) for key, folder in measured.items()}
+    predicted = {key: read_predictions(folder, shown, size) for key, folder in measured.items()}
     examples = []
     for patch_id in shown:
         patch = fold.evaluated.read(patch_id)
@@ -73,8 +73,15 @@ def worst_predictions(
     return examples
 
 
-def _read_masks(path: Path, ids: Sequence[str], size: int) -> dict[str, npt.NDArray[np.bool_]]:
-    with np.load(path, allow_pickle=False) as file:
+def read_predictions(folder: Path, ids: Sequence[str], size: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return what the first network of a config predicts, by patch id: bool (size, size).
+
+    Args:
+        folder: of the object that `score_config` filled.
+        ids: patches of the first fold's evaluated part.
+        size: height and width of a patch in px.
+    """
+    with np.load(folder / _PREDICTIONS, allow_pickle=False) as file:
         return {name: np.unpackbits(file[name], axis=-1, count=size).view(np.bool_) for name in ids}
 
 
