@@ -96,6 +96,7 @@ def write_cog(
                     lines,
                     partial,
                     driver="COG",
+                    blocksize=min(512, -(-max(height, width) // 16) * 16),  # else small rasters are mostly padding
                     compress="deflate",
                     predictor="yes",
                     overview_resampling=resampling,

@@ -1,5 +1,6 @@
 """Patches on the map. Where one lies is said by its row in the table of a base store."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 import geopandas as gpd
 import numpy.typing as npt
 import pandas as pd
+from rasterio.errors import NotGeoreferencedWarning
 from shapely.affinity import affine_transform
 from shapely.geometry import box
 
@@ -38,18 +40,20 @@ def write_patch(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     crs = place["crs"]
-    with write_cog(
-        path,
-        shape=values.shape,
-        dtype=values.dtype.name,
-        crs=None if pd.isna(crs) else crs,
-        transform=place["transform"],
-        bands=bands,
-        nodata=nodata,
-        colours=colours,
-        tags=tags,
-    ) as cog:
-        cog.write(0, values)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # a patch may have no place
+        with write_cog(
+            path,
+            shape=values.shape,
+            dtype=values.dtype.name,
+            crs=None if pd.isna(crs) else crs,
+            transform=place["transform"],
+            bands=bands,
+            nodata=nodata,
+            colours=colours,
+            tags=tags,
+        ) as cog:
+            cog.write(0, values)
 
 
 def footprints(table: pd.DataFrame, size: int) -> gpd.GeoSeries:

@@ -21,6 +21,9 @@ from firefusion_assets.patchstore.statistics import STATISTICS_VERSION, measure
 OVERLAY = "overlay.lmdb"
 """The store in an object of `augmented_lmdb`."""
 
+ADDED_REAL = "held-back/"
+"""Stands before the ids of real patches in that store."""
+
 
 @dataclass(frozen=True)
 class Fold:

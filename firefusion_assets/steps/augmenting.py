@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -22,7 +22,7 @@ from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import OVERLAY, Fold, Replicate, read_folds, read_replicates
+from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Fold, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
@@ -30,9 +30,6 @@ from firefusion_assets.report.sheets import painted_sheet
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
-
-ADDED_REAL: Final = "held-back/"
-"""Stands before the ids of real patches in an overlay."""
 
 
 def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """A config's training data in COCO's instance format (https://cocodataset.org/#format-data)."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,8 @@ from firefusion_assets.geodata.patches import write_patch
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import OVERLAY, read_replicates
+from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, read_replicates
 from firefusion_assets.patchstore import Patches
-from firefusion_assets.steps.augmenting import ADDED_REAL
 
 _MADE_FROM: Final[tuple[AssetName, ...]] = ("landsat_patches", "scene_split", "synthetic_images", "augmented_lmdb")
 _FIRE: Final = {"id": 1, "name": "fire", "supercategory": "fire"}
@@ -35,7 +34,7 @@ def export_coco(lineage: Lineage, key: str, folder: Path, progress: Callable[[st
         lineage: of the study.
         key: of the config.
         folder: a new or empty one; the annotations come after all images of their part.
-        progress: called with how many patches are where.
+        progress: called after each part.
 
     Raises:
         MissingUpstreamError: if the config's overlay was not made.
@@ -64,12 +63,19 @@ def export_coco(lineage: Lineage, key: str, folder: Path, progress: Callable[[st
         for patch_id in ids:
             file = folder / "images" / f"{patch_id}.tif"
             write_patch(file, patches.read(patch_id).bands, patches.meta.bands, places[patch_id])
-        content = json.dumps({"info": info, **_annotated(patches, ids, backgrounds)})
+        content = json.dumps({"info": info, **annotated(patches, ids, backgrounds)})
         write_atomically(folder / "annotations" / f"{part}.json", partial(Path.write_text, data=content))
-    progress(f"{folder}: {', '.join(f'{len(ids)} {part}' for part, ids in parts.items())} patches of {first.folder}")
+        progress(f"{folder}: {len(ids)} {part} patches of {first.folder}")
 
 
-def _annotated(patches: Patches, ids: Iterable[str], synthetic: Mapping[str, str]) -> dict[str, Any]:
+def annotated(patches: Patches, ids: Iterable[str], synthetic: Container[str]) -> dict[str, Any]:
+    """Return images, annotations and categories as COCO has them.
+
+    Args:
+        patches: a base with its overlays.
+        ids: of the patches, in the order of the images.
+        synthetic: ids of painted patches.
+    """
     images, annotations = [], list[dict[str, Any]]()
     for number, patch_id in enumerate(ids, start=1):
         patch = patches.read(patch_id)

@@ -83,7 +83,11 @@ def export_gis(lineage: Lineage, key: str, folder: Path, progress: Callable[[str
     folder.mkdir(parents=True, exist_ok=True)
     replicates = read_replicates(lineage, key)
     first, fold = replicates[0], replicates[0].fold
-    painted = pd.concat([_write_painted(each, made, folder) for each in replicates], ignore_index=True)
+    written = []
+    for replicate in replicates:
+        written.append(_write_painted(replicate, made, folder))
+        progress(f"{replicate.folder}: {len(written[-1])} painted patches")
+    painted = pd.concat(written, ignore_index=True)
     _write_predictions(fold, made["dice_metrics"].path, folder, {"CONFIG": key, "NETWORK": first.folder})
     outlines = footprints(fold.table, fold.train.meta.patch_size)
     real = _real_patches(first, made["dice_metrics"])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from firefusion_assets.core.folders import files_below
+from firefusion_assets.core.folders import files_below, is_new
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
@@ -25,3 +25,10 @@ def test_what_systems_leave_behind_is_no_file(tmp_path: Path) -> None:
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._a.tif", "__MACOSX/a.tif", "a.tif", ".hidden"):
         (tmp_path / name).touch()
     assert [path.name for path in files_below(tmp_path)] == [".hidden", "a.tif"]
+
+
+def test_a_folder_is_new_while_nothing_is_in_it(tmp_path: Path) -> None:
+    assert is_new(tmp_path) and is_new(tmp_path / "missing")
+    file = tmp_path / "x"
+    file.touch()
+    assert not is_new(tmp_path) and not is_new(file)
