@@ -50,10 +50,6 @@ def export_coco(lineage: Lineage, key: str, folder: Path, progress: Callable[[st
     patches = Patches(fold.base, [made["augmented_lmdb"].path / OVERLAY], fold.number, first.number)
     painted = SyntheticPatches(made["synthetic_images"].path / first.folder).provenance
     backgrounds = dict(zip(painted["synthetic_id"], painted["background"], strict=True))
-    places = {
-        patch_id: fold.table.loc[backgrounds.get(patch_id, patch_id.removeprefix(ADDED_REAL))]
-        for patch_id in [*patches.base_ids, *patches.added_ids]
-    }
     info = {
         "description": f"Config {key} of study {lineage.study.name}, {first.folder}; ignored pixels count as no fire",
         "objects": {asset: artifact.fingerprint for asset, artifact in made.items()},
@@ -61,8 +57,9 @@ def export_coco(lineage: Lineage, key: str, folder: Path, progress: Callable[[st
     parts = {"train": [*fold.train.ids, *patches.added_ids], "val": fold.val.ids, "test": fold.evaluated.ids}
     for part, ids in parts.items():
         for patch_id in ids:
+            place = fold.table.loc[backgrounds.get(patch_id, patch_id.removeprefix(ADDED_REAL))]
             file = folder / "images" / f"{patch_id}.tif"
-            write_patch(file, patches.read(patch_id).bands, patches.meta.bands, places[patch_id])
+            write_patch(file, patches.read(patch_id).bands, patches.meta.bands, place)
         content = json.dumps({"info": info, **annotated(patches, ids, backgrounds)})
         write_atomically(folder / "annotations" / f"{part}.json", partial(Path.write_text, data=content))
         progress(f"{folder}: {len(ids)} {part} patches of {first.folder}")
