@@ -38,7 +38,7 @@ lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/lint-imports
 
 docs:  ## the pages of docs/ as a site in build/site
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench:  ## measurements against plain baselines, on CPU or GPU as found
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firefusion_assets.cli import data, exchange, fine_tune, fire_map, run, show, stores
+from firefusion_assets.cli import data, exchange, fine_tune, fire_map, run, show, start, stores
 from firefusion_assets.core.errors import UserError
 
 
@@ -36,6 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
+    "init": start.init,
+    "demo": start.demo,
     "run": run.run,
     "status": show.status,
     "check": show.check,

@@ -83,7 +83,7 @@ def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: 
         cause = str(error.__cause__ or error) or type(error).__name__
         # A member of a zip has another path in memory each time.
         cause = re.sub(r"/vsimem/[^\s:',]+", file.name, cause)
-        raise BadFileError(f"{file}: can't be read ({cause}): truncated, or no TIFF; fetch it again") from error
+        raise BadFileError(f"{file}: can't be read ({cause}): truncated, or no image; fetch it again") from error
 
 
 def has_own_mask(dataset: Any) -> bool:

@@ -117,10 +117,10 @@ class Groups(StrictModel):
 
 
 class FolderDataset(_Dataset):
-    """Pairs of image and mask GeoTIFF of any names, bands and integer type."""
+    """Pairs of image and mask, GeoTIFF or PNG, of any names, bands and integer type."""
 
     source: Literal["folder"]
-    """Your own image and mask GeoTIFFs."""
+    """Your own images and masks, GeoTIFF or PNG."""
     images: Path
     """Folder of the images; relative to the study folder."""
     masks: Path

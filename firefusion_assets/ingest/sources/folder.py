@@ -1,4 +1,4 @@
-"""Image and mask GeoTIFFs of any names: a table or name patterns say what belongs together, and what is a group."""
+"""Image and mask files of any names: a table or name patterns say what belongs together, and what is a group."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from pathlib import Path
 from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.tables import Row, read_table
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput, SourceListing, below
-from firefusion_assets.ingest.sources.raster_files import RasterFile, list_rasters, listing
+from firefusion_assets.ingest.sources.raster_files import IMAGES, RasterFile, list_rasters, listing
 from firefusion_assets.study.datasets import FolderDataset
 
 
@@ -21,7 +21,7 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         FileNotFoundError: if a folder or table is missing or empty.
         ValueError: if a table can't be read or lacks a column.
     """
-    images, masks = list_rasters(below(study_folder, dataset.images), below(study_folder, dataset.masks))
+    images, masks = list_rasters(below(study_folder, dataset.images), below(study_folder, dataset.masks), IMAGES)
     found = _Found(images.problems + masks.problems)
     found.images, found.masks = found.by_file_name(images.files), found.by_file_name(masks.files)
     found.look_for_twins()

@@ -8,7 +8,7 @@ import lzma
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from firefusion_assets.core.folders import files_below, is_leftover, printable, some_of
 
-_ENDINGS = {".tif", ".tiff"}
+GEOTIFF: Final = (".tif", ".tiff")
+IMAGES: Final = (*GEOTIFF, ".png")
+"""Endings of what is read of one's own images."""
 _LARGEST_MEMBER = 2**30
 _ENCRYPTED, _PATCH, _UTF_8 = 0x1 | 0x40, 0x20, 0x800
 """General purpose flags of a zip's entry (APPNOTE.TXT, 4.4.4)."""
@@ -27,7 +29,7 @@ _ARCHIVE_LOCK: Final = threading.Lock()
 
 @dataclass(frozen=True)
 class RasterFile:
-    """One GeoTIFF, in a folder or in a zip.
+    """One raster file, in a folder or in a zip.
 
     Attributes:
         container: the folder, or the zip.
@@ -100,7 +102,7 @@ class RasterListing:
     """What a folder or zip holds.
 
     Attributes:
-        files: its GeoTIFFs, sorted by their path.
+        files: its raster files, sorted by their path.
         problems: a line for each that can't be used.
         unread: other files, which nothing reads.
     """
@@ -110,11 +112,16 @@ class RasterListing:
     unread: list[str]
 
 
-def list_rasters(images: Path, masks: Path) -> tuple[RasterListing, RasterListing]:
+def list_rasters(images: Path, masks: Path, endings: Sequence[str] = GEOTIFF) -> tuple[RasterListing, RasterListing]:
     """List two folders, or zips.
 
+    Args:
+        images: the one.
+        masks: the other.
+        endings: of the files that are read, in lower case.
+
     Raises:
-        FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no GeoTIFF.
+        FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no such file.
     """
     missing = [
         f"{container}: is no zip, or cut short; fetch it again"
@@ -125,13 +132,13 @@ def list_rasters(images: Path, masks: Path) -> tuple[RasterListing, RasterListin
     ]
     if missing:
         raise FileNotFoundError("\n".join(missing))
-    return _list(images), _list(masks)
+    return _list(images, endings), _list(masks, endings)
 
 
-def _list(container: Path) -> RasterListing:
+def _list(container: Path, endings: Sequence[str]) -> RasterListing:
     listed = RasterListing([], [], [])
     for file in _folder_files(container) if container.is_dir() else _zip_files(container):
-        if PurePosixPath(file.member).suffix.lower() not in _ENDINGS:
+        if PurePosixPath(file.member).suffix.lower() not in endings:
             listed.unread.append(str(file))
         elif problem := _unusable(file):
             listed.problems.append(f"{printable(str(file))}: {problem}")
@@ -140,7 +147,8 @@ def _list(container: Path) -> RasterListing:
     if not listed.files and not listed.problems:
         instead = f" (only {some_of(listed.unread)})" if listed.unread else ""
         raise FileNotFoundError(
-            f"{container}: holds no .tif{instead}; put the patches there, or correct its path in study.yaml"
+            f"{container}: holds no {' or '.join(endings)}{instead}; put the patches there, or correct its path in "
+            "study.yaml"
         )
     return listed
 

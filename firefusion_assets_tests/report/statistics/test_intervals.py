@@ -54,20 +54,43 @@ def test_an_interval_covers_a_known_difference(gain: float) -> None:
     assert 930 <= covered <= 970
 
 
+def share_claimed(rng: np.random.Generator, gain: float) -> tuple[int, int]:
+    """Of 400 studies of three contrasts, of which the last has an effect: those that claim anything, and claim that."""
+    any_claim = claimed = 0
+    for _ in range(400):
+        baseline, *others = draw(rng, 20, 8, (0, 0, 0, gain))
+        intervals = [difference_interval(other, baseline) for other in others]
+        adjusted = holm([swap_test(dice(other.sum(axis=1)) - dice(baseline.sum(axis=1))) for other in others])
+        found = [p < 0.05 and not one.low <= 0 <= one.high for p, one in zip(adjusted, intervals, strict=True)]
+        any_claim += any(found)
+        claimed += found[-1]
+    return any_claim, claimed
+
+
 @pytest.mark.slow
 def test_without_any_effect_hardly_anything_is_claimed() -> None:
-    """Of 400 studies of three contrasts without any difference at most 31 claim something; a real one is seen."""
-    rng, claims, seen = np.random.default_rng(2), {0.0: 0, 0.9: 0}, 0
-    for gain in claims:
-        for _ in range(400):
-            baseline, *others = draw(rng, 20, 8, (0, 0, 0, gain))
-            intervals = [difference_interval(other, baseline) for other in others]
-            adjusted = holm([swap_test(dice(other.sum(axis=1)) - dice(baseline.sum(axis=1))) for other in others])
-            found = [p < 0.05 and not one.low <= 0 <= one.high for p, one in zip(adjusted, intervals, strict=True)]
-            claims[gain] += any(found)
-            seen += found[-1] and gain > 0
-    assert claims[0.0] <= 31
-    assert seen >= 320, "an effect of this size is nearly always seen"
+    any_claim, _ = share_claimed(np.random.default_rng(2), 0)
+    assert any_claim <= 31
+
+
+@pytest.mark.slow
+def test_power() -> None:
+    """An effect of two standard errors is seen in 41 % of the studies, a strong one in 94 %.
+
+    A z-test that knew the standard error would see the former in 52 %, or in 35 % as one of three by Bonferroni.
+    """
+    rng = np.random.default_rng(4)
+    studies = [draw(rng, 20, 8, (0, TWO_STANDARD_ERRORS)) for _ in range(400)]
+    effects = [(dice(more.sum(axis=1)) - dice(less.sum(axis=1))).mean() for less, more in studies]
+    assert np.mean(effects) / np.std(effects) == pytest.approx(2, abs=0.2)
+    _, seen = share_claimed(np.random.default_rng(2), TWO_STANDARD_ERRORS)
+    assert 100 <= seen <= 200
+    _, seen = share_claimed(np.random.default_rng(2), 0.9)
+    assert seen >= 320
+
+
+TWO_STANDARD_ERRORS = 0.44
+"""A gain, in logits, whose mean difference is two standard errors of a study of 20 groups and 8 replicates."""
 
 
 def test_the_same_config_twice_has_no_difference() -> None:
