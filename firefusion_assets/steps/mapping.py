@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.core.errors import RequestError
@@ -142,7 +144,8 @@ def map_scenes(
             progress(f"{label}: found, {_summary(target)}")
         else:
             try:
-                with open_scene(file, model.bands, of_images) as scene:
+                with warnings.catch_warnings(), open_scene(file, model.bands, of_images) as scene:
+                    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # an image may have no place
                     _map_scene(model, scene, file, target, progress)
             except SceneError as error:
                 problems.append(str(error))
