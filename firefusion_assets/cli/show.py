@@ -95,10 +95,17 @@ def _serve(study: Path | None, port: int) -> None:
     """Serve one study if it is named, else all that a UI of several shows."""
     from firefusion_assets.lineage.opening import studies_folder
     from firefusion_assets.steps.serving import report_server
+    from firefusion_assets.study import StudyError
 
-    named = study or os.environ.get("FIREFUSION_STUDY")
-    folders = [study] if named else [file.parent for file in sorted(studies_folder().glob("*/study.yaml"))]
-    lineages = [open_study(folder) for folder in folders]
+    if study or os.environ.get("FIREFUSION_STUDY"):
+        lineages = [open_study(study)]
+    else:
+        lineages = []
+        for file in sorted(studies_folder().glob("*/study.yaml")):
+            try:
+                lineages.append(open_study(file.parent))
+            except StudyError as error:  # one of several, and no reason to hide the others
+                typer.echo(f"Not served: {error}", err=True)
     try:
         server = report_server({lineage.study.name: lineage for lineage in lineages}, port)
     except OSError as error:

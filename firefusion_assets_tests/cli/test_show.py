@@ -1,5 +1,6 @@
 """What there is of a study, as `status`, `check` and `report` tell it."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +151,13 @@ def test_check_lists_the_raw_input(tmp_path: Path) -> None:
     settings = study / "study.yaml"
     settings.write_text(settings.read_text().replace("masks: m", "masks: m, on_bad_input: skip"))
     assert "1 files can't be used\nNo problem found.\n" in firefusion("check", study=study)
+
+
+def test_a_port_that_is_taken_is_told(measured: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"127.0.0.1:{port} can't be used" in firefusion_refuses(
+            "report", "--serve", "--port", port, study=measured
+        )
