@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firefusion_assets.cli import data, exchange, fine_tune, fire_map, run, show, start, stores
+from firefusion_assets.cli import data, exchange, fine_tune, fire_map, publish, run, show, start, stores
 from firefusion_assets.core.errors import UserError
 
 
@@ -46,6 +46,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "curve": show.curve,
     "map": fire_map.fire_map,
     "export": exchange.export,
+    "publish": publish.publish,
     "handout": exchange.handout,
     "similarity": exchange.similarity,
     "single-file": exchange.single_file,
