@@ -23,14 +23,16 @@ def init(
 ) -> None:
     """Write a study for your data: settings, four configs, and what Dagster's UI needs."""
     from firefusion_assets.steps.starting import write_study
+    from firefusion_assets.study import augmentation_keys
 
     guesses = write_study(folder, like.value if like else None, images, masks, products)
     typer.echo(f"{folder}: study.yaml, augmentations/, workspace.yaml")
     if guesses:
         typer.echo("\nLook at these in study.yaml:")
         typer.echo("\n".join(f"  {guess}" for guess in guesses))
+    keys = " ".join(augmentation_keys(folder))
     typer.echo(
-        f"\nNext:\n  firefusion check --study {folder}\n  firefusion run --study {folder} baseline copy-paste native\n"
+        f"\nNext:\n  firefusion check --study {folder}\n  firefusion run --study {folder} {keys}\n"
         f"  cd {folder} && dagster dev -w workspace.yaml     # the same in Dagster's UI"
     )
 

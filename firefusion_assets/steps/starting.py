@@ -14,15 +14,8 @@ from firefusion_assets.ingest.proposing import Proposal, propose, training_bands
 DEMO: Final = Path(__file__).parents[1] / "demo"
 """The demo's YAML files, which the package holds."""
 
-_CONFIGS: Final = {
-    "baseline": "description: Real patches only; fire is repeated at the exposure that other configs give to paint\n"
-    "generator: {engine: none}\n",
-    "plain": "description: Real patches as they are, nothing repeated\ngenerator: {engine: none, repeat_fire: false}\n",
-    "copy-paste": "description: Real events moved to other ground; what every generator has to beat\n"
-    "generator: {engine: copy-paste}\nsampling: {images: 100}\nscreening: {detectors: [DETECTORS]}\n",
-    "native": "description: Events painted by a small diffusion model that is trained on the train part\n"
-    "extends: copy-paste\ngenerator: {engine: native, crop: CROP}\n",
-}
+_CONFIGS: Final = Path(__file__).with_name("new_study")
+"""The configs of a new study; DETECTORS and CROP are filled in."""
 _WORKSPACE: Final = """\
 # dagster dev -w workspace.yaml, in this folder: .env says which study it is.
 load_from:
@@ -31,7 +24,7 @@ load_from:
       location_name: NAME
 """
 _CROP: Final = 32
-"""px of what `native` sees, where patches are no smaller."""
+"""px of what a model sees, where patches are no smaller."""
 _IGNORE: Final = "artifacts/\n.dagster_home/\ninput/\n"
 Like = Literal["demo", "activefire"]
 
@@ -109,9 +102,9 @@ def _write(folder: Path, name: str, proposal: Proposal) -> None:
     (folder / "augmentations").mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(_study_text(name, proposal))
     crop = min(_CROP, int(proposal.dataset.get("patch_size", _CROP)) // 8 * 8)
-    for key, text in _CONFIGS.items():
-        config = text.replace("DETECTORS", "murphy" if proposal.landsat else "").replace("CROP", str(crop))
-        (folder / "augmentations" / f"{key}.yaml").write_text(config)
+    for file in sorted(_CONFIGS.glob("*.yaml")):
+        config = file.read_text().replace("DETECTORS", "murphy" if proposal.landsat else "").replace("CROP", str(crop))
+        (folder / "augmentations" / file.name).write_text(config)
     _write_support(folder, name)
 
 
