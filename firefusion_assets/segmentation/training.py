@@ -149,7 +149,8 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     with closing(batches.stream(loop.step, recipe.steps)) as stream:
         for step, batch in zip(loop, stream, strict=True):
             torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
-            network.train()
+            if not network.training:  # it was validated; going through all layers costs as much as a small one
+                network.train()
             batch = batch.to(device)
             with torch.autocast(device.type, _DTYPES[recipe.mixed_precision], recipe.mixed_precision != "no"):
                 logits = network(survey.normalisation.scale(batch.dn))[:, 0]
