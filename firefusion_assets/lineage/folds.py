@@ -126,6 +126,22 @@ def read_fold(lineage: Lineage, number: int) -> Fold:
     return folds[number]
 
 
+def read_replicate(lineage: Lineage, key: str, fold: int, replicate: int) -> Replicate:
+    """Return one replicate of a config.
+
+    Raises:
+        RequestError: if there is no such fold or replicate.
+    """
+    found = {(one.fold.number, one.number): one for one in read_replicates(lineage, key)}
+    if (fold, replicate) not in found:
+        folds, replicates = ({numbers[place] for numbers in found} for place in (0, 1))
+        raise RequestError(
+            f"--fold {fold} --replicate {replicate}: there is no such training; the study has folds 0 to {max(folds)} "
+            f"and replicates 0 to {max(replicates)}"
+        )
+    return found[fold, replicate]
+
+
 def _kept_statistics(store: ArtifactStore, made_from: list[ObjectId], fold: int, train: PatchPart) -> Path:
     """Return the file with the statistics of a fold's train part; all configs share it."""
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from firefusion_assets.core.errors import RequestError
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate, read_replicates
+from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate, read_replicate
 from firefusion_assets.lineage.opening import open_lineage
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.patchstore.dataset import PatchDataset, Place, Sample
@@ -53,26 +52,10 @@ def open_training_set(
     )
 
 
-def read_replicate(lineage: Lineage, key: str, fold: int, replicate: int) -> Replicate:
-    """Return one replicate of a config.
-
-    Raises:
-        RequestError: if there is no such fold or replicate.
-    """
-    found = {(one.fold.number, one.number): one for one in read_replicates(lineage, key)}
-    if (fold, replicate) not in found:
-        folds, replicates = ({numbers[place] for numbers in found} for place in (0, 1))
-        raise RequestError(
-            f"--fold {fold} --replicate {replicate}: there is no such training; the study has folds 0 to {max(folds)} "
-            f"and replicates 0 to {max(replicates)}"
-        )
-    return found[fold, replicate]
-
-
 def _places(lineage: Lineage, key: str, replicate: Replicate) -> dict[str, Place]:
     table = replicate.fold.table
     real = {
-        str(patch_id): Place(crs or "", tuple(transform), acquired or "")
+        str(patch_id): Place(_text(crs), tuple(transform), _text(acquired))
         for patch_id, crs, transform, acquired in zip(
             table.index, table["crs"], table["transform"], table["acquired"], strict=True
         )
@@ -87,3 +70,8 @@ def _places(lineage: Lineage, key: str, replicate: Replicate) -> dict[str, Place
         for one, ground in zip(painted["synthetic_id"], painted["background"], strict=True)
     }
     return real | {f"{ADDED_REAL}{patch_id}": place for patch_id, place in real.items()} | places
+
+
+def _text(value: object) -> str:
+    """Return a cell's text; what is missing is empty."""
+    return "" if pd.isna(value) else str(value)

@@ -8,7 +8,7 @@ from typing import Final
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.core.folders import is_new
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.steps.training_set import read_replicate
+from firefusion_assets.lineage.folds import read_replicate
 
 _EXTRA: Final = ("onnx", "onnxscript")
 

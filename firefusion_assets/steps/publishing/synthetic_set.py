@@ -1,13 +1,13 @@
 """The folder `synthetic-set/`: the accepted painted patches as GeoTIFF with labels, a table and a data card."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from huggingface_hub import DatasetCardData
 
-from firefusion_assets.geodata.cog import write_cog
+from firefusion_assets.geodata.patches import write_patch
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.steps.publishing.card import Subject, write_card
 from firefusion_assets.steps.publishing.generator import screened
@@ -38,8 +38,6 @@ _COLUMNS: Final = {
 
 def write_synthetic_set(subject: Subject, folder: Path) -> str:
     """Write a replicate's accepted painted patches into a new folder; return a line on it."""
-    for name in ("images", "labels"):
-        (folder / name).mkdir(parents=True)
     known = _known(subject)
     rows = []
     for patch_id in subject.painted_ids:
@@ -90,26 +88,20 @@ def _known(subject: Subject) -> pd.DataFrame:
     verdicts = pd.read_parquet(folders[1] / "verdicts.parquet").set_index("synthetic_id")
     scenes = replicate.fold.table["scene"]
     return (
-        painted.drop(
-            columns="label_pixels"
-        )  # of the shape that was asked for; the verdicts have those that are learned
+        # Label pixels of the shape that was asked for; the verdicts have those that are learned.
+        painted.drop(columns="label_pixels")
         .rename(columns={"mask": "mask_patch"})
         .join(verdicts)
         .assign(background_scene=scenes.reindex(painted["background"]).to_numpy())
     )
 
 
-def _write_patch(folder: Path, patch_id: str, patch: Patch, bands: tuple[str, ...], row: Any) -> None:
+def _write_patch(folder: Path, patch_id: str, patch: Patch, bands: tuple[str, ...], row: pd.Series) -> None:
     label = patch.label.astype(np.uint8)
     label[patch.ignore] = _IGNORED
-    grid: dict[str, Any] = {"crs": row["crs"] or None, "transform": row["transform"]}
     tags = {"BACKGROUND": row["background"], "SEED": str(row["seed"]), "SYNTHETIC": "yes"}
-    layers = (("images", patch.bands, bands, None), ("labels", label[None], ("label",), _IGNORED))
-    for name, pixels, names, nodata in layers:
-        path = folder / name / f"{patch_id}.tif"
-        dtype = pixels.dtype.name
-        with write_cog(path, shape=pixels.shape, dtype=dtype, bands=names, nodata=nodata, tags=tags, **grid) as lines:
-            lines.write(0, pixels)
+    write_patch(folder / "images" / f"{patch_id}.tif", patch.bands, bands, row, tags=tags)
+    write_patch(folder / "labels" / f"{patch_id}.tif", label[None], ["label"], row, nodata=_IGNORED, tags=tags)
 
 
 def _size(n: int) -> str:

@@ -1,7 +1,9 @@
 """What is published: the trained network, the paint that was learned from, and cards that say what is known."""
 
+import warnings
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,15 @@ from torch.utils.data import DataLoader
 from firefusion_assets.patchstore import Patches
 from firefusion_assets.steps.training_set import open_training_set
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
-from firefusion_assets_tests.builders.studies import TWO_REPLICATES, lineage_of, loaded, materialize, write_study
+from firefusion_assets_tests.builders.rasters import write_activefire
+from firefusion_assets_tests.builders.studies import (
+    TWO_REPLICATES,
+    LoadDefinitions,
+    lineage_of,
+    loaded,
+    materialize,
+    write_study,
+)
 
 hub = pytest.importorskip("huggingface_hub", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
@@ -121,3 +131,35 @@ def test_a_training_set_feeds_a_plain_loop(study: Path, workers: int) -> None:
             seen.append(patch_id)
     assert sorted(seen) == sorted(dataset.ids) and set(store.added_ids) <= set(seen)
     assert dataset[0]["crs"].startswith("EPSG:") and dataset[0]["bounds"].shape == (4,)
+
+
+def test_patches_without_a_place_have_none_in_what_is_given_out(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    """Own images often have no georeference: no CRS, no bounds, tables in place of outlines."""
+    folder = write_activefire(tmp_path / "af", size=32)
+    settings = f"""
+name: nowhere
+dataset: {{source: activefire, images: {folder / "images"}, masks: {folder / "masks"}, patch_size: 32,
+  bands: [B7, B6, B2], sun_elevation: 50}}
+training: {{bands: [B7, B6, B2], filters: 2, steps: 4, batch_size: 4, validate_every: 2}}
+backgrounds: {{min_clear: 0}}
+"""
+    copied = "generator: {engine: copy-paste}\nsampling: {images: 4}\nscreening: {detectors: [], min_changed: 0}"
+    study = write_study(tmp_path / "study", settings, {"baseline": "generator: {engine: none}", "copied": copied})
+    assert materialize(load_definitions(study), "copied").success
+    dataset = open_training_set(study, "copied")
+    samples = next(iter(DataLoader(dataset, batch_size=len(dataset))))
+    assert set(samples["crs"]) == {""} and samples["bounds"].isnan().all()
+
+    printed = firefusion("publish", "copied", tmp_path / "out", study=study)
+    assert "no generator" in printed
+    images = list((tmp_path / "out" / "synthetic-set" / "images").iterdir())
+    assert len(images) == len(pd.read_csv(tmp_path / "out" / "synthetic-set" / "metadata.csv")) > 0
+    firefusion("export", "copied", tmp_path / "gis", "--form", "gis", study=study)
+    for file in (*images, *(tmp_path / "gis" / "painted").iterdir()):
+        with warnings.catch_warnings(), rasterio.open(file) as image:
+            assert image.crs is None
+    layers = {name: gpd.read_file(tmp_path / "gis" / "patches.gpkg", layer=name) for name in ("real", "painted")}
+    assert {name: "geometry" in rows.columns for name, rows in layers.items()} == {"real": False, "painted": False}
+    assert len(layers["real"]) == 18 and layers["painted"]["accepted"].sum() == len(images)
