@@ -104,6 +104,8 @@ class Engine(StrictModel, ABC):
     """Modules that it needs and that a bare installation lacks."""
     requirement: ClassVar[str] = ""
     """What pip installs to bring them, for example ``firefusion-assets[EXTRA]``."""
+    pipeline: ClassVar[str] = ""
+    """``module.Class`` whose `from_pretrained` loads what `fit` publishes; empty if it publishes no network."""
     trainer: ClassVar[str] = ""
     """``module:function`` that trains by a job file of `prepare`, and takes it and a `Progress`; empty if it has
     none."""

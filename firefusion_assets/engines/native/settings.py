@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class NativeGenerator(Engine):
     """A small pixel-space diffusion model over all bands of the store, trained from scratch on the train part."""
+
+    pipeline: ClassVar[str] = "firefusion_assets.engines.native.pipeline.NativeInpaintPipeline"
 
     engine: Literal["native"]
     """Which generator paints."""

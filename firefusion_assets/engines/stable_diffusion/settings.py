@@ -60,6 +60,7 @@ class StableDiffusionGenerator(Engine):
     )  # fmt: skip
     modules: ClassVar[tuple[str, ...]] = ("transformers", "peft")
     requirement: ClassVar[str] = "firefusion-assets[stable-diffusion]"
+    pipeline: ClassVar[str] = "diffusers.StableDiffusionInpaintPipeline"
     trainer: ClassVar[str] = "firefusion_assets.engines.stable_diffusion.fitting:train"
 
     engine: Literal["stable-diffusion"]

@@ -11,6 +11,7 @@ import pandas as pd
 from huggingface_hub import CardData, EvalResult
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate
 from firefusion_assets.patchstore import Patches
@@ -147,7 +148,7 @@ class Subject:
 
     def verdict(self) -> list[str]:
         """Return the sentences of the current report that are about this config or about all; none without one."""
-        state = asset_state(self.lineage, "augmentation_report", "")
+        state = asset_state(self.lineage, REPORT, "")
         if state.state != "current" or state.artifact is None:
             return []
         others = [key for key in augmentation_keys(self.lineage.folder) if key != self.key]

@@ -18,8 +18,6 @@ _PIPELINE: Final = "model_index.json"
 def model_folder(subject: Subject) -> Path | None:
     """Return the folder with what an engine learned; None for an engine that has no weights.
 
-    A library of real fires that an engine copies is no model.
-
     Raises:
         MissingUpstreamError: if the engine was not fitted.
     """
@@ -27,7 +25,7 @@ def model_folder(subject: Subject) -> Path | None:
     replicate = subject.replicate
     folder = model / (replicate.folder if subject.study.replicates.refit else replicate.fold.folder)
     has_weights = next(folder.rglob("*.safetensors"), None) is not None
-    return folder if has_weights and not subject.config.generator.copies else None
+    return folder if has_weights and subject.config.generator.pipeline else None
 
 
 def write_generator(subject: Subject, model: Path, folder: Path) -> str:
