@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import dagster as dg
 
+from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.orchestration.failures import reason
 
 WEBHOOK: Final = "FIREFUSION_WEBHOOK"
 """Environment variable with the address that is told of failures; it is a secret, so no file of the study holds it."""
@@ -85,13 +87,11 @@ def automation(lineage: Lineage, partitions: dg.PartitionsDefinition[str]) -> dg
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
         key = context.dagster_run.tags.get("dagster/partition", "")
-        reasons = [_reason(event) for event in context.get_step_failure_events()] or [
-            context.failure_event.message or ""
-        ]
+        reasons = [f"{event.step_key}: {reason(event)}" for event in context.get_step_failure_events()]
         text = "\n".join(
             [
                 f"FireFusion: the run for {study}{f', config {key}' if key else ''} failed.",
-                *reasons,
+                *(reasons or [context.failure_event.message or ""]),
                 f"When that is mended: firefusion run {key} --study {lineage.folder}; finished work is kept.",
             ]
         )
@@ -101,18 +101,11 @@ def automation(lineage: Lineage, partitions: dg.PartitionsDefinition[str]) -> dg
 
     report = dg.AutomationConditionSensorDefinition(
         f"{name}_report",
-        target=dg.AssetSelection.assets(dg.AssetKey([study, "augmentation_report"])),
+        target=dg.AssetSelection.assets(dg.AssetKey([study, REPORT])),
         default_status=runs,
         description="Makes the report again after new figures, where a run didn't.",
     )
     return dg.Definitions(jobs=[job], schedules=[weekly], sensors=[changes, report, failures])
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return f"{event.step_key}: {failure.user_failure_data.description}"
-    return f"{event.step_key}: {failure.error.message.strip() if failure.error else event.message}"
 
 
 def _post(address: str, body: Mapping[str, Any]) -> None:

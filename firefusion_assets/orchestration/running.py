@@ -23,6 +23,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.orchestration.failures import first_cause, reason
 
 _PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
@@ -168,22 +169,14 @@ class _Ear:
             seconds = entry.timestamp - self._began[asset]
             self._tell(News(asset, self._outcomes[asset], ", ".join(self._warnings[asset]), seconds))
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            failure = event.step_failure_data
-            first = _first_cause(failure.error)
-            written = failure.user_failure_data.description if failure.user_failure_data is not None else None
-            self.reasons.append(f"{asset}: {written or (first.message.strip() if first else event.message)}")
-            self._tell(News(asset, "stopped" if _is_interruption(first) else "failed"))
+            self.reasons.append(f"{asset}: {reason(event)}")
+            interrupted = _is_interruption(first_cause(event.step_failure_data.error))
+            self._tell(News(asset, "stopped" if interrupted else "failed"))
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
-            self.interrupted = _is_interruption(_first_cause(error))
+            self.interrupted = _is_interruption(first_cause(error))
             if not self.reasons:
                 self.reasons.append(event.message or "the run failed before a step began")
-
-
-def _first_cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error
 
 
 def _is_interruption(error: SerializableErrorInfo | None) -> bool:
