@@ -9,13 +9,12 @@ import typer
 
 from firefusion_assets.cli.options import StudyOption, open_study, require_known
 from firefusion_assets.core.errors import RequestError
-
-LAST = "augmentation_report"
+from firefusion_assets.lineage.assets import REPORT
 
 
 def run(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Configs of the study.")] = None,
-    to: Annotated[str, typer.Option("--to", metavar="ASSET", help="The last asset to make.")] = LAST,
+    to: Annotated[str, typer.Option("--to", metavar="ASSET", help="The last asset to make.")] = REPORT,
     study: StudyOption = None,
 ) -> None:
     """Make what is missing or stale for configs, from the raw input to the report.
@@ -30,7 +29,7 @@ def run(
     require_known([to], ASSETS, "asset")
     last = cast(AssetName, to)
     # What all configs share needs no key.
-    shared = not ASSETS[last].per_config and last != LAST
+    shared = not ASSETS[last].per_config and last != REPORT
     chosen = [""] if shared else list(dict.fromkeys(keys or []))
     require_known(keys or [], known, "config")
     if not chosen:
@@ -39,7 +38,7 @@ def run(
     # The code location and every process of a step read it there.
     os.environ["FIREFUSION_STUDY"] = str(lineage.folder)
     _materialize(chosen, to, lineage.study.name)
-    if to == LAST:
+    if to == REPORT:
         from firefusion_assets.steps.reporting import report_figures
 
         typer.echo(report_figures(lineage, chosen))

@@ -41,7 +41,8 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Made if it isn't there.")] = Path("firefusion-demo"),
 ) -> None:
     """Run the whole lineage on simulated scenes, and show its report: about ten minutes on two cores."""
-    from firefusion_assets.cli.run import LAST, run
+    from firefusion_assets.cli.run import run
+    from firefusion_assets.lineage.assets import REPORT
     from firefusion_assets.lineage.opening import open_lineage
     from firefusion_assets.steps.reporting import report_table
     from firefusion_assets.steps.starting import write_study
@@ -49,5 +50,5 @@ def demo(
 
     if not (folder / "study.yaml").is_file():
         write_study(folder, "demo", None, None, None)
-    run(augmentation_keys(folder), LAST, folder)
+    run(augmentation_keys(folder), REPORT, folder)
     typer.echo(report_table(open_lineage(folder)))

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,9 +210,3 @@ def _opened(file: RasterFile) -> Iterator[Any]:
                 yield raster
     except (RasterioError, BadZipFile) as error:
         raise RequestError(f"{file}: can't be read ({error}); repair or remove it") from error
-
-
-def training_bands(proposal: Mapping[str, Any]) -> list[str]:
-    """Return the bands that a network sees at first: three of them."""
-    bands = list(proposal["bands"])
-    return ["B7", "B6", "B2"] if {"B7", "B6", "B2"} <= {*bands} else bands[:3]

@@ -16,13 +16,14 @@ from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.folders import files_below
 from firefusion_assets.ingest.cutting import strips
 from firefusion_assets.ingest.rasters import BadFileError, declared_missing, has_own_mask, to_dn
+from firefusion_assets.ingest.sources.raster_files import IMAGES
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SINGLE_DETECTORS, Mask, detect
 from firefusion_assets.landsat.fire_rules import REACH
 from firefusion_assets.landsat.products.naming import ProductError
 from firefusion_assets.landsat.products.product import Product, ProductFiles, find_products, open_product
 
-_IMAGES: Final = (".tif", ".tiff", ".png", ".vrt", ".jp2")
+_IMAGES: Final = (*IMAGES, ".vrt", ".jp2")
 _DETECTOR_LINES: Final = 256
 
 

@@ -17,6 +17,9 @@ AssetName = Literal[
 ]  # fmt: skip
 """The names, so that mypy finds a wrong one."""
 
+REPORT: Final[AssetName] = "augmentation_report"
+"""The one asset that is made from all configs."""
+
 TRAIN_STATISTICS: Final = "train_statistics"
 """Statistics of a fold's train part, built by the first step that asks for them."""
 
@@ -148,7 +151,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset("dice_metrics", 3, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset("augmentation_report", 6, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset(REPORT, 6, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

@@ -13,7 +13,7 @@ from typing import Any
 from firefusion_assets.artifacts.hashes import digest, folder_hash
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.lineage.assets import ASSETS, AssetName
+from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import Augmentation, Study, load_augmentation, load_study
 from firefusion_assets.study.extending import config_files, data_folder
@@ -78,7 +78,7 @@ class Lineage:
         """
         if asset == "landsat_patches":
             return self._patches.fingerprint
-        if asset == "augmentation_report":
+        if asset == REPORT:
             raise ValueError("the report has no fingerprint by key; see steps.collecting.report_fingerprint")
         upstream = [fingerprint for _, fingerprint in self._upstream(asset, key)]
         return digest([asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream])

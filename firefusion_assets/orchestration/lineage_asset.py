@@ -4,19 +4,17 @@ from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import cleandoc
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import dagster as dg
 
-from firefusion_assets.lineage.assets import ASSETS, AssetName
+from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
 from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
 from firefusion_assets.study import Study
-
-REPORT: Final = "augmentation_report"
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ class Step:
             shown["preview"] = dg.MetadataValue.md(f"[![{self.asset}]({link}?width={_PREVIEW_WIDTH})]({link})")
             metadata["picture"] = picture(artifact.path / sheet)
         shown |= metadata
-        numbers = {**artifact.facts, **artifact.cost}
-        shown |= {name: rounded(value) for name, value in numbers.items() if isinstance(value, int | float | str)}
+        facts = {**artifact.facts, **artifact.cost}
+        shown |= {name: rounded(value) for name, value in facts.items() if isinstance(value, int | float | str)}
         shown["path"] = dg.MetadataValue.path(str(artifact.path))
         if table_file and (tables := sorted(artifact.path.glob(table_file))):
             shown["dagster/column_schema"] = column_schema(tables[0])

@@ -6,9 +6,9 @@ from statistics import fmean
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.ingest.sources.listing import raw_listing
-from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.steps.status import REPORT, AssetState, study_status
+from firefusion_assets.steps.status import AssetState, study_status
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ def due_configs(lineage: Lineage) -> list[DueConfig]:
         OSError: if the raw input can't be listed.
     """
     states = study_status(lineage)
+    patches = next(state for state in states if state.asset == "landsat_patches")
     shared_is_old = any(state.state != "current" for state in states if not state.key and state.asset != REPORT)
-    raw = digest(raw_listing(lineage.of_patches.study, lineage.of_patches.folder))
+    if patches.state == "current" and patches.artifact is not None:  # then the raw input was listed just now
+        raw = digest(patches.artifact.facts["raw_input"])
+    else:
+        raw = digest(raw_listing(lineage.of_patches.study, lineage.of_patches.folder))
     of_key: dict[str, list[AssetState]] = {}
     for state in states:
         if state.key:

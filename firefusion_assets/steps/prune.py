@@ -20,7 +20,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
-from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.study import StudyError, augmentation_keys
 
@@ -164,7 +164,7 @@ def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId]
     try:
         lineage.fingerprint("landsat_patches", UNPARTITIONED)
     except MissingUpstreamError:  # what was made for it so far isn't lost
-        untold.update(ASSETS["landsat_patches"].parts + ASSETS["augmentation_report"].parts)
+        untold.update(ASSETS["landsat_patches"].parts + ASSETS[REPORT].parts)
     return used, untold
 
 
@@ -185,7 +185,7 @@ def _named_objects(lineage: Lineage) -> set[ObjectId]:
                 named.add((asset, pointed.fingerprint))
             # The report's object depends on all keys; its pointer names it. Others have no fingerprint before ingest.
             with suppress(MissingUpstreamError):
-                if asset != "augmentation_report":
+                if asset != REPORT:
                     named.add((asset, lineage.fingerprint(asset, key)))
     return named
 

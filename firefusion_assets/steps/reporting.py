@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.report.html import build_report
@@ -38,8 +39,8 @@ def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifac
         }
 
     data = [(asset, lineage.find(asset, UNPARTITIONED).fingerprint) for asset in ("landsat_patches", "scene_split")]
-    artifact = lineage.store.build("augmentation_report", report_fingerprint(lineage), make, progress, data)
-    lineage.store.point("augmentation_report", UNPARTITIONED, artifact)
+    artifact = lineage.store.build(REPORT, report_fingerprint(lineage), make, progress, data)
+    lineage.store.point(REPORT, UNPARTITIONED, artifact)
     return artifact
 
 
@@ -73,7 +74,7 @@ def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
 
 
 def _last_report(lineage: Lineage) -> Path:
-    report = lineage.store.pointed("augmentation_report", UNPARTITIONED)
+    report = lineage.store.pointed(REPORT, UNPARTITIONED)
     if report is None:
         raise MissingUpstreamError(f"{lineage.folder} has no report yet; make it: {run_command('KEY')}")
     return report.path

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
+from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
 
 _TYPES: Final = {
@@ -23,7 +24,6 @@ _TYPES: Final = {
     ".yaml": "text/plain; charset=utf-8",
     ".parquet": "application/octet-stream",
 }
-_REPORT: Final = "augmentation_report"
 
 
 def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPServer:
@@ -44,12 +44,12 @@ def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPSe
             if not parts:
                 self._answer(_index(lineages).encode(), ".html")
             elif len(parts) == 1 and (lineage := lineages.get(parts[0])) is not None:
-                report = lineage.store.pointed(_REPORT, UNPARTITIONED)
+                report = lineage.store.pointed(REPORT, UNPARTITIONED)
                 if report is None:
                     self.send_error(HTTPStatus.NOT_FOUND, "This study has no report yet: firefusion run KEY")
                 else:
                     self.send_response(HTTPStatus.FOUND)
-                    self.send_header("Location", f"/{quote(parts[0])}/{_REPORT}/{report.fingerprint}/report.html")
+                    self.send_header("Location", f"/{quote(parts[0])}/{REPORT}/{report.fingerprint}/report.html")
                     self.end_headers()
             elif (file := _file(lineages, parts)) is not None:
                 width = parse_qs(query).get("width", [""])[0]

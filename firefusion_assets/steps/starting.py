@@ -9,7 +9,8 @@ import yaml
 
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.core.folders import is_new
-from firefusion_assets.ingest.proposing import Proposal, propose, training_bands
+from firefusion_assets.ingest.proposing import Proposal, propose
+from firefusion_assets.study.engine import FALSE_COLOUR
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 """The demo's YAML files, which the package holds."""
@@ -81,9 +82,12 @@ def _activefire() -> Proposal:
 
 def _study_text(name: str, proposal: Proposal) -> str:
     """Return study.yaml; what was guessed stands above the section that it is about."""
+    bands = proposal.dataset["bands"]
+    if {*FALSE_COLOUR} <= {*bands}:
+        bands = list(FALSE_COLOUR)
     sections: list[tuple[str, Mapping[str, Any]]] = [
         ("dataset", proposal.dataset),
-        ("training", {"bands": training_bands(proposal.dataset), "steps": 4000}),
+        ("training", {"bands": bands[:3], "steps": 4000}),
         ("replicates", {"count": 8}),
     ]
     lines = [f"name: {name}", f"description: Does painted data help on {name}?"]

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.ingest.sources.listing import raw_listing
-from firefusion_assets.lineage.assets import ASSETS, AssetName
+from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import StudyError, augmentation_keys
-
-REPORT: Final = "augmentation_report"
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,9 @@ def _zip_files(container: Path) -> Iterator[RasterFile]:
         archive = zipfile.ZipFile(container)  # open as long as one of its files is in use
     # A damaged directory, a newer version of the format, a name that isn't in the encoding it claims.
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise FileNotFoundError(f"{container}: can't be read as a zip ({error}); fetch it again") from error
+        raise FileNotFoundError(
+            f"{container}: can't be read as a zip ({error}); fetch it again, or unpack it by hand"
+        ) from error
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         # Some programs write paths as Windows does.
         member = info.filename.replace("\\", "/")
