@@ -17,17 +17,20 @@ import firefusion_assets
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.engines.stable_diffusion.painter import StableDiffusionPainter
 from firefusion_assets.engines.stable_diffusion.settings import PriorPreservation, StableDiffusionGenerator
+from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.segmentation.metrics import Counts, dice, dice_batch_mean, total
 from firefusion_assets.study import StudyError, load_augmentation, load_study
-from firefusion_assets.study.augmentation import Masks, Sampling, Scheduler, Screening
+from firefusion_assets.study.augmentation import Sampling, Scheduler, Screening
 from firefusion_assets.study.models import Backgrounds, Evaluation, ReportSettings, Split, Training
 from firefusion_assets_tests.builders.commands import firefusion
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.parts import make_part, table_of
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, write_study
+
+MOVED = TransplantedMasks()
 
 SIZE = 32
 MODULES = [module.name for module in pkgutil.walk_packages(firefusion_assets.__path__, "firefusion_assets.")]
@@ -126,7 +129,7 @@ def test_every_pair_of_complete_has_a_seed_of_its_own_and_keeps_it(part: PatchPa
     sampling = Sampling(images=5, max_tries=15, pairing="complete", seed=4)
     plans = []
     for folder in (tmp_path / "first", tmp_path / "again"):
-        write_plan(part, table_of(part), Backgrounds(), Masks(), sampling, Draw(0, 0, sampling.seed), folder)
+        write_plan(part, table_of(part), Backgrounds(), MOVED, sampling, Draw(0, 0, sampling.seed), folder)
         plans.append(Plan.read(folder, SIZE).rows["seed"])
     assert len(plans[0]) > 10 and plans[0].is_unique
     assert plans[0].tolist() == plans[1].tolist()
@@ -153,7 +156,7 @@ def test_every_test_and_setting_that_the_document_names_exists() -> None:
     folder = REPOSITORY / "firefusion_assets_tests"
     assert [name for file, name in tests if f"def {name}(" not in (folder / file).read_text()] == []
     sections = {
-        "generator": StableDiffusionGenerator, "masks": Masks, "sampling": Sampling, "screening": Screening,
+        "generator": StableDiffusionGenerator, "masks": TransplantedMasks, "sampling": Sampling, "screening": Screening,
         "split": Split, "training": Training, "evaluation": Evaluation, "report": ReportSettings,
     }  # fmt: skip
     keys = re.findall(rf"`({'|'.join(sections)})\.(?!parquet)(\w+)", text)

@@ -33,8 +33,8 @@ def fire_map(
 ) -> None:
     """Map fires in whole scenes: probability, spread over the networks, mask, and fires as polygons."""
     lineage = open_study(study)
-    from firefusion_assets.steps.mapping import image_bands, load_model, map_scenes, network_folders
+    from firefusion_assets.steps.mapping import load_model, map_scenes, network_folders
 
     loaded = load_model(network_folders(lineage, model), threshold)
-    of_images = bands.split(",") if bands else image_bands(lineage)
+    of_images = bands.split(",") if bands else lineage.study.dataset.image_bands
     map_scenes(loaded, scenes, of_images, output, typer.echo)

@@ -24,8 +24,8 @@ from firefusion_assets.ingest.rasters import DN_MAX, BadFileError
 from firefusion_assets.ingest.sources.patch_inputs import BadInputError, SourceListing
 from firefusion_assets.ingest.sources.products import ProductListing
 from firefusion_assets.patchstore import PatchWriter, StoreMeta
-from firefusion_assets.study.datasets import ActiveFireDataset, FolderDataset
 from firefusion_assets.study.models import Study
+from firefusion_assets.study.source import Listing
 
 BASE_STORE = "base.lmdb"
 TABLE = "patches.parquet"
@@ -34,9 +34,7 @@ _MOST_THREADS: Final = 8
 """More would read faster than one thread checks and writes."""
 
 
-def ingest(
-    study: Study, source: SourceListing | ProductListing, folder: Path, progress: Callable[[str], None]
-) -> Mapping[str, Any]:
+def ingest(study: Study, source: Listing, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write the base store, the table of patches and the list of bad files.
 
     Args:
@@ -56,8 +54,10 @@ def ingest(
     with PatchWriter(folder / BASE_STORE, meta) as writer:
         if isinstance(source, ProductListing):
             taken = take_products(source, writer, folder, progress)
-        else:
+        elif isinstance(source, SourceListing):
             taken = _take_files(study, source, writer, progress)
+        else:
+            raise TypeError(f"source {dataset.source} lists {type(source).__name__}; return a SourceListing")
     problems = source.problems + taken.problems
     pd.DataFrame({"problem": problems}).to_csv(folder / BAD_FILES, index=False)
     if problems and (dataset.on_bad_input == "fail" or not taken.rows):
@@ -81,7 +81,7 @@ def ingest(
         "fire_pixels": int(table["fire_pixels"].sum()),
         "n_bad_files": len(problems),
         "bad_files": problems[:50],
-        "simulated": dataset.source == "simulated",
+        "simulated": dataset.simulated,
         **facts,
     }
 
@@ -110,9 +110,9 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
         dataset.patch_size,
         source.file_bands,
         dataset.bands,
-        dataset.source != "folder",
+        dataset.landsat,
         dataset.sun_elevation,
-        dataset.mask_ignore if isinstance(dataset, ActiveFireDataset | FolderDataset) else None,
+        source.mask_ignore,
     )
     taken, kinds = Taken(), dict[Kind, list[str]]()
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)

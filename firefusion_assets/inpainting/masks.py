@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
 
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 
 Mask = npt.NDArray[np.bool_]
@@ -42,15 +39,6 @@ def trimmed(mask: Mask) -> tuple[Mask, int, int]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     y, x = int(rows[0]), int(columns[0])
     return mask[y : rows[-1] + 1, x : columns[-1] + 1], y, x
-
-
-def shape_of(mask: Mask, kind: Literal["annotated", "transplanted", "box"], rng: np.random.Generator) -> Mask:
-    """Return the shape that a real mask, bool (H, W), gives to a label: the mask itself, or the box of one fire."""
-    if kind != "box":
-        return trimmed(mask)[0]
-    boxes = find_objects(numbered_fires(mask))
-    rows, columns = boxes[rng.integers(len(boxes))]
-    return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
 
 
 def place(shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.random.Generator) -> Placed | None:

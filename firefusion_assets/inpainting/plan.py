@@ -16,10 +16,11 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge
-from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed, shape_of, trimmed
+from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed, trimmed
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, PatchPart
-from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Backgrounds
 
 JUDGED: Final = "backgrounds.parquet"
@@ -123,7 +124,7 @@ def choose(part: PatchPart, table: pd.DataFrame, settings: Backgrounds, masks: M
             f"{masks.source} sees no fire in the train part's patches with fire, so there is no mask; use "
             "masks.source: label, or another detector"
         )
-    if not choice.backgrounds and masks.kind != "annotated":
+    if not choice.backgrounds and not masks.stays:
         counts = ", ".join(f"{kind} {n}" for kind, n in count_reasons(judged).items())
         raise PlanError(
             f"none of the train part's {len(judged)} patches can be painted on ({counts}); add scenes, or loosen "
@@ -226,7 +227,7 @@ def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: D
     def fire(position: int) -> str:
         return fires[cycled_index(position, m, draw.seed, "mask", draw.fold)]
 
-    if masks.kind == "annotated":
+    if masks.stays:
         return fire(number), fire(number)
     if sampling.pairing == "pairs":
         return background(number), fire(number)
@@ -238,11 +239,14 @@ def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: D
 
 def _place_row(background: Patch, fire: tuple[Mask, int, int], masks: Masks, rng: np.random.Generator) -> Placed | None:
     piece, y, x = fire
-    if masks.kind == "annotated":
+    size = len(background.label)
+    shape = masks.shape(piece, size, rng)
+    if not shape.any() or max(shape.shape) > size:
+        raise PlanError(f"masks.kind: {masks.kind} gave an empty shape, or one larger than a patch of {size} px")
+    if masks.stays:
         label = np.zeros_like(background.label)
-        label[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        label[y : y + shape.shape[0], x : x + shape.shape[1]] = shape
         return Placed(label, dilated(label, masks.dilation) & ~background.ignore, 0, y, x)
-    shape = shape_of(piece, masks.kind, rng)
     return place(shape, background.ignore | background.label, background.ignore, masks.dilation, rng)
 
 

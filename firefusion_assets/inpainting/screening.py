@@ -19,6 +19,7 @@ from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
+from firefusion_assets.study.engine import ScreenedPatch
 
 KEPT: Final = "screening.json"
 """Verdicts beside the painted patches of a fold; older ones lack it."""
@@ -42,6 +43,7 @@ class Verdict:
         detector_pixels: pixels of the label mask that each detector sees.
         label: bool (H, W), the patch's label: the background's own outside the edit mask, accepted pixels inside.
         ignore: bool (H, W), pixels that neither loss nor metrics look at.
+        scores: what each of the config's rules measured.
     """
 
     accepted: bool
@@ -51,6 +53,7 @@ class Verdict:
     detector_pixels: Mapping[str, int]
     label: Mask
     ignore: Mask
+    scores: Mapping[str, float]
 
 
 class Screen:
@@ -65,6 +68,7 @@ class Screen:
         self.settings = settings
         self.bands = part.meta.bands
         self._change = CHANGE * np.array(part.statistics.interquartile_range)
+        self._judges = {rule.rule: rule.fitted(part) for rule in settings.rules}
 
     def __call__(
         self,
@@ -101,6 +105,9 @@ class Screen:
             nothing = self.settings.label == "refined" and self.settings.min_detected > 0 and not detected[label].any()
             if self.settings.detectors and (nothing or _too_few(detected[label], self.settings.min_detected)):
                 reasons.append(f"only {detected_share:.0%} of the label is detected")
+        patch = ScreenedPatch(label, edit, background.bands, painted, self.bands)
+        judged = {name: judge(patch) for name, judge in self._judges.items()}
+        reasons += [judgement.reason for judgement in judged.values() if judgement.reason]
         # Whether a background's own fire outside the label still burns there is unknown.
         fire, ignored = label, background.label & edit & ~label
         if self.settings.label == "refined":
@@ -116,6 +123,7 @@ class Screen:
             detector_pixels={name: int((mask & label).sum()) for name, mask in found.items()},
             label=(background.label & ~edit) | fire,
             ignore=background.ignore | ignored,
+            scores={name: judgement.score for name, judgement in judged.items()},
         )
 
     def _found(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> dict[str, Mask]:

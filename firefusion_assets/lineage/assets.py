@@ -113,7 +113,7 @@ def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) 
 ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
-        Asset("landsat_patches", 3, (), _patches, per_config=False, parts=("simulated_scenes",)),
+        Asset("landsat_patches", 3, (), _patches, per_config=False, parts=("made_scenes",)),
         Asset("scene_split", 3, ("landsat_patches",), _split, per_config=False),
         Asset("augmentation_config", 1, (), _config),
         Asset(

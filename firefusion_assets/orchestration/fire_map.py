@@ -25,13 +25,15 @@ def fire_map_job(lineage: Lineage) -> dg.JobDefinition:
 
     @dg.op(pool=GPU_POOL, tags=GPU_OP_TAGS, out=dg.Out(dg.Nothing))
     def map_fires(context: dg.OpExecutionContext, config: FireMapConfig) -> None:
-        from firefusion_assets.steps.mapping import image_bands, load_model, map_record, map_scenes, network_folders
+        from firefusion_assets.steps.mapping import load_model, map_record, map_scenes, network_folders
 
         with user_errors(), leased_gpus():
             today = Lineage(lineage.folder, lineage.store)
             model = load_model(network_folders(today, config.model), config.threshold)
             paths = [lineage.folder / scene for scene in config.scenes]
-            maps = map_scenes(model, paths, image_bands(today), lineage.folder / config.output, context.log.info)
+            maps = map_scenes(
+                model, paths, today.study.dataset.image_bands, lineage.folder / config.output, context.log.info
+            )
         for folder in maps:
             record = {name: value for name, value in map_record(folder).items() if isinstance(value, int | float | str)}
             context.log_event(

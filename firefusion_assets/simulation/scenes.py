@@ -17,8 +17,8 @@ from firefusion_assets.landsat.bands import PIXEL_SIZE
 from firefusion_assets.landsat.sun import INCLINATION, sun_elevation
 from firefusion_assets.simulation import biomes
 from firefusion_assets.simulation.biomes import Biome
+from firefusion_assets.simulation.settings import SimulationSettings
 from firefusion_assets.simulation.textures import Window
-from firefusion_assets.study.datasets import SimulatedDataset
 
 _REGIONS = (
     (226, 67, date(2020, 8, 20), biomes.AMAZON_FRONTIER),  # Mato Grosso
@@ -114,7 +114,7 @@ class Scene:
         )
 
 
-def scenes(dataset: SimulatedDataset) -> Iterator[Scene]:
+def scenes(dataset: SimulationSettings) -> Iterator[Scene]:
     """Yield the scenes of a data set. No two share a path/row or are neighbours on the WRS-2 grid."""
     for number in range(dataset.scenes):
         turn, region = divmod(number, len(_REGIONS))
@@ -134,7 +134,7 @@ def scenes(dataset: SimulatedDataset) -> Iterator[Scene]:
         )
 
 
-def _fire_numbers(dataset: SimulatedDataset, scene: int) -> frozenset[int]:
+def _fire_numbers(dataset: SimulationSettings, scene: int) -> frozenset[int]:
     """Draw the scene's part of the fires: all scenes together hold the share, each as many as the others."""
     total = round(dataset.fire_share * dataset.scenes * dataset.patches_per_scene)
     part = (scene + 1) * total // dataset.scenes - scene * total // dataset.scenes

@@ -18,15 +18,15 @@ from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
 from firefusion_assets.simulation.render import render
 from firefusion_assets.simulation.scenes import Scene, scenes
-from firefusion_assets.study.datasets import SimulatedDataset
+from firefusion_assets.simulation.settings import SimulationSettings
 
-_IMAGES, _MASKS = "landsat_patches", "manual_annotations_patches"
+IMAGES, MASKS = "landsat_patches", "manual_annotations_patches"
 
 MASK_LABEL = "v1"
 """The masks' label: the simulation's truth takes the place of the data set's first manual annotation."""
 
 
-def simulate(dataset: SimulatedDataset, folder: Path, progress: Progress) -> None:
+def simulate(dataset: SimulationSettings, folder: Path, progress: Progress) -> None:
     """Write a simulated data set in the layout of the active fire data set.
 
     ``landsat_patches/NAME.tif`` holds uint16 DN of the ten FILE_BANDS, whatever the data set keeps of them;
@@ -41,7 +41,7 @@ def simulate(dataset: SimulatedDataset, folder: Path, progress: Progress) -> Non
     Raises:
         WorkerError: if a process was killed.
     """
-    for name in (_IMAGES, _MASKS):
+    for name in (IMAGES, MASKS):
         (folder / name).mkdir(parents=True, exist_ok=True)
     workers = min(dataset.scenes, len(os.sched_getaffinity(0)))
     if workers == 1:
@@ -67,10 +67,10 @@ def _write_scene(folder: Path, scene: Scene) -> None:
         tile = scene.tile(number)
         dn, label = render(scene, tile)
         place = scene.georeference(tile)
-        _write(folder / _IMAGES / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
+        _write(folder / IMAGES / f"{_name(scene, number)}.tif", dn, FILE_BANDS, scene.crs, place)
         if label.any():
             mask = label[None].astype(np.uint8)
-            _write(folder / _MASKS / f"{_name(scene, number, MASK_LABEL)}.tif", mask, ("fire",), scene.crs, place)
+            _write(folder / MASKS / f"{_name(scene, number, MASK_LABEL)}.tif", mask, ("fire",), scene.crs, place)
 
 
 def _name(scene: Scene, number: int, label: str | None = None) -> PatchName:

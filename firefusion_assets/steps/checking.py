@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from firefusion_assets.core.folders import some_of
-from firefusion_assets.ingest.sources.listing import list_files
-from firefusion_assets.ingest.sources.products import ProductListing
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.preflight import problems_without_data
 from firefusion_assets.study import Study, StudyError, augmentation_keys, load_augmentation
-from firefusion_assets.study.datasets import SimulatedDataset
 from firefusion_assets.study.engine import Progress
 
 
@@ -59,23 +55,17 @@ def check_study(lineage: Lineage, progress: Progress) -> Checked:
 def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
     """Count the raw input; files that are no input are problems unless the study skips them."""
     dataset = study.dataset
-    if isinstance(dataset, SimulatedDataset):
-        checked.found.append(f"raw input: {dataset.scenes} simulated scenes of {dataset.patches_per_scene} patches")
+    if dataset.made:
+        made_from = ", ".join(f"{key} {value}" for key, value in dataset.made_from().items())
+        checked.found.append(f"raw input: {dataset.source} scenes ({made_from})")
         return
     try:
-        listing = list_files(dataset, lineage.of_patches.folder)
+        listing = dataset.listing(lineage.of_patches.folder)
     except (OSError, ValueError) as error:
         checked.problems += [
             f"{lineage.of_patches.folder / 'study.yaml'}: dataset: {line}" for line in str(error).splitlines()
         ]
         return
-    if isinstance(listing, ProductListing):
-        count = f"{len(listing.products)} products"
-    else:
-        unlabelled = sum(patch.mask is None for patch in listing.inputs)
-        count = f"{len(listing.inputs)} patches, {unlabelled} of them without a mask"
-        if listing.unread:
-            count += f"; {len(listing.unread)} files are no GeoTIFF and not read: {some_of(listing.unread)}"
-    checked.found.append(f"raw input: {count}; {len(listing.problems)} files can't be used")
+    checked.found.append(f"raw input: {listing.found()}; {len(listing.problems)} files can't be used")
     if dataset.on_bad_input == "fail":
         checked.problems += listing.problems

@@ -101,7 +101,7 @@ def _predictions(lineage: Lineage, fold: Fold, configs: Sequence[ConfigResult]) 
 
 def _detectors(lineage: Lineage, folds: Sequence[Fold]) -> list[DetectorResult]:
     """Score the detectors that the stored bands allow."""
-    if lineage.study.dataset.source == "folder":
+    if not lineage.study.dataset.landsat:
         return []
     stored = set(lineage.study.dataset.bands)
     possible = [name for name, bands in DETECTOR_BANDS.items() if stored.issuperset(bands)]

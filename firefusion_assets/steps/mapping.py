@@ -19,12 +19,10 @@ from firefusion_assets.geodata.cog import Colour, write_cog
 from firefusion_assets.geodata.fires import fire_polygons
 from firefusion_assets.geodata.geopackage import write_geopackage
 from firefusion_assets.ingest.scenes import Scene, SceneError, SceneFile, find_scenes, open_scene
-from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.detectors import SINGLE_DETECTORS
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.segmentation.mapping import Network, map_lines, prepared
 from firefusion_assets.segmentation.trained import RECORD_FILE, WEIGHTS_FILE, load_network
-from firefusion_assets.study.datasets import ActiveFireDataset, FolderDataset
 
 PROBABILITY, SPREAD, FIRE, DETECTORS, FIRES = (
     "probability.tif", "spread.tif", "fire.tif", "detectors.tif", "fires.gpkg",
@@ -106,14 +104,6 @@ def load_model(folders: Sequence[Path], threshold: float | None) -> Model:
         threshold=used,
         digest=digest([files, used]),
     )
-
-
-def image_bands(lineage: Lineage) -> tuple[str, ...]:
-    """Return the bands of a study's image files, in file order."""
-    dataset = lineage.study.dataset
-    if isinstance(dataset, FolderDataset):
-        return dataset.file_bands or dataset.bands
-    return FILE_BANDS if isinstance(dataset, ActiveFireDataset) else dataset.bands
 
 
 def map_scenes(

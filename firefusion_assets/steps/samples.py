@@ -1,6 +1,7 @@
 """Pictures straight from stores and models, shown with the assets that made them."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,11 @@ from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import JUDGED, Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
-from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Engine
+
+_EDIT_MARGIN: Final = 3
+"""px around a real fire that may change in a picture of a fitted model."""
 
 
 def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
@@ -92,13 +96,13 @@ def model_sheet(generator: Engine, part: PatchPart, folder: Path) -> Image.Image
         return None
     # The model's object doesn't depend on a config's masks and sampling, so neither does its picture.
     # One at a time: a picture must not need more memory than the fitting did.
-    masks, sampling = Masks(), Sampling(batch_size=1, **settings)
+    sampling = Sampling(batch_size=1, **settings)
     fires = [(patch_id, patch) for patch_id in part.ids if (patch := part.read(patch_id)).label.any()]
     fires = fires[:: max(1, len(fires) // EXAMPLES)][:EXAMPLES]
     patches = [patch for _, patch in fires]
     backgrounds = np.stack([patch.bands for patch in patches])
     labels = np.stack([patch.label for patch in patches])
-    edits = np.stack([dilated(patch.label, masks.dilation) & ~patch.ignore for patch in patches])
+    edits = np.stack([dilated(patch.label, _EDIT_MARGIN) & ~patch.ignore for patch in patches])
     seeds = np.array([derive_seed("sample", patch_id) for patch_id, _ in fires], np.int64)
     painted = generator.load(folder, sampling).paint(backgrounds, labels, edits, seeds)
     names = part.meta.bands

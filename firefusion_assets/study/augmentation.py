@@ -1,31 +1,19 @@
 """The model behind an augmentation config: what is added to the real training data, and nothing else."""
 
-from functools import cache
-from typing import Annotated, Literal, Self, Union
+from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from firefusion_assets.study.engine import Engine
-from firefusion_assets.study.registry import default_engine, engines
+from firefusion_assets.study.masks import Masks
+from firefusion_assets.study.registry import known
+from firefusion_assets.study.rule import Rule
 from firefusion_assets.study.strict import Slug, StrictModel
 
 Scheduler = Literal[
     "ddim", "ddpm", "pndm", "lms", "heun", "euler", "euler-a", "dpmsolver++", "dpmsolver++-karras", "unipc"
 ]
 """Samplers by the names that people know them by."""
-
-
-class Masks(StrictModel):
-    """Where fires are painted."""
-
-    kind: Literal["annotated", "transplanted", "box"] = "transplanted"
-    """A real mask where it stands; a real mask moved to another background, flipped and turned; or a box of a
-    real fire's size."""
-    source: Literal["label", "schroeder", "murphy", "kumar-roy", "intersection", "voting"] = "label"
-    """Whose mask of a real fire: its label, or what a fire detector sees of it (`voting`: at least two of the three,
-    `intersection`: all)."""
-    dilation: int = Field(3, ge=1, le=16)
-    """px by which the edit mask is larger than the label mask."""
 
 
 class Sampling(StrictModel):
@@ -108,20 +96,29 @@ class Screening(StrictModel):
     """Least share of the label that must differ from the background; few pixels may miss it by chance."""
     min_detected: float = Field(0.25, ge=0, le=1)
     """Least share of the label that the detectors must confirm; few pixels may miss it by chance."""
+    rules: tuple[Rule, ...] = ()
+    """More rules that a patch has to pass, each once."""
     label: Literal["mask", "refined"] = "refined"
     """`mask`: the label mask is the label; `refined`: only its confirmed pixels, the rest is ignored."""
 
+    @field_validator("rules")
+    @classmethod
+    def _rules_are_named_once(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        if len({rule.rule for rule in rules}) < len(rules):
+            raise ValueError("each rule may be named once")
+        return rules
+
 
 class Augmentation(StrictModel):
-    """What one config adds to the real training data; `augmentation_model` gives the model to validate with."""
+    """What one config adds to the real training data."""
 
     description: str = ""
     """What the config tries."""
     extends: Slug | None = None
     """Key of another config of the study whose settings this one starts from."""
-    generator: Engine
+    generator: Engine = Field(default_factory=lambda: known(Engine)["none"].model_validate({}))
     """What paints."""
-    masks: Masks = Masks()
+    masks: Masks = Field(default_factory=lambda: known(Masks)[Masks.unnamed].model_validate({}))
     """Where it paints."""
     sampling: Sampling = Sampling()
     """How much it paints."""
@@ -138,7 +135,7 @@ class Augmentation(StrictModel):
         if images and not self.generator.paints:
             raise ValueError(f"sampling.images: engine `{engine}` paints nothing; set 0 or choose another engine")
         readers = {
-            name: [reader for reader, other in engines().items() if name in other.reads]
+            name: [reader for reader, other in known(Engine).items() if name in other.reads]
             for name in Sampling.model_fields
             if name in self.sampling.model_fields_set
         }
@@ -146,19 +143,9 @@ class Augmentation(StrictModel):
         if foreign:
             only = dict.fromkeys(reader for name in foreign for reader in readers[name])
             raise ValueError(f"sampling.{', '.join(foreign)}: only engine {', '.join(only)} reads that, not {engine}")
-        if self.masks.kind == "annotated" and self.sampling.pairing == "complete":
+        if self.masks.stays and self.sampling.pairing == "complete":
             raise ValueError(
-                "sampling.pairing: an annotated mask stays on its own patch; use `pairs`, or masks.kind: transplanted"
+                f"sampling.pairing: {self.masks.kind} masks stay on their own patches; use `pairs`, or another "
+                "masks.kind"
             )
         return self
-
-
-def augmentation_model() -> type[Augmentation]:
-    """Return the model of a config, whose `generator` may be any engine that is known now."""
-    return _model_of(tuple(engines().values()))
-
-
-@cache
-def _model_of(known: tuple[type[Engine], ...]) -> type[Augmentation]:
-    generator = Annotated[Union[known], Field(discriminator="engine")]  # type: ignore[valid-type]  # noqa: UP007
-    return create_model("Augmentation", __base__=Augmentation, generator=(generator, default_engine()))

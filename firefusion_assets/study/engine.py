@@ -3,7 +3,7 @@
 Light to import: a method that fits or paints imports what it needs when it is called.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Pro
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.study.strict import StrictModel
+from firefusion_assets.study.part import Part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class ScreenedPatch(NamedTuple):
     """What became of a patch.
 
     Attributes:
-        label: what screening made of its label mask, bool (H, W).
+        label: its label mask, of which screening may have left out pixels, bool (H, W).
         edit: what could be painted, bool (H, W).
         before: DN of the background (C, H, W).
         after: DN of the painted patch (C, H, W).
@@ -87,12 +87,15 @@ class Run:
     launch: Launch | None = None
 
 
-class Engine(StrictModel, ABC):
+class Engine(Part):
     """An engine's settings, as the `generator` of a config holds them, and what the lineage asks of the engine.
 
-    A subclass declares ``engine: Literal["NAME"]`` and its settings, is found by an entry point of the group
-    `registry.GROUP`, and overrides what it does otherwise.
+    A subclass declares ``engine: Literal["NAME"]`` and its settings, is found by an entry point of the `group`, and
+    overrides what it does otherwise.
     """
+
+    group: ClassVar[str] = "firefusion.engines"
+    named_by: ClassVar[str] = "engine"
 
     paints: ClassVar[bool] = True
     """Whether it paints."""

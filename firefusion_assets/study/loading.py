@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
-from firefusion_assets.study.augmentation import Augmentation, augmentation_model
+from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.engine import Engine
 from firefusion_assets.study.extending import config_files, read_config, read_study
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.problems import StudyError, problem_line
-from firefusion_assets.study.registry import engines
+from firefusion_assets.study.registry import known
 from firefusion_assets.study.yaml_files import Settings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -70,7 +71,7 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     file = config_files(folder)[key]
     broken = [f"{file}: {problem}" for problem in _broken_files(settings.values, file.parents[1])]
     try:
-        config = _validate(augmentation_model(), settings, file)
+        config = _validate(Augmentation, settings, file)
     except StudyError as error:
         raise StudyError([*error.problems, *broken]) from None
     if broken:
@@ -78,6 +79,7 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     if study is None:
         return config
     problems = [*config.generator.misfits(study, config), *_detector_misfits(config, study)]
+    problems += [f"screening.rules.{line}" for rule in config.screening.rules for line in rule.misfits(study)]
     if problems:
         raise StudyError(f"{file}: {problem}" for problem in problems)
     return config
@@ -88,7 +90,7 @@ def _broken_files(values: Mapping[str, Any], folder: Path) -> Iterable[str]:
     settings = values.get("generator")
     if not isinstance(settings, Mapping):
         return ()
-    engine = engines().get(str(settings.get("engine")))
+    engine = known(Engine).get(str(settings.get("engine")))
     return engine.broken_files(settings, folder) if engine is not None else ()
 
 
@@ -99,8 +101,8 @@ def _detector_misfits(config: Augmentation, study: Study) -> Iterable[str]:
     if config.masks.source != "label":
         wanted.append(("masks.source", config.masks.source, "source: label"))
     for key, detector, without in wanted:
-        if dataset.source == "folder":
-            yield f"{key}: {detector} is made for Landsat DN; with source `folder` use {without}"
+        if not dataset.landsat:
+            yield f"{key}: {detector} is made for Landsat DN; with source `{dataset.source}` use {without}"
             continue
         missing = [band for band in DETECTOR_BANDS[detector] if band not in dataset.bands]
         if missing:

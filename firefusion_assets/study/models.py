@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from firefusion_assets.study.datasets import Dataset
+from firefusion_assets.study.source import Source
 from firefusion_assets.study.strict import Slug, StrictModel
 
 THESIS_UNET = "unet"
@@ -187,7 +187,7 @@ class Study(StrictModel):
     extends: str | None = None
     """Folder of another study, relative to this one's, whose settings and configs this one starts from; without a
     `dataset` of its own it shares that study's patches."""
-    dataset: Dataset
+    dataset: Source
     """Where the patches come from."""
     split: Split = Split()
     """How they are split."""

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.study.part import Part
+from firefusion_assets.study.registry import known
 from firefusion_assets.study.yaml_files import Settings
 
 
@@ -37,7 +39,7 @@ def problem_line(model: type[BaseModel], settings: Settings, named: Path, detail
         close = difflib.get_close_matches(location[-1], siblings, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(siblings)}"
         return f"{file}: {key}: unknown key; {hint}"
-    if details["type"] == "model_type":
+    if details["type"] in ("model_type", "model_attributes_type"):
         return (
             f"{file}: {key}: holds {details['input']!r}, expected keys with values; known here: {', '.join(siblings)}"
         )
@@ -89,12 +91,13 @@ def _locate(model: type[BaseModel], location: list[str]) -> tuple[list[str], lis
 
 def _tags(model: type[BaseModel]) -> set[str]:
     """Return the values by which a variant is chosen."""
-    discriminators = [model.model_fields[name] for name in ("engine", "source") if name in model.model_fields]
-    return {value for field in discriminators for value in get_args(field.annotation)}
+    return set(get_args(model.model_fields[model.named_by].annotation)) if issubclass(model, Part) else set()
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     """Return the models that a field's annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return [*known(annotation).values()]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -8,35 +8,49 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from firefusion_assets.study.augmentation import augmentation_model
+from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.engine import Engine
+from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Study
-from firefusion_assets.study.registry import engines
+from firefusion_assets.study.part import Part
+from firefusion_assets.study.registry import known
+from firefusion_assets.study.rule import Rule
+from firefusion_assets.study.source import Source
 
 _HEAD = """# Settings
 
-What each key means, from the code (`firefusion settings` prints this page, with the engines of installed packages).
+What each key means, from the code (`firefusion settings` prints this page, with the parts of installed packages).
 A key with **required** has no default.
 """
 
 
 def reference() -> str:
-    """Return a table of keys for each section of `study.yaml` and of `augmentations/KEY.yaml`, and for each engine."""
-    parts = [_HEAD, "## study.yaml", *_sections(Study, {"dataset"}, "")]
-    for dataset in _members(Study.model_fields["dataset"]):
-        parts += _section(dataset, f"dataset: {{source: {_tag(dataset, 'source')}}}", "")
-    parts += ["## augmentations/KEY.yaml", *_sections(augmentation_model(), {"generator"}, "")]
-    for name, engine in sorted(engines().items()):
-        parts += _section(engine, f"generator: {{engine: {name}}}", "")
+    """Return a table of keys for each section of `study.yaml` and `augmentations/KEY.yaml`, and for each part."""
+    parts = [_HEAD, "## study.yaml", *_sections(Study, "")]
+    parts += _parts("dataset", Source)
+    parts += ["## augmentations/KEY.yaml", *_sections(Augmentation, "")]
+    parts += [*_parts("generator", Engine), *_parts("masks", Masks), *_parts("screening.rules", Rule)]
     return "\n\n".join(parts) + "\n"
 
 
-def _sections(model: type[BaseModel], apart: set[str], prefix: str) -> Iterator[str]:
-    """Yield a table of the plain keys of a model, then one for each section; some sections have pages of their own."""
-    plain = {name: field for name, field in model.model_fields.items() if name not in apart and not _model(field)}
+def _parts(key: str, kind: type[Part]) -> Iterator[str]:
+    """Yield a table for each known part of a kind."""
+    for name, part in sorted(known(kind).items()):
+        yield from _section(part, f"{key}: {{{kind.named_by}: {name}}}", "")
+
+
+def _sections(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Yield a table of the plain keys of a model, then one for each section; parts have tables of their own."""
+    parts = {name for name, field in model.model_fields.items() if _is_part(field)}
+    plain = {name: field for name, field in model.model_fields.items() if name not in parts and not _model(field)}
     yield _table(plain, prefix)
     for name, field in model.model_fields.items():
-        if name not in apart and (section := _model(field)) is not None:
+        if name not in parts and (section := _model(field)) is not None:
             yield from _section(section, name, prefix)
+
+
+def _is_part(field: FieldInfo) -> bool:
+    return any(issubclass(one, Part) for one in _members(field))
 
 
 def _section(model: type[BaseModel], title: str, prefix: str) -> Sequence[str]:
@@ -47,7 +61,7 @@ def _flat(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]
     """Yield the keys of a model and of the models in it, with dots between them."""
     for name, field in model.model_fields.items():
         inner = _model(field)
-        if inner is None:
+        if inner is None or issubclass(inner, Part):
             yield f"{prefix}{name}", field
         else:
             yield from _flat(inner, f"{prefix}{name}.")
@@ -101,11 +115,6 @@ def _members(field: FieldInfo) -> list[type[BaseModel]]:
                 yield from found(one)
 
     return list(found(field.annotation))
-
-
-def _tag(model: type[BaseModel], name: str) -> str:
-    (tag,) = get_args(model.model_fields[name].annotation)
-    return str(tag)
 
 
 def _cell(text: str | None) -> str:

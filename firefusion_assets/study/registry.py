@@ -1,72 +1,66 @@
-"""The engines that a config can name: those of installed packages, and those registered in this process."""
+"""The parts that a study can name: those of installed packages, and those registered in this process."""
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, TypeVar, get_args
+from typing import TypeVar, cast, get_args
 
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.study.engine import Engine
+from firefusion_assets.study.part import Part
 
-GROUP: Final = "firefusion.engines"
-"""Group of entry points; each has the engine's name and points at its subclass of `Engine`."""
-
-EngineT = TypeVar("EngineT", bound=Engine)
-_registered: dict[str, type[Engine]] = {}
+PartT = TypeVar("PartT", bound=Part)
+_registered: dict[type[Part], dict[str, type[Part]]] = {}
 
 
-class EngineError(UserError, RuntimeError):
-    """An engine that can't be used as it is installed. The message says what to do."""
+class PartError(UserError, RuntimeError):
+    """A part that can't be used as it is installed. The message says what to do."""
 
 
-def register(engine: type[EngineT]) -> type[EngineT]:
-    """Make an engine known in this process, without a package that declares it; serves as a decorator too.
+def register(part: type[PartT]) -> type[PartT]:
+    """Make a part known in this process, without a package that declares it; serves as a decorator too.
 
     Raises:
-        EngineError: if the class doesn't say its name.
+        PartError: if the class doesn't say its name.
     """
-    _registered[_name(engine)] = engine
-    return engine
+    kind = next(base for base in part.__mro__ if "named_by" in vars(base))
+    _registered.setdefault(kind, {})[_name(part)] = part
+    return part
 
 
-def engines() -> dict[str, type[Engine]]:
-    """Return the known engines by name.
+def known(kind: type[PartT]) -> dict[str, type[PartT]]:
+    """Return the known parts of a kind by name.
 
     Raises:
-        EngineError: if a package's engine can't be loaded, or none is installed.
+        PartError: if a package's part can't be loaded, or none is installed.
     """
-    return _installed() | _registered
-
-
-def default_engine() -> Engine:
-    """Return the engine of a config that names none: one that paints nothing."""
-    return engines()["none"].model_validate({})
+    return cast(dict[str, type[PartT]], _installed(kind) | _registered.get(kind, {}))
 
 
 @cache
-def _installed() -> dict[str, type[Engine]]:
-    found = {entry.name: _load(entry) for entry in sorted(entry_points(group=GROUP))}
+def _installed(kind: type[Part]) -> dict[str, type[Part]]:
+    found = {entry.name: _load(kind, entry) for entry in sorted(entry_points(group=kind.group))}
     if not found:
-        raise EngineError(
-            f"no installed package declares an engine (entry points {GROUP}); install FireFusion anew: "
-            "python -m pip install -e ."
+        raise PartError(
+            f"no installed package declares what `{kind.named_by}` can name (entry points {kind.group}); install "
+            "FireFusion anew: python -m pip install -e ."
         )
     return found
 
 
-def _load(entry: EntryPoint) -> type[Engine]:
+def _load(kind: type[Part], entry: EntryPoint) -> type[Part]:
+    what = f"{kind.named_by} {entry.name} ({entry.value})"
     try:
-        engine = entry.load()
+        part = entry.load()
     except (ImportError, AttributeError) as error:
-        raise EngineError(
-            f"engine {entry.name} ({entry.value}) can't be loaded: {error}; repair or uninstall its package"
-        ) from error
-    if _name(engine) != entry.name:
-        raise EngineError(f"engine {_name(engine)} ({entry.value}) is declared as {entry.name}; name both alike")
-    return engine
+        raise PartError(f"{what} can't be loaded: {error}; repair or uninstall its package") from error
+    if not (isinstance(part, type) and issubclass(part, kind)):
+        raise PartError(f"{what} is no {kind.__name__}; derive it from {kind.__module__}.{kind.__name__}")
+    if (name := _name(part)) != entry.name:
+        raise PartError(f"{kind.named_by} {name} ({entry.value}) is declared as {entry.name}; name both alike")
+    return part
 
 
-def _name(engine: type[Engine]) -> str:
-    names = get_args(engine.model_fields["engine"].annotation)
+def _name(part: type[Part]) -> str:
+    names = get_args(part.model_fields[part.named_by].annotation)
     if len(names) != 1:
-        raise EngineError(f'{engine.__qualname__} doesn\'t say its name; declare `engine: Literal["NAME"]`')
+        raise PartError(f'{part.__qualname__} doesn\'t say its name; declare `{part.named_by}: Literal["NAME"]`')
     return str(names[0])

@@ -109,7 +109,7 @@ def test_raw_input_that_changed_is_told(tmp_path: Path) -> None:
 def test_check_tells_all_problems_at_once_and_counts_the_input(tmp_path: Path) -> None:
     printed = firefusion("check", study=write_study(tmp_path / "fine"))
     assert "3 configs: baseline, copy-paste, native" in printed
-    assert "raw input: 6 simulated scenes of 4 patches" in printed
+    assert "raw input: simulated scenes (" in printed and "scenes 6, patches_per_scene 4" in printed
 
     configs = {
         "a": "generator: {engine: native, crop: 48}\nsampling: {images: 1}",

@@ -189,7 +189,8 @@ def test_a_fire_without_ground_around_it_is_no_donor(tmp_path: Path) -> None:
 
 
 def test_engines_are_imported_only_when_used() -> None:
-    code = "import sys; from firefusion_assets.study.registry import engines; print(*engines(), *sys.modules)"
+    code = "import sys; from firefusion_assets.study import registry, engine; "
+    code += "print(*registry.known(engine.Engine), *sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "copy-paste" in loaded and "firefusion_assets.engines.copy_paste.settings" in loaded
     assert not {"torch", "diffusers", "scipy", "safetensors", "lmdb", "pandas"} & set(loaded)

@@ -30,7 +30,7 @@ from firefusion_assets_tests.builders.studies import (
 from firefusion_assets_tests.builders.toy_engine import ToyGenerator
 
 PACKAGE = Path(firefusion_assets.__file__).parent
-DECLARED = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"][registry.GROUP]
+DECLARED = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"][Engine.group]
 TOY = """
 generator: {engine: toy, heat: heat.txt}
 sampling: {images: 4, batch_size: 4}
@@ -53,9 +53,9 @@ def study(toy: None, tmp_path: Path) -> Path:
 
 def test_the_projects_engines_are_found_by_their_entry_points() -> None:
     assert {
-        name: f"{engine.__module__}:{engine.__qualname__}" for name, engine in registry.engines().items()
+        name: f"{engine.__module__}:{engine.__qualname__}" for name, engine in registry.known(Engine).items()
     } == DECLARED
-    assert {engine.__module__.split(".")[-2] for engine in registry.engines().values()} == {
+    assert {engine.__module__.split(".")[-2] for engine in registry.known(Engine).values()} == {
         path.parent.name for path in (PACKAGE / "engines").glob("*/__init__.py")
     }
 
@@ -146,18 +146,18 @@ def test_an_engine_says_what_of_a_study_it_can_not_do(study: Path) -> None:
         ("nowhere.at_all:Engine", "engine toy .*can't be loaded: No module named 'nowhere'; repair or uninstall"),
         ("firefusion_assets.engines.none.settings:NoGenerator", "engine none .*is declared as toy; name both alike"),
         ("firefusion_assets.study.engine:Engine", "Engine doesn't say its name; declare `engine: Literal"),
-        (None, "no installed package declares an engine"),
+        (None, "no installed package declares what `engine` can name"),
     ],
 )
 def test_an_engine_that_can_not_be_used_is_told(
     monkeypatch: pytest.MonkeyPatch, value: str | None, expected: str
 ) -> None:
-    entries = [] if value is None else [EntryPoint("toy", value, registry.GROUP)]
+    entries = [] if value is None else [EntryPoint("toy", value, Engine.group)]
     monkeypatch.setattr(registry, "entry_points", lambda group: entries)
     registry._installed.cache_clear()
     try:
-        with pytest.raises(registry.EngineError, match=expected):
-            registry.engines()
+        with pytest.raises(registry.PartError, match=expected):
+            registry.known(Engine)
     finally:
         registry._installed.cache_clear()
 
@@ -250,7 +250,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_an_engine_leaves_what_it_does_not_know_to_defaults() -> None:
-    generator = registry.engines()["copy-paste"].model_validate({"engine": "copy-paste"})
+    generator = registry.known(Engine)["copy-paste"].model_validate({"engine": "copy-paste"})
     assert isinstance(generator, Engine)
     assert generator.bit_depths(Path(), pd.DataFrame({"row": np.arange(3)})) == [16] * 3
     with pytest.raises(ValueError, match="engine copy-paste has no trainer of its own"):

@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
+from firefusion_assets.inpainting.mask_kinds import AnnotatedMasks, TransplantedMasks
 from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, PlanError, choose, write_plan
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter
-from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.builders.parts import BANDS, table_of
+
+MOVED = TransplantedMasks()
 
 GOOD = {
     "scene": "s", "fire_pixels": 0, "valid_pixels": 100, "clear_share": 1.0, "cloud_share": 0.0, "cirrus_share": 0.0,
@@ -85,7 +88,7 @@ def test_a_patch_counts_for_each_of_its_reasons() -> None:
 def test_nothing_rejected_is_painted_on_and_the_reasons_are_kept(part: PatchPart, tmp_path: Path) -> None:
     table = table_of(part).assign(**{name: GOOD[name] for name in UNKNOWN})
     table.loc[["free-1", "free-3"], ["clear_share", "cloud_share"]] = [0.1, 0.9]
-    facts = write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1, max_tries=40), Draw(0, 0, 1), tmp_path)
+    facts = write_plan(part, table, Backgrounds(), MOVED, Sampling(images=1, max_tries=40), Draw(0, 0, 1), tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert set(plan.rows["background"]) == {"free-0", "free-2", "free-4"}
     kept = pd.read_parquet(tmp_path / JUDGED)
@@ -97,9 +100,15 @@ def test_nothing_rejected_is_painted_on_and_the_reasons_are_kept(part: PatchPart
 def test_a_part_without_any_background_says_why(part: PatchPart, tmp_path: Path) -> None:
     table = table_of(part).assign(**{name: GOOD[name] for name in UNKNOWN} | {"water_share": 1.0})
     with pytest.raises(PlanError, match=r"none of the train part's 9 patches .*\(water 9\).*backgrounds\.min_clear"):
-        write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1), Draw(0, 0, 1), tmp_path / "plan")
+        write_plan(part, table, Backgrounds(), MOVED, Sampling(images=1), Draw(0, 0, 1), tmp_path / "plan")
     facts = write_plan(
-        part, table, Backgrounds(), Masks(kind="annotated"), Sampling(images=1), Draw(0, 0, 1), tmp_path / "own"
+        part,
+        table,
+        Backgrounds(),
+        AnnotatedMasks(kind="annotated"),
+        Sampling(images=1),
+        Draw(0, 0, 1),
+        tmp_path / "own",
     )
     assert facts["n_rows"] == 4  # an annotated mask stays where it burns
 
@@ -108,7 +117,7 @@ def test_the_first_rows_are_of_different_scenes(part: PatchPart, tmp_path: Path)
     table = table_of(part)
     table["scene"] = ["crowded"] * len(table)
     table.loc[["free-0", "free-2"], "scene"] = ["lonely", "alone"]
-    write_plan(part, table, Backgrounds(), Masks(), Sampling(images=1, max_tries=3), Draw(0, 0, 1), tmp_path)
+    write_plan(part, table, Backgrounds(), MOVED, Sampling(images=1, max_tries=3), Draw(0, 0, 1), tmp_path)
     backgrounds = Plan.read(tmp_path, 32).rows["background"]
     assert set(table.loc[backgrounds, "scene"]) == {"crowded", "lonely", "alone"}
 
@@ -120,11 +129,11 @@ def test_a_detector_that_sees_no_fire_is_told(part: PatchPart, tmp_path: Path) -
             writer.add_patch(patch_id, Patch(np.minimum(patch.bands, 10_000), patch.label, patch.ignore))
     dark = PatchPart(Patches(tmp_path / "dark"), part.ids)
     with pytest.raises(PlanError, match="murphy sees no fire.*use masks.source: label, or another detector"):
-        choose(dark, table_of(dark), Backgrounds(), Masks(source="murphy"))
+        choose(dark, table_of(dark), Backgrounds(), TransplantedMasks(source="murphy"))
 
 
 def test_masks_can_be_what_a_detector_sees(part: PatchPart, tmp_path: Path) -> None:
-    masks = Masks(kind="annotated", source="murphy", dilation=2)
+    masks = AnnotatedMasks(kind="annotated", source="murphy", dilation=2)
     write_plan(part, table_of(part), Backgrounds(), masks, Sampling(images=1, max_tries=4), Draw(0, 0, 1), tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert len(plan.rows) == 4

@@ -12,12 +12,17 @@ from scipy.ndimage import label as components_of
 
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import turned
-from firefusion_assets.inpainting.masks import place, shape_of, trimmed
+from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
+from firefusion_assets.inpainting.masks import place, trimmed
 from firefusion_assets.inpainting.plan import Draw, Plan, PlanError, write_plan
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Backgrounds
+from firefusion_assets.study.registry import known
 from firefusion_assets_tests.builders.parts import make_part, table_of
+
+MOVED = TransplantedMasks()
 
 KINDS = st.sampled_from(["annotated", "transplanted", "box"])
 
@@ -30,7 +35,7 @@ def plan_of(
         part,
         table_of(part),
         Backgrounds(),
-        Masks.model_validate({"kind": kind, "dilation": 2}),
+        known(Masks)[kind].model_validate({"kind": kind, "dilation": 2}),
         settings_,
         Draw(fold, replicate, settings_.seed),
         folder,
@@ -144,7 +149,7 @@ def test_boxes_are_boxes_of_real_components(part: PatchPart, tmp_path: Path) -> 
 
 
 def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:
-    facts = write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), Draw(0, 0, 1), tmp_path)
+    facts = write_plan(part, table_of(part), Backgrounds(), MOVED, Sampling(), Draw(0, 0, 1), tmp_path)
     plan = Plan.read(tmp_path, 32)
     assert facts["n_rows"] == len(plan.rows) == 0 and plan.labels.shape == (0, 32, 32)
 
@@ -172,4 +177,3 @@ def test_no_place_is_said_and_not_forced() -> None:
 
 def test_dilation_of_nothing_is_nothing() -> None:
     assert not dilated(np.zeros((5, 5), bool), 3).any()
-    assert shape_of(np.eye(3, dtype=bool), "transplanted", np.random.default_rng(0)).shape == (3, 3)

@@ -22,18 +22,21 @@ from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.inpainting.chunks import PaintJob
+from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen, Verdict
 from firefusion_assets.inpainting.verdicts import screen_painted
 from firefusion_assets.patchstore import Patch, Patches, PatchPart
-from firefusion_assets.study.augmentation import Masks, Sampling, Screening
+from firefusion_assets.study.augmentation import Sampling, Screening
 from firefusion_assets.study.engine import Painter
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.builders.commands import cli_environment
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.parts import make_part, table_of
 from firefusion_assets_tests.builders.studies import REPOSITORY
+
+MOVED = TransplantedMasks()
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +79,7 @@ def prepare(root: Path) -> None:
     """Lay down what all runs start from: patches, a model of engine `copy-paste`, a plan."""
     part = make_part(root / "store", SIZE)
     fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model")
-    write_plan(part, table_of(part), Backgrounds(), Masks(), SAMPLING, Draw(0, 0, 1), root / "plan")
+    write_plan(part, table_of(part), Backgrounds(), MOVED, SAMPLING, Draw(0, 0, 1), root / "plan")
 
 
 def paint_below(root: Path, run: Path, shards: int, load_painter: Callable[[], Painter]) -> Mapping[str, Any]:

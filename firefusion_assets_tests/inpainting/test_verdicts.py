@@ -12,15 +12,18 @@ from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.inpainting.chunks import PaintJob
+from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets.study.augmentation import Masks, Sampling, Screening
+from firefusion_assets.study.augmentation import Sampling, Screening
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.parts import BANDS, table_of
+
+MOVED = TransplantedMasks()
 
 SIZE, IMAGES = 32, 20
 
@@ -46,7 +49,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Verdicts, 
     part = even_part(root / "store")
     engine, sampling = CopyPasteGenerator(engine="copy-paste"), Sampling(images=IMAGES, max_tries=40, batch_size=4)
     fit(engine, part, root / "model")
-    write_plan(part, table_of(part), Backgrounds(), Masks(), sampling, Draw(0, 0, 1), root / "plan")
+    write_plan(part, table_of(part), Backgrounds(), MOVED, sampling, Draw(0, 0, 1), root / "plan")
     plan, screen = Plan.read(root / "plan", SIZE), Screen(Screening(min_changed=0.2), part)
     table = pd.DataFrame({"crs": "", "transform": [[30.0, 0, 0, 0, -30, 0]] * len(part), "sun_elevation": 50.0})
     job = PaintJob(

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.warp import transform
 
+from firefusion_assets.ingest.sources.settings import SimulatedDataset
 from firefusion_assets.landsat.bands import FILE_BANDS, REFLECTANCE_ADD, REFLECTANCE_MULT
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.landsat.names import PatchName
@@ -26,7 +27,6 @@ from firefusion_assets.simulation.render import Rendered, render
 from firefusion_assets.simulation.scenes import Scene, pass_day, scenes, wrs2_centre
 from firefusion_assets.simulation.simulate import simulate
 from firefusion_assets.simulation.textures import Window, fractal, smooth, white
-from firefusion_assets.study.datasets import SimulatedDataset
 
 
 def dataset(**changes: object) -> SimulatedDataset:

@@ -1,97 +1,122 @@
-"""A study that extends another takes over its settings, configs and patches, and nothing of its name."""
+"""The package that docs/extending.md shows: found by its entry points, and used through the whole lineage."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from firefusion_assets.study import StudyError, augmentation_keys, load_augmentation, load_study
-from firefusion_assets.study.extending import data_folder
-from firefusion_assets_tests.builders.studies import (
-    TINY_CONFIGS,
-    TINY_STUDY,
-    LoadDefinitions,
-    lineage_of,
-    materialize,
-    write_study,
-)
+from firefusion_assets.patchstore import Patches
+from firefusion_assets_tests.builders.commands import cli_command
+from firefusion_assets_tests.builders.rasters import write_raster
+from firefusion_assets_tests.builders.studies import REPOSITORY, lineage_of
 
-SCARCE = "name: scarce\nextends: ../base\nsplit: {train_fire_patches: 2}\n"
+PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
+SIZE, FIRE = 32, 60000
 
 
-def two(folder: Path, study: str = SCARCE, **configs: str) -> tuple[Path, Path]:
-    """Write a study and one that extends it."""
-    base = write_study(folder / "base", TINY_STUDY + "split: {seed: 5}\ndescription: the base\n")
-    (folder / "other" / "augmentations").mkdir(parents=True)
-    (folder / "other" / "study.yaml").write_text(study)
-    for key, text in configs.items():
-        (folder / "other" / "augmentations" / f"{key}.yaml").write_text(text)
-    return base, folder / "other"
+def block(language: str, holds: str) -> str:
+    (text,) = (text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if holds in text)
+    return text
 
 
-def test_settings_are_laid_over_those_of_the_other_study(tmp_path: Path) -> None:
-    base, scarce = two(tmp_path)
-    study, other = load_study(scarce), load_study(base)
-    assert (study.name, study.description) == ("scarce", ""), "who extends a study says what it asks itself"
-    assert (study.split.train_fire_patches, study.split.seed) == (2, 5)
-    assert study.dataset == other.dataset and study.training == other.training
-    assert data_folder(scarce) == base and data_folder(base) == base
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """The page's module with the metadata that pip writes of its pyproject.toml."""
+    site = tmp_path / "site"
+    metadata = site / "glow-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "glow.py").write_text(block("python", "class Glow(Engine)"))
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: glow\nVersion: 1.0\n")
+    entries = block("toml", "glow:Glow").replace('[project.entry-points."', "[").replace('"]', "]").replace('"', "")
+    (metadata / "entry_points.txt").write_text(entries)
+    return site
 
 
-def test_another_source_starts_the_data_set_anew(tmp_path: Path) -> None:
-    own = SCARCE + "dataset: {source: activefire, images: i, masks: m, sun_elevation: 50}\n"
-    _, other = two(tmp_path, own)
-    assert load_study(other).dataset.source == "activefire" and data_folder(other) == other
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """The page's study, as quick as can be, with scenes of 60 pixels of fire at most."""
+    folder = tmp_path / "study"
+    rng = np.random.default_rng(3)
+    for scene in range(6):
+        for number in range(4):
+            bands = rng.integers(5000, 20000, (3, SIZE, SIZE)).astype(np.uint16)
+            mask = np.zeros((1, SIZE, SIZE), np.uint8)
+            if number == 0:
+                mask[0, 4:10, 4 : 8 + scene] = 1
+                bands[:, mask[0] == 1] = FIRE
+            write_raster(folder / "scenes" / f"scene{scene}" / f"p{number}.tif", bands)
+            write_raster(folder / "scenes" / f"scene{scene}" / f"p{number}_mask.tif", mask)
+    (folder / "augmentations").mkdir()
+    quick = "training: {filters: 2, steps: 4, batch_size: 4, validate_every: 2, "
+    (folder / "study.yaml").write_text(block("yaml", "scene-folders").replace("training: {", quick))
+    (folder / "augmentations" / "glow.yaml").write_text(block("yaml", "engine: glow"))
+    (folder / "augmentations" / "baseline.yaml").write_text("generator: {engine: none}")
+    return folder
 
 
-def test_configs_are_those_of_both_and_the_own_one_counts(tmp_path: Path) -> None:
-    own = "extends: copy-paste\nsampling: {images: 9}"
-    base, other = two(tmp_path, **{"copy-paste": own, "new": "extends: native\nsampling: {images: 3}"})
-    assert augmentation_keys(other) == ["baseline", "copy-paste", "native", "new"]
-    assert augmentation_keys(base) == sorted(TINY_CONFIGS)
-    study = load_study(other)
-    images = {key: load_augmentation(other, key, study).sampling.images for key in augmentation_keys(other)}
-    assert images == {"baseline": 0, "copy-paste": 9, "native": 9, "new": 3}
-    assert load_augmentation(other, "copy-paste", study).sampling.batch_size == 4
-
-
-@pytest.mark.parametrize(
-    ("study", "message"),
-    [
-        ("extends: ../base", r"other.study\.yaml: name: missing; add it"),
-        ("name: a\nextends: ../nowhere", r"nowhere.study\.yaml: missing"),
-        ("name: a\nextends: ../other", r"other.study\.yaml: extends: goes round in a circle \(other -> other\)"),
-        ("name: a\nextends: 3", r"other.study\.yaml:2: extends: Input should be a valid string"),
-    ],
-)
-def test_what_can_not_be_extended_is_told(tmp_path: Path, study: str, message: str) -> None:
-    _, other = two(tmp_path, study)
-    with pytest.raises(StudyError, match=message):
-        load_study(other)
-
-
-def test_a_mistake_is_told_where_it_was_written(tmp_path: Path) -> None:
-    base, other = two(tmp_path)
-    (base / "study.yaml").write_text(TINY_STUDY + "split: {sead: 5}\n")
-    with pytest.raises(StudyError, match=rf"^{base / 'study.yaml'}:5: split\.sead: unknown key; did you mean seed\?$"):
-        load_study(other)
+def run(*arguments: str, study: Path, package: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(package), str(REPOSITORY)]),
+        "DAGSTER_HOME": str(study.parent),
+        "FIREFUSION_EXECUTOR": "in_process",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [*cli_command("firefusion", *arguments), *(["--study", str(study)] if arguments[0] != "settings" else [])]
+    return subprocess.run(command, env=environment, cwd=study.parent, capture_output=True, text=True, timeout=280)
 
 
 @pytest.mark.slow
-def test_the_patches_are_those_of_the_other_study_and_all_else_is_its_own(
-    tmp_path: Path, load_definitions: LoadDefinitions
-) -> None:
-    base, other = two(tmp_path)
-    for study in (base, other):
-        assert materialize(load_definitions(study), "copy-paste").success
-    first, second = lineage_of(base), lineage_of(other)
-    assert first.find("landsat_patches", "_") == second.find("landsat_patches", "_")
-    assert not (second.store.root / "landsat_patches").exists()
-    for asset in ("scene_split", "finetuned_model", "trained_unet"):
-        assert first.fingerprint(asset, "copy-paste") != second.fingerprint(asset, "copy-paste")
-        assert second.find(asset, "copy-paste").path.is_relative_to(second.store.root)
+def test_a_package_brings_a_source_an_engine_masks_and_a_rule(study: Path, package: Path) -> None:
+    done = run("run", "glow", "--to", "augmented_lmdb", study=study, package=package)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    # What the objects hold is read without the package.
+    store = lineage_of(study).store
+    objects = {name: store.pointed(name, "glow" if name != "landsat_patches" else "_") for name in (
+        "landsat_patches", "synthetic_images", "inpainting_masks", "screened_images", "augmented_lmdb")}  # fmt: skip
+    paths = {name: artifact.path for name, artifact in objects.items() if artifact is not None}
+    table = pd.read_parquet(paths["landsat_patches"] / "patches.parquet")
+    assert len(table) == 24 and set(table["group"]) == {f"scene{number}" for number in range(6)}
+
+    rows = pd.read_parquet(paths["inpainting_masks"] / "fold-0" / "replicate-0" / "plan.parquet")
+    radius = np.sqrt(np.array([6 * (4 + scene) for scene in range(6)]) / np.pi)
+    discs = {int(sum(x**2 + y**2 <= r**2 for x in range(-9, 10) for y in range(-9, 10))) for r in radius}
+    assert set(rows["label_pixels"]) <= discs
+
+    verdicts = pd.read_parquet(paths["screened_images"] / "fold-0" / "replicate-0" / "verdicts.parquet")
+    assert (verdicts["no-giants_score"] == verdicts["label_pixels"]).all() and verdicts["accepted"].sum() == 6
+    added = Patches(paths["landsat_patches"] / "base.lmdb", [paths["augmented_lmdb"] / "overlay.lmdb"])
+    for patch_id in added.added_ids:
+        patch = added.read(patch_id)
+        assert (patch.bands[:, patch.label] == FIRE).all()
 
 
-def test_stores_of_several_studies_in_one_folder_find_each_other(tmp_path: Path) -> None:
-    base, other = two(tmp_path)
-    lineage = lineage_of(other, tmp_path / "objects" / "scarce")
-    assert (lineage.of_patches.folder, lineage.of_patches.store.root) == (base, tmp_path / "objects" / "tiny")
+@pytest.mark.slow
+def test_a_rule_of_a_package_rejects_and_its_mistakes_are_told(study: Path, package: Path) -> None:
+    config = study / "augmentations" / "glow.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("1.2", "0.1"))
+    stopped = run("run", "glow", "--to", "screened_images", study=study, package=package)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    screened = lineage_of(study).store.pointed("screened_images", "glow")
+    assert screened is not None
+    verdicts = pd.read_parquet(screened.path / "fold-0" / "replicate-0" / "verdicts.parquet")
+    assert not verdicts["accepted"].any() and verdicts["reason"].str.contains("px are more than any real fire").all()
+
+    config.write_text(text.replace("tolerance: 1.2", "tolerence: 2").replace("kind: discs", "kind: disks"))
+    told = run("check", study=study, package=package)
+    assert told.returncode != 0
+    assert "glow.yaml:4: screening.rules.0.tolerence: unknown key; did you mean tolerance?" in told.stdout + told.stderr
+    assert "masks.kind: 'disks' is unknown; known are 'annotated', 'box', 'discs'" in told.stdout + told.stderr
+
+    reference = run("settings", study=study, package=package).stdout
+    for title in ("dataset: {source: scene-folders}", "generator: {engine: glow}", "masks: {kind: discs}"):
+        assert f"### {title}\n" in reference
+    assert (
+        "| `tolerance` | number | `1.0` | Times the pixels of the largest real fire of the train part. |" in reference
+    )

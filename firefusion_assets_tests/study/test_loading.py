@@ -148,7 +148,7 @@ def test_the_test_part_is_evaluated_unless_told_otherwise(tmp_path: Path) -> Non
         ("generator: {engine: copy-paste}\nsampling: {images: 5, max_tries: 4}", "less than images"),
         (
             "generator: {engine: native}\nmasks: {kind: annotated}\nsampling: {images: 5, pairing: complete}",
-            "stays on its own patch",
+            "annotated masks stay on their own patches",
         ),
         (
             "generator: {engine: copy-paste}\nmasks: {kind: annotated}\nsampling: {images: 5}",

@@ -24,10 +24,10 @@ class CopyPasteGenerator(Engine):
 
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say so where masks lie on burning patches."""
-        if config.masks.kind == "annotated":
+        if config.masks.stays:
             yield (
-                "masks.kind: copy-paste would add a fire to the one that burns under an annotated mask; "
-                "use transplanted or box"
+                f"masks.kind: copy-paste would add a fire to the one that burns under {config.masks.kind} masks; "
+                "use one that is moved to ground without fire, such as transplanted"
             )
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:

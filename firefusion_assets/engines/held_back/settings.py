@@ -67,7 +67,7 @@ class WeakGenerator(MoreRealGenerator):
         """Say so where the study holds nothing back, or the detector lacks bands or the sun."""
         yield from super().misfits(study, config)
         missing = [band for band in DETECTOR_BANDS[self.labels] if band not in study.dataset.bands]
-        if study.dataset.source == "folder":
+        if not study.dataset.landsat:
             yield "generator.engine: weak knows fire in DN of Landsat only; use another engine for other images"
         elif missing:
             yield f"generator.labels: {self.labels} needs {', '.join(missing)}; add them to dataset.bands"

@@ -29,12 +29,12 @@ class PhysicsGenerator(Engine):
 
     def expected(self, study: Study) -> Literal["", "better"]:
         """Return that it has to be better than the baseline on simulated scenes, whose fires it knows."""
-        return "better" if study.dataset.source == "simulated" else ""
+        return "better" if study.dataset.simulated else ""
 
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say so where bands are no DN of Landsat-8, or B7 is missing."""
         unknown = [band for band in study.dataset.bands if band not in FILE_BANDS]
-        if study.dataset.source == "folder" or unknown:
+        if not study.dataset.landsat or unknown:
             yield "generator.engine: physics knows the DN of Landsat-8 only; use another engine for other images"
         elif "B7" not in study.dataset.bands:
             yield "generator.engine: physics needs B7, which dataset.bands leaves out; add it there"

@@ -8,7 +8,9 @@ from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
 
-def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: str) -> SourceListing:
+def list_activefire(
+    images: Path, masks: Path, mask_label: str, missing_mask: str, mask_ignore: int | None
+) -> SourceListing:
     """Pair patches with the masks of one label.
 
     Args:
@@ -16,6 +18,7 @@ def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: st
         masks: folder or zip of the masks; may hold other labels too.
         mask_label: whose masks are the truth, for example ``v1`` or ``Kumar-Roy``.
         missing_mask: `event-free`, or `fail`: what an image without a mask is.
+        mask_ignore: a mask's value that means unknown.
 
     Raises:
         FileNotFoundError: if a folder is missing or empty.
@@ -57,12 +60,13 @@ def list_activefire(images: Path, masks: Path, mask_label: str, missing_mask: st
     ]
     inputs.sort(key=lambda patch: patch.patch_id)
     return SourceListing(
-        inputs,
-        FILE_BANDS,
-        problems,
-        listing([*image_files.files, *wanted.values()]),
+        inputs=inputs,
+        file_bands=FILE_BANDS,
+        problems=problems,
+        raw_input=listing([*image_files.files, *wanted.values()]),
         without_mask=len(unpaired) if is_event_free else 0,
         unread=image_files.unread + mask_files.unread,
+        mask_ignore=mask_ignore,
     )
 
 

@@ -11,7 +11,7 @@ from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.tables import Row, read_table
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput, SourceListing, below
 from firefusion_assets.ingest.sources.raster_files import IMAGES, RasterFile, list_rasters, listing
-from firefusion_assets.study.datasets import FolderDataset
+from firefusion_assets.ingest.sources.settings import FolderDataset
 
 
 def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
@@ -70,12 +70,13 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         if image in groups and image not in found.unclear and (not mask or mask in found.masks)
     ]
     return SourceListing(
-        inputs,
-        dataset.file_bands or dataset.bands,
-        found.problems,
-        listing([*images.files, *masks.files]) + [_table_stamp(table) for table in tables],
+        inputs=inputs,
+        file_bands=dataset.image_bands,
+        problems=found.problems,
+        raw_input=listing([*images.files, *masks.files]) + [_table_stamp(table) for table in tables],
         without_mask=len([name for name in unpaired if name not in found.unclear]),
         unread=images.unread + masks.unread,
+        mask_ignore=dataset.mask_ignore,
     )
 
 

@@ -5,7 +5,9 @@ from datetime import date
 from pathlib import Path
 
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.folders import some_of
 from firefusion_assets.ingest.sources.raster_files import RasterFile
+from firefusion_assets.study.source import Listing
 
 
 class BadInputError(UserError, ValueError):
@@ -61,25 +63,31 @@ class PatchInput(PatchOrigin):
     mask: RasterFile | None
 
 
-@dataclass(frozen=True)
-class SourceListing:
-    """All inputs of a source.
+@dataclass(frozen=True, kw_only=True)
+class SourceListing(Listing):
+    """All patches of a source.
 
     Attributes:
         inputs: patches, sorted by id.
         file_bands: band names in file order.
-        problems: one line for each file that is no input.
-        raw_input: sorted (path, bytes, stamp) of every file, for the fingerprint.
         without_mask: images whose mask was looked for and isn't there: they count as event-free.
         unread: files that nothing reads.
+        mask_ignore: a mask's value that means unknown.
     """
 
     inputs: list[PatchInput]
     file_bands: tuple[str, ...]
-    problems: list[str] = field(default_factory=list)
-    raw_input: list[tuple[str, int, int]] = field(default_factory=list)
     without_mask: int = 0
     unread: list[str] = field(default_factory=list)
+    mask_ignore: int | None = None
+
+    def found(self) -> str:
+        """Return how many patches there are, and what is left out."""
+        unlabelled = sum(patch.mask is None for patch in self.inputs)
+        count = f"{len(self.inputs)} patches, {unlabelled} of them without a mask"
+        if self.unread:
+            count += f"; {len(self.unread)} files are no GeoTIFF and not read: {some_of(self.unread)}"
+        return count
 
 
 def below(study_folder: Path, path: Path) -> Path:

@@ -4,25 +4,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firefusion_assets.ingest.sources.patch_inputs import below
+from firefusion_assets.ingest.sources.settings import LandsatDataset
 from firefusion_assets.landsat.products.product import ProductFiles, find_products
-from firefusion_assets.study.datasets import LandsatDataset
+from firefusion_assets.study.source import Listing
 
 
-@dataclass(frozen=True)
-class ProductListing:
+@dataclass(frozen=True, kw_only=True)
+class ProductListing(Listing):
     """All products of a source.
 
     Attributes:
         dataset: how they are cut and labelled.
         products: sorted by scene.
-        problems: one line for each product that is refused.
-        raw_input: sorted (name, bytes, stamp) of every file, for the fingerprint.
     """
 
     dataset: LandsatDataset
     products: list[ProductFiles]
-    problems: list[str]
-    raw_input: list[tuple[str, int, int]]
+
+    def found(self) -> str:
+        """Return how many products there are."""
+        return f"{len(self.products)} products"
 
 
 def list_products(dataset: LandsatDataset, study_folder: Path) -> ProductListing:
@@ -36,4 +37,4 @@ def list_products(dataset: LandsatDataset, study_folder: Path) -> ProductListing
     files = [file for product in products for file in product.raw_input()]
     # Refused products are in the list of bad files, which is published too.
     refused = [(problem.replace(f"{root}/", ""), 0, 0) for problem in problems]
-    return ProductListing(dataset, products, problems, sorted(files + refused))
+    return ProductListing(dataset=dataset, products=products, problems=problems, raw_input=sorted(files + refused))

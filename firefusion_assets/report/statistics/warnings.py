@@ -37,16 +37,7 @@ def _protocol_warnings(inputs: ReportInputs) -> Iterator[str]:
 
 
 def _data_warnings(inputs: ReportInputs) -> Iterator[str]:
-    if inputs.study.dataset.source == "simulated":
-        yield (
-            "These figures come from simulated scenes; they show that the pipeline works and say nothing "
-            "about real fires."
-        )
-    if inputs.study.dataset.source == "landsat":
-        yield (
-            f"The labels are made by detectors ({inputs.study.dataset.labels}), not by people: these figures say how "
-            "well the detectors are imitated, with their faults."
-        )
+    yield from inputs.study.dataset.cautions()
     if inputs.study.split.by == "patch":
         yield (
             "The split is leaky: it is by patch, so neighbouring patches of one fire may be in the train and the "

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pandas as pd
 from huggingface_hub import CardData, EvalResult
@@ -19,53 +19,13 @@ from firefusion_assets.steps.status import asset_state
 from firefusion_assets.study import augmentation_keys
 from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.models import Study
+from firefusion_assets.study.source import Licence
 
 CARD: Final = "README.md"
 """Written last: a folder without it is cut short."""
 
 METRICS: Final = {"dice_micro": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall"}
 """Columns of the summary of `dice_metrics` that cards show, and their names there."""
-
-
-class Licence(NamedTuple):
-    """What data may be used under.
-
-    Attributes:
-        front: the card's entries `license`, `license_name`, `license_link`.
-        words: a sentence.
-    """
-
-    front: dict[str, Any]
-    words: str
-
-
-_LICENCES: Final = {
-    "activefire": Licence(
-        {"license": "cc-by-4.0"},
-        "The patches are from the active fire data set of de Almeida Pereira et al. (2021, "
-        "https://github.com/pereira-gha/activefire), CC BY 4.0; name it wherever its pixels go.",
-    ),
-    "simulated": Licence({"license": "apache-2.0"}, "The scenes are simulated by FireFusion, Apache-2.0."),
-    "landsat": Licence(
-        {
-            "license": "other",
-            "license_name": "landsat-public-domain",
-            "license_link": "https://www.usgs.gov/faqs/are-there-any-restrictions-use-or-redistribution-landsat-data",
-        },
-        "Landsat products are in the public domain (courtesy of the U.S. Geological Survey).",
-    ),
-    "folder": Licence(
-        {"license": "unknown"},
-        "The licence of the images is not known to FireFusion: find it out and say it here before you share them.",
-    ),
-}
-
-_LABELS: Final = {
-    "activefire": "labels of the active fire data set",
-    "simulated": "labels of the simulation: these scenes say nothing about real fires",
-    "landsat": "labels made by published detectors, not by people",
-    "folder": "labels that came with the images",
-}
 
 
 @dataclass(frozen=True)
@@ -95,7 +55,7 @@ class Subject:
     @property
     def licence(self) -> Licence:
         """What the data may be used under."""
-        return _LICENCES[self.study.dataset.source]
+        return self.study.dataset.licence
 
     @cached_property
     def patches(self) -> Patches:
@@ -188,8 +148,8 @@ def write_card(subject: Subject, folder: Path, template: str, front: CardData, *
         replicate=subject.replicate.number,
         meta=fold.train.meta,
         part="validation" if study.evaluation.part == "val" else "test",
-        event="event" if study.dataset.source == "folder" else "fire",
-        labels=_LABELS[study.dataset.source],
+        event="fire" if study.dataset.landsat else "event",
+        labels=study.dataset.labels_are,
         licence=subject.licence.words,
         verdict=subject.verdict(),
         baseline=study.report.baseline,

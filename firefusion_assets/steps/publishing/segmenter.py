@@ -60,4 +60,4 @@ def write_segmenter(subject: Subject, folder: Path) -> str:
 
 
 def _tags(subject: Subject) -> list[str]:
-    return [] if subject.study.dataset.source == "folder" else ["landsat", "wildfire"]
+    return ["landsat", "wildfire"] if subject.study.dataset.landsat else []

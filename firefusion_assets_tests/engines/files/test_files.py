@@ -23,13 +23,16 @@ from firefusion_assets.engines.files.painter import FilesPainter
 from firefusion_assets.engines.files.settings import FilesGenerator
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.inpainting.handout import hand_out
+from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
-from firefusion_assets.study.augmentation import Masks, Sampling
+from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.parts import BANDS, make_part, table_of
 from firefusion_assets_tests.builders.studies import lineage_of, write_study
+
+MOVED = TransplantedMasks()
 
 SIZE = 32
 COMPOSITE = ("B7", "B6", "B2")
@@ -41,7 +44,13 @@ LANDSAT = "LC08_L1TP_193029_20200914_20200914_01_RT_{}"
 def plan(part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
     write_plan(
-        part, table_of(part), Backgrounds(), Masks(dilation=2), Sampling(images=3, max_tries=8), Draw(0, 0, 1), folder
+        part,
+        table_of(part),
+        Backgrounds(),
+        TransplantedMasks(dilation=2),
+        Sampling(images=3, max_tries=8),
+        Draw(0, 0, 1),
+        folder,
     )
     return Plan.read(folder, SIZE)
 
@@ -530,7 +539,13 @@ def test_the_command_hands_out_the_plan_of_a_fold(study: Path, tmp_path: Path) -
     pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
     part = make_part(tmp_path / "part")
     write_plan(
-        part, table_of(part), Backgrounds(), Masks(), Sampling(images=2, max_tries=3), Draw(1, 0, 1), tmp_path / "plan"
+        part,
+        table_of(part),
+        Backgrounds(),
+        MOVED,
+        Sampling(images=2, max_tries=3),
+        Draw(1, 0, 1),
+        tmp_path / "plan",
     )
     expected = Plan.read(tmp_path / "plan", SIZE)
     assert pairs["background_id"].tolist() == expected.rows["background"].tolist()
@@ -561,7 +576,7 @@ def test_the_command_says_what_it_can_not_do(study: Path, tmp_path: Path) -> Non
 
 
 def test_a_hand_out_needs_rows_and_the_bands_of_the_composite(part: PatchPart, tmp_path: Path) -> None:
-    write_plan(part, table_of(part), Backgrounds(), Masks(), Sampling(), Draw(0, 0, 1), tmp_path / "plan")
+    write_plan(part, table_of(part), Backgrounds(), MOVED, Sampling(), Draw(0, 0, 1), tmp_path / "plan")
     empty = Plan.read(tmp_path / "plan", SIZE)
     with pytest.raises(ValueError, match="no rows"):
         hand_out(empty, part, COMPOSITE, SIZE, tmp_path / "out")

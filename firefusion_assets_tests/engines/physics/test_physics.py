@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from firefusion_assets.engines.physics.settings import PhysicsGenerator
+from firefusion_assets.ingest.sources.settings import FolderDataset
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
@@ -125,7 +126,7 @@ def test_other_images_than_landsats_are_refused(tmp_path: Path) -> None:
     assert list(GENERATOR.misfits(study, config)) == [] and GENERATOR.expected(study) == "better"
     bandless = study.model_copy(update={"dataset": study.dataset.model_copy(update={"bands": ("B2", "B6")})})
     assert "needs B7" in next(iter(GENERATOR.misfits(bandless, config)))
-    other = study.dataset.model_copy(update={"source": "folder", "bands": ("N", "R")})
+    other = FolderDataset.model_construct(source="folder", bands=("N", "R"))
     folder = study.model_copy(update={"dataset": other})
     assert "DN of Landsat-8 only" in next(iter(GENERATOR.misfits(folder, config)))
     assert GENERATOR.expected(folder) == ""

@@ -1,48 +1,33 @@
-"""The models behind `dataset` of study.yaml: where patches come from. Each field says what it is."""
+"""The sources that come with the project: the models behind `dataset` of study.yaml. Each field says what it is."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.simulation.settings import SimulationSettings
+from firefusion_assets.study.source import LandsatSource, Licence, Source
 from firefusion_assets.study.strict import StrictModel
+
+if TYPE_CHECKING:
+    from firefusion_assets.ingest.sources.patch_inputs import SourceListing
+    from firefusion_assets.ingest.sources.products import ProductListing
 
 MissingMask = Literal["event-free", "fail"]
 
 
-class _Dataset(StrictModel):
-    patch_size: int = Field(256, ge=8, le=4096)
-    """Height and width of a patch in px."""
-    bands: tuple[str, ...] = Field(FILE_BANDS, min_length=1)
-    """The bands kept in the store, by name, in this order."""
-    on_bad_input: Literal["fail", "skip"] = "fail"
-    """What to do when files can't be used: stop with the list, or go on without them."""
-    sun_elevation: float | None = Field(None, gt=0, le=90)
-    """Degrees above the horizon for every scene; without it, what a product's metadata says, else computed from date
-    and place where both are known."""
-
-    @field_validator("bands")
-    @classmethod
-    def _bands_are_named_once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(bands)) < len(bands):
-            raise ValueError("each band may be named once")
-        return bands
-
-
-class _LandsatDataset(_Dataset):
-    @field_validator("bands")
-    @classmethod
-    def _bands_are_landsats(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [band for band in bands if band not in FILE_BANDS]
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)} not in a patch file; it holds {', '.join(FILE_BANDS)}")
-        return bands
-
-
-class ActiveFireDataset(_LandsatDataset):
+class ActiveFireDataset(LandsatSource):
     """The active fire data set, or patches in its layout."""
+
+    labels_are: ClassVar[str] = "labels of the active fire data set"
+    licence: ClassVar[Licence] = Licence(
+        {"license": "cc-by-4.0"},
+        "The patches are from the active fire data set of de Almeida Pereira et al. (2021, "
+        "https://github.com/pereira-gha/activefire), CC BY 4.0; name it wherever its pixels go.",
+    )
 
     source: Literal["activefire"]
     """Patches and masks named as in the active fire data set."""
@@ -57,9 +42,32 @@ class ActiveFireDataset(_LandsatDataset):
     mask_label: str = "v1"
     """Which masks are the truth: v1 (manual), Voting, Intersection, Schroeder, Murphy, Kumar-Roy, ..."""
 
+    @property
+    def image_bands(self) -> tuple[str, ...]:
+        """All ten bands of the data set's files."""
+        return FILE_BANDS
 
-class LandsatDataset(_LandsatDataset):
+    def listing(self, folder: Path) -> "SourceListing":
+        """Pair patches and masks by their names."""
+        from firefusion_assets.ingest.sources.activefire import list_activefire
+        from firefusion_assets.ingest.sources.patch_inputs import below
+
+        images, masks = below(folder, self.images), below(folder, self.masks)
+        return list_activefire(images, masks, self.mask_label, self.missing_mask, self.mask_ignore)
+
+
+class LandsatDataset(LandsatSource):
     """Whole level-1 products of Landsat 8 and 9, labelled by a detector."""
+
+    labels_are: ClassVar[str] = "labels made by published detectors, not by people"
+    licence: ClassVar[Licence] = Licence(
+        {
+            "license": "other",
+            "license_name": "landsat-public-domain",
+            "license_link": "https://www.usgs.gov/faqs/are-there-any-restrictions-use-or-redistribution-landsat-data",
+        },
+        "Landsat products are in the public domain (courtesy of the U.S. Geological Survey).",
+    )
 
     source: Literal["landsat"]
     """Products as downloaded, of Collection 2, Collection 1 and before collections."""
@@ -67,6 +75,19 @@ class LandsatDataset(_LandsatDataset):
     """Folder that holds product folders or tars, at any depth, or one tar; relative to the study folder."""
     labels: Literal["voting", "intersection", "schroeder", "murphy", "kumar-roy"] = "voting"
     """Who says where fire is: one detector, where all three agree (intersection) or at least two do (voting)."""
+
+    def cautions(self) -> Iterator[str]:
+        """Say who labelled."""
+        yield (
+            f"The labels are made by detectors ({self.labels}), not by people: these figures say how "
+            "well the detectors are imitated, with their faults."
+        )
+
+    def listing(self, folder: Path) -> "ProductListing":
+        """List the products."""
+        from firefusion_assets.ingest.sources.products import list_products
+
+        return list_products(self, folder)
 
 
 def _named(group: str) -> AfterValidator:
@@ -116,8 +137,10 @@ class Groups(StrictModel):
         return self
 
 
-class FolderDataset(_Dataset):
+class FolderDataset(Source):
     """Pairs of image and mask, GeoTIFF or PNG, of any names, bands and integer type."""
+
+    labels_are: ClassVar[str] = "labels that came with the images"
 
     source: Literal["folder"]
     """Your own images and masks, GeoTIFF or PNG."""
@@ -145,22 +168,52 @@ class FolderDataset(_Dataset):
             raise ValueError("groups: missing; say which patches may show the same ground (a table or a pattern)")
         return self
 
+    @property
+    def image_bands(self) -> tuple[str, ...]:
+        """The bands that the study names for its files."""
+        return self.file_bands or self.bands
 
-class SimulatedDataset(_LandsatDataset):
+    def listing(self, folder: Path) -> "SourceListing":
+        """Pair images and masks by a table or by patterns."""
+        from firefusion_assets.ingest.sources.folder import list_folder
+
+        return list_folder(self, folder)
+
+
+class SimulatedDataset(SimulationSettings):
     """Simulated scenes, written and read as the active fire data set's patches are."""
+
+    simulated: ClassVar[bool] = True
+    made: ClassVar[int] = 1
+    labels_are: ClassVar[str] = "labels of the simulation: these scenes say nothing about real fires"
+    licence: ClassVar[Licence] = Licence(
+        {"license": "apache-2.0"}, "The scenes are simulated by FireFusion, Apache-2.0."
+    )
 
     source: Literal["simulated"]
     """Scenes made by the simulation, for trying things out."""
-    scenes: int = Field(12, ge=1, le=100)
-    """Number of scenes."""
-    patches_per_scene: int = Field(16, ge=1)
-    """Patches cut from each scene."""
-    fire_share: float = Field(0.4, ge=0, le=1)
-    """Share of patches with a fire."""
-    seed: int = 187
-    """Seed of everything in the scenes."""
 
+    def cautions(self) -> Iterator[str]:
+        """Say that nothing is real."""
+        yield (
+            "These figures come from simulated scenes; they show that the pipeline works and say nothing "
+            "about real fires."
+        )
 
-Dataset = Annotated[
-    ActiveFireDataset | LandsatDataset | FolderDataset | SimulatedDataset, Field(discriminator="source")
-]
+    def made_from(self) -> dict[str, Any]:
+        """Return all that the scenes depend on."""
+        return self.model_dump(mode="json", include={"scenes", "patches_per_scene", "patch_size", "fire_share", "seed"})
+
+    def make(self, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+        """Simulate the scenes."""
+        from firefusion_assets.simulation.simulate import simulate
+
+        simulate(self, folder, progress)
+        return {"n_scenes": self.scenes}
+
+    def listing(self, folder: Path) -> "SourceListing":
+        """Pair patches and masks by their names."""
+        from firefusion_assets.ingest.sources.activefire import list_activefire
+        from firefusion_assets.simulation.simulate import IMAGES, MASK_LABEL, MASKS
+
+        return list_activefire(folder / IMAGES, folder / MASKS, MASK_LABEL, "event-free", None)

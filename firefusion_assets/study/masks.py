@@ -1,0 +1,43 @@
+"""What a kind of masks is: `masks` of a config, and how a real fire's mask becomes the shape of a painted one."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from firefusion_assets.study.part import Part
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Masks(Part):
+    """Where fires are painted."""
+
+    group: ClassVar[str] = "firefusion.mask_kinds"
+    named_by: ClassVar[str] = "kind"
+    unnamed: ClassVar[str] = "transplanted"
+    stays: ClassVar[bool] = False
+    """Whether a fire is painted where the real one burns, instead of on a background without fire."""
+
+    kind: str
+    """What the shapes are made of."""
+    source: Literal["label", "schroeder", "murphy", "kumar-roy", "intersection", "voting"] = "label"
+    """Whose mask of a real fire: its label, or what a fire detector sees of it (`voting`: at least two of the three,
+    `intersection`: all)."""
+    dilation: int = Field(3, ge=1, le=16)
+    """px by which the edit mask is larger than the label mask."""
+
+    @abstractmethod
+    def shape(self, fire: Mask, size: int, rng: np.random.Generator) -> Mask:
+        """Return the shape of a fire to paint; it is turned and moved to a place that is free.
+
+        Args:
+            fire: bool, a real mask of one patch, cut to its bounding box.
+            size: px of a patch's side, which the shape may have at most.
+            rng: where all draws come from, so that a seed gives the same shape again.
+
+        Returns:
+            bool (H, W), with at least one pixel of fire in each outermost row and column.
+        """

@@ -1,0 +1,130 @@
+"""What a source is: `dataset` of study.yaml, and everything that the lineage asks of where patches come from.
+
+Light to import: a method that lists files imports what it needs when it is called.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from firefusion_assets.landsat.bands import FILE_BANDS
+from firefusion_assets.study.part import Part
+
+
+class Licence(NamedTuple):
+    """What data may be used under.
+
+    Attributes:
+        front: the entries `license`, `license_name`, `license_link` of a card.
+        words: a sentence.
+    """
+
+    front: dict[str, Any]
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(ABC):
+    """What a source finds; `ingest` knows a listing of patches (`SourceListing`) and one of products.
+
+    Attributes:
+        problems: one line for each file that is no input.
+        raw_input: sorted (path, bytes, stamp) of every file, for the fingerprint.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    raw_input: list[tuple[str, int, int]] = field(default_factory=list)
+
+    @abstractmethod
+    def found(self) -> str:
+        """Return how much was found, in words."""
+
+
+class Source(Part):
+    """Where patches come from: each source lists its inputs; reading and checking them is the same for all."""
+
+    group: ClassVar[str] = "firefusion.sources"
+    named_by: ClassVar[str] = "source"
+    landsat: ClassVar[bool] = False
+    """Whether pixels are DN of Landsat 8 and 9, which fire detectors and the tests for cloud and water are made for."""
+    simulated: ClassVar[bool] = False
+    """Whether the scenes are no real ones."""
+    made: ClassVar[int] = 0
+    """For a source that makes its files itself, the version of `make`: raise it when it makes other files."""
+    labels_are: ClassVar[str] = "the annotations that came with the images"
+    """What the labels are, as cards of shared models say it."""
+    licence: ClassVar[Licence] = Licence(
+        {"license": "unknown"},
+        "The licence of the images is not known to FireFusion: find it out and say it here before you share them.",
+    )
+    """What the images may be used under."""
+
+    source: str
+    """Where patches come from."""
+    patch_size: int = Field(256, ge=8, le=4096)
+    """Height and width of a patch in px."""
+    bands: tuple[str, ...] = Field(FILE_BANDS, min_length=1)
+    """The bands kept in the store, by name, in this order."""
+    on_bad_input: Literal["fail", "skip"] = "fail"
+    """What to do when files can't be used: stop with the list, or go on without them."""
+    sun_elevation: float | None = Field(None, gt=0, le=90)
+    """Degrees above the horizon for every scene; without it, what a product's metadata says, else computed from date
+    and place where both are known."""
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_named_once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(bands)) < len(bands):
+            raise ValueError("each band may be named once")
+        return bands
+
+    @property
+    def image_bands(self) -> tuple[str, ...]:
+        """The bands of an image file, in file order."""
+        return self.bands
+
+    def cautions(self) -> Iterable[str]:
+        """Say what every report on these data has to warn of."""
+        return ()
+
+    def made_from(self) -> Mapping[str, Any]:
+        """Return what the files that `make` writes depend on, as JSON."""
+        return self.model_dump(mode="json")
+
+    def make(self, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+        """Write the files that `listing` finds into a new folder and return facts, if `made` is set.
+
+        Raises:
+            NotImplementedError: if the source makes no files.
+        """
+        raise NotImplementedError(f"source {self.source} makes no files")
+
+    @abstractmethod
+    def listing(self, folder: Path) -> Listing:
+        """List all inputs and what can't be used; no image is opened yet.
+
+        Args:
+            folder: the study folder, which paths are relative to; for a source that makes its files, theirs.
+
+        Raises:
+            FileNotFoundError: if a folder, zip, product or table is missing or empty.
+            ValueError: if a table can't be read.
+        """
+
+
+class LandsatSource(Source):
+    """A source whose files hold some of the bands of Landsat 8 and 9."""
+
+    landsat: ClassVar[bool] = True
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_landsats(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [band for band in bands if band not in FILE_BANDS]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} not in a patch file; it holds {', '.join(FILE_BANDS)}")
+        return bands
