@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.tracking import NoTracker, Tracker, tracked_training
 
 _TELL_EVERY_S: Final = 20.0
 """How long a training may say nothing."""
@@ -73,6 +74,7 @@ class TrainingLoop:
         self._schedule, self._average, self._keep = schedule, average, keep
         self._label, self._remedy, self._progress = label, remedy, progress
         self._losses: list[float] = []
+        self._tracker: Tracker = NoTracker()
         self._unread: list[Tensor] = []
         self._saved = 0
         self._resume()
@@ -94,8 +96,9 @@ class TrainingLoop:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers, from 0, of the steps that are left; each has to end with `stepped` or `descend`."""
-        self._started = self._told_at = time.monotonic()
-        yield from range(self.step, self._steps)
+        with tracked_training(self._label.rstrip(": ")) as self._tracker:
+            self._started = self._told_at = time.monotonic()
+            yield from range(self.step, self._steps)
 
     def descend(
         self, optimizer: torch.optim.Optimizer, loss: Tensor, scaler: torch.amp.GradScaler | None = None
@@ -137,8 +140,13 @@ class TrainingLoop:
         *_, total = accumulate(recent)
         return total / len(recent)
 
-    def report(self, loss: float, more: str = "") -> None:
-        """Tell step, loss, speed and the time that is left."""
+    def report(self, loss: float, figures: Mapping[str, float | None] | None = None) -> None:
+        """Tell step, loss, other figures (None where one isn't defined), speed and the time that is left."""
+        known = {"loss": loss} | {name: value for name, value in (figures or {}).items() if value is not None}
+        self._tracker.figures(known, self.step)
+        more = "".join(
+            f", {name} {'not defined' if value is None else f'{value:.4f}'}" for name, value in (figures or {}).items()
+        )
         self._told, self._told_at = self.step, time.monotonic()
         speed = (self.step - self._first) / (self._told_at - self._started)
         shown = f"{speed:.1f}" if speed >= 1 else f"{speed:.2g}"

@@ -9,6 +9,7 @@ import dagster as dg
 
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.tracking import Run, tracked
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.addresses import address_of
@@ -42,10 +43,20 @@ class Step:
         self.progress: Callable[[str], None] = context.log.info
 
     def build(self, make: Make) -> Artifact:
-        """Return the asset's object, made unless it is finished."""
-        return self.lineage.build(
-            self.asset, self.key, lambda work: make(self.lineage, self.key, work, self.progress), self.progress
-        )
+        """Return the asset's object, made unless it is finished; what is made is told to a tracker too."""
+
+        def tracked_make(work: Path) -> Mapping[str, Any]:
+            study = self.lineage.study.name
+            run = Run(study, self.key or "all configs", self.asset, str(self.lineage.folder / "tracking"))
+            settings = self.lineage.config(self.key).model_dump(mode="json") if self.key else {}
+            with tracked(run, settings) as tracker:
+                facts = make(self.lineage, self.key, work, self.progress)
+                tracker.figures({name: value for name, value in facts.items() if isinstance(value, int | float)}, 0)
+                for sheet in sorted(work.glob("*.png")):
+                    tracker.picture(sheet.stem, sheet)
+            return facts
+
+        return self.lineage.build(self.asset, self.key, tracked_make, self.progress)
 
     def published(
         self,

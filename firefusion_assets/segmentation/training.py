@@ -160,7 +160,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
                 counts = validate(kept, survey.normalisation, val, job.threshold)
                 dice = validations.note(loop.step, train_loss, counts)
                 loop.save()
-                loop.report(train_loss, f", val Dice {'not defined' if dice is None else f'{dice:.4f}'}")
+                loop.report(train_loss, {"val Dice": dice})
 
     write_atomically(work / HISTORY_FILE, validations.write)
     record = NetworkRecord(

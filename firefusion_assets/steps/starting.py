@@ -26,7 +26,7 @@ load_from:
 """
 _CROP: Final = 32
 """px of what a model sees, where patches are no smaller."""
-_IGNORE: Final = "artifacts/\n.dagster_home/\ninput/\n"
+_IGNORE: Final = "artifacts/\n.dagster_home/\ninput/\ntracking/\n"
 Like = Literal["demo", "activefire"]
 
 
