@@ -1,6 +1,7 @@
 """Trackers: what is told reaches the tracker that the environment names, and no byte depends on it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,14 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tracking.TRACKER, "wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     told(tmp_path)
-    records = [wandb_records(file) for file in (tmp_path / "tracking").rglob("offline-run-*/*.wandb")]
-    assert len(records) == 2
+    files = [*(tmp_path / "tracking").rglob("offline-run-*/*.wandb")]
+    assert len(files) == 2
+    until, records = time.monotonic() + 60, list[bytes]()
+    while time.monotonic() < until and not all(
+        any(name in one for one in records) for name in (b"val Dice", b"n_images")
+    ):
+        time.sleep(0.1)  # its own process writes the last lines a moment later
+        records = [wandb_records(file) for file in files]
     assert sorted(b"val Dice" in record for record in records) == [False, True]
     assert sorted(b"n_images" in record for record in records) == [False, True]
     assert all(b"native" in record and b"study" in record for record in records)
