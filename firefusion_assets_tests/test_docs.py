@@ -125,5 +125,6 @@ def test_the_reference_is_that_of_the_models() -> None:
 
 
 def test_the_named_environment_variables_exist() -> None:
-    code = "\n".join(path.read_text() for path in (REPOSITORY / "firefusion_assets").rglob("*.py"))
+    files = [*(REPOSITORY / "firefusion_assets").rglob("*.py"), *(REPOSITORY / "deploy").rglob("*.*")]
+    code = "\n".join(path.read_text() for path in files if path.is_file())
     assert all(name in code for name in set(re.findall(r"FIREFUSION_[A-Z_]+[A-Z]", ALL)))
