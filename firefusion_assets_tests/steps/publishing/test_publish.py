@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import rasterio
 import torch
+from rasterio.warp import transform
 from torch.utils.data import DataLoader
 
 from firefusion_assets.patchstore import Patches
+from firefusion_assets.patchstore.geo_dataset import GeoPatches
 from firefusion_assets.steps.training_set import open_training_set
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.rasters import write_activefire
@@ -131,6 +133,38 @@ def test_a_training_set_feeds_a_plain_loop(study: Path, workers: int) -> None:
             seen.append(patch_id)
     assert sorted(seen) == sorted(dataset.ids) and set(store.added_ids) <= set(seen)
     assert dataset[0]["crs"].startswith("EPSG:") and dataset[0]["bounds"].shape == (4,)
+
+
+def test_patches_are_indexed_by_place_and_moment(study: Path) -> None:
+    dataset = open_training_set(study, "native")
+    patches = GeoPatches(dataset)
+    assert len(patches) == len(dataset) and patches.crs.to_epsg() == 4326
+    for number, (moment, box) in enumerate(zip(patches.index.index, patches.index.geometry, strict=True)):
+        left, bottom, right, top = box.bounds
+        sample = patches[slice(left, right), slice(bottom, top), slice(moment.left, moment.right)]
+        assert sample["id"] == dataset.ids[number]
+        edges = sample["bounds"].tolist()
+        corners = transform(sample["crs"], "EPSG:4326", [edges[0], edges[2]], [edges[1], edges[3]])
+        np.testing.assert_allclose([left, right, bottom, top], [*corners[0], *corners[1]], atol=1e-3)
+    with pytest.raises(IndexError, match="sample whole patches"):
+        patches[slice(0, 1), slice(0, 1), slice(pd.Timestamp("2001-01-01"), pd.Timestamp("2001-01-01"))]
+    dataset.places = {}
+    with pytest.raises(ValueError, match="no patch has a place"):
+        GeoPatches(dataset)
+
+
+def test_a_sampler_of_torchgeo_is_fed(study: Path) -> None:
+    samplers = pytest.importorskip("torchgeo.samplers", reason="needs torchgeo")
+    dataset = open_training_set(study, "native")
+    patches = GeoPatches(dataset)
+    sampler = samplers.PreChippedGeoSampler(patches, shuffle=True)
+    seen = [one for batch in DataLoader(patches, batch_size=4, sampler=sampler) for one in batch["id"]]
+    assert sorted(seen) == sorted(dataset.ids)
+
+    middle = patches.index.geometry.iloc[0].centroid
+    days = pd.Interval(pd.Timestamp("1980-01-01"), pd.Timestamp("2100-01-01"))
+    near = samplers.PreChippedGeoSampler(patches, roi=middle.buffer(1e-6), toi=days)
+    assert [sample["id"] for sample in DataLoader(patches, batch_size=None, sampler=near)] == [dataset.ids[0]]
 
 
 def test_patches_without_a_place_have_none_in_what_is_given_out(
