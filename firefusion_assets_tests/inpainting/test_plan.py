@@ -24,7 +24,7 @@ from firefusion_assets_tests.builders.parts import make_part, table_of
 
 MOVED = TransplantedMasks()
 
-KINDS = st.sampled_from(["annotated", "transplanted", "box"])
+KINDS = st.sampled_from(["annotated", "transplanted", "box", "random", "dilated", "perlin", "spread"])
 
 
 def plan_of(
