@@ -105,7 +105,7 @@ class Screen:
             nothing = self.settings.label == "refined" and self.settings.min_detected > 0 and not detected[label].any()
             if self.settings.detectors and (nothing or _too_few(detected[label], self.settings.min_detected)):
                 reasons.append(f"only {detected_share:.0%} of the label is detected")
-        patch = ScreenedPatch(label, edit, background.bands, painted, self.bands)
+        patch = ScreenedPatch(label, edit, background.bands, painted, self.bands, sun_elevation)
         judged = {name: judge(patch) for name, judge in self._judges.items()}
         reasons += [judgement.reason for judgement in judged.values() if judgement.reason]
         # Whether a background's own fire outside the label still burns there is unknown.

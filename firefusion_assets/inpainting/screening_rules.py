@@ -1,5 +1,6 @@
 """The screening rules that come with the project."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -10,7 +11,17 @@ from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.rule import Judge, Judgement, Rule
 
 if TYPE_CHECKING:
-    from firefusion_assets.patchstore import PatchPart
+    from firefusion_assets.patchstore import Patch, PatchPart
+    from firefusion_assets.study.models import Study
+
+_LARGE: Final = 20
+"""px from which shares of a fire's pixels are compared: of smaller fires chance decides them."""
+
+_FEWEST: Final = 4
+"""Real fires of that size without which nothing is known of such shares."""
+
+_PIXELS: Final = 4000
+"""Pixels of real fires that painted ones are compared with, at most."""
 
 _GROUNDS: Final = 16
 """Patches of real ground that a border is laid on, in 8 orientations each."""
@@ -60,6 +71,138 @@ class _SeamJudge:
         if contrast <= self._max_contrast:
             return Judgement(contrast)
         return Judgement(contrast, f"a seam: the step around the painted area is {contrast:.1f} times the ground's own")
+
+
+class SaturatedRule(Rule):
+    """As much of a large fire has to saturate B7 as of real ones, and no more.
+
+    Lowest and highest share are quantiles of the train part's own fires of 20 px and more; smaller fires, and all where
+    the train part has fewer than four such, can't be told.
+    """
+
+    rule: Literal["saturated"]
+    """Which rule judges."""
+    quantile: float = Field(0.02, ge=0, lt=0.5)
+    """Share of real fires that lie below the lowest share, and as many above the highest."""
+
+    def misfits(self, study: "Study") -> Iterator[str]:
+        """Say so where there is no B7 of Landsat."""
+        if not study.dataset.landsat or "B7" not in study.dataset.bands:
+            yield "rule: saturated looks at B7 of Landsat, which the data lack; leave the rule out"
+
+    def fitted(self, train: "PatchPart") -> Judge:
+        """Return the judge, which knows the shares of real fires."""
+        from firefusion_assets.landsat.detectors import SATURATED
+
+        band = train.meta.bands.index("B7")
+        shares = [
+            float((patch.bands[band, patch.label] == SATURATED).mean())
+            for patch in _burning(train)
+            if patch.label.sum() >= _LARGE
+        ]
+        lowest, highest = np.quantile(shares or [0], [self.quantile, 1 - self.quantile])
+
+        def judge(patch: ScreenedPatch) -> Judgement:
+            if patch.label.sum() < _LARGE or len(shares) < _FEWEST:
+                return Judgement(float("nan"))
+            share = float((patch.after[band, patch.label] == SATURATED).mean())
+            if lowest <= share <= highest:
+                return Judgement(share)
+            return Judgement(
+                share, f"{share:.0%} of the label saturate B7, of real fires {lowest:.0%} to {highest:.0%}"
+            )
+
+        return judge
+
+
+class SpectrumRule(Rule):
+    """Fire pixels have to look like real ones in all bands together.
+
+    Measured in log DN over the real fire pixels' spread in each band, as the distance to the nearest real fire pixel.
+    Real fire pixels, held to those of other patches alone, say which distance is usual.
+    """
+
+    rule: Literal["spectrum"]
+    """Which rule judges."""
+    usual: float = Field(0.95, gt=0.5, lt=1)
+    """Share of real fire pixels that are at a usual distance."""
+    max_share: float = Field(0.5, ge=0, le=1)
+    """Largest share of the label's pixels that may be further from real fire than is usual."""
+
+    def fitted(self, train: "PatchPart") -> Judge:
+        """Return the judge, which knows real fire pixels; with fires in fewer than two patches it can't tell."""
+        from scipy.spatial import KDTree
+
+        from firefusion_assets.core.seeding import generator
+
+        pixels, patch_of = [], []
+        for number, patch in enumerate(_burning(train)):
+            logs = np.log(np.maximum(patch.bands[:, patch.label].T.astype(np.float64), 1))
+            pixels.append(logs)
+            patch_of.append(np.full(len(logs), number))
+        if len(pixels) < 2:
+            return lambda patch: Judgement(float("nan"))
+        real, of = np.concatenate(pixels), np.concatenate(patch_of)
+        chosen = np.sort(generator("spectrum").permutation(len(real))[:_PIXELS])
+        real, of = real[chosen], of[chosen]
+        scale = np.maximum(real.std(0), 1e-3)
+        real = real / scale
+        cross_fitted = np.concatenate([KDTree(real[of != one]).query(real[of == one])[0] for one in np.unique(of)])
+        tree, radius = KDTree(real), float(np.quantile(cross_fitted, self.usual))
+
+        def judge(patch: ScreenedPatch) -> Judgement:
+            logs = np.log(np.maximum(patch.after[:, patch.label].T.astype(np.float64), 1)) / scale
+            share = float((tree.query(logs)[0] > radius).mean())
+            if share <= self.max_share:
+                return Judgement(share)
+            return Judgement(share, f"{share:.0%} of the label look like no real fire pixel in all bands together")
+
+        return judge
+
+
+class OutsideRule(Rule):
+    """No fire may burn outside the label, where it would be learned as ground."""
+
+    rule: Literal["outside"]
+    """Which rule judges."""
+    detector: Literal["schroeder", "murphy", "kumar-roy"] = "murphy"
+    """Who sees fire; but for `schroeder` they can't tell where the sun's elevation is unknown."""
+    max_share: float = Field(0.5, ge=0)
+    """Most pixels of fire in the edit area outside the label, as share of the label's pixels."""
+
+    def misfits(self, study: "Study") -> Iterator[str]:
+        """Say so where the detector can't be used."""
+        from firefusion_assets.landsat.detectors import DETECTOR_BANDS
+
+        missing = [band for band in DETECTOR_BANDS[self.detector] if band not in study.dataset.bands]
+        if not study.dataset.landsat:
+            yield f"detector: {self.detector} is made for Landsat DN; leave the rule out"
+        elif missing:
+            yield f"detector: {self.detector} needs {', '.join(missing)}; add them to dataset.bands"
+
+    def fitted(self, train: "PatchPart") -> Judge:
+        """Return the judge; it learns nothing."""
+        return self._judge
+
+    def _judge(self, patch: ScreenedPatch) -> Judgement:
+        from firefusion_assets.landsat.detectors import SUNLESS_DETECTORS, detect
+
+        sun = None if np.isnan(patch.sun_elevation) else patch.sun_elevation
+        if sun is None and self.detector not in SUNLESS_DETECTORS:
+            return Judgement(float("nan"))
+        around = patch.edit & ~patch.label
+        seen = [
+            detect([self.detector], dict(zip(patch.bands, bands, strict=True)), sun)[self.detector]
+            for bands in (patch.before, patch.after)
+        ]
+        share = float((seen[1] & ~seen[0] & around).sum() / max(1, patch.label.sum()))
+        if share <= self.max_share:
+            return Judgement(share)
+        return Judgement(share, f"fire outside the label: {share:.0%} of its size")
+
+
+def _burning(train: "PatchPart") -> "Iterator[Patch]":
+    return (patch for patch in map(train.read, train.ids) if patch.label.any())
 
 
 def _border(edit: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -82,7 +82,8 @@ def screen_painted(
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
         image, before = synthetic.read(number), part.read(painted.background).bands
-        label = engine.taught(ScreenedPatch(verdict.label, plan.edits[number], before, image, part.meta.bands))
+        edit, sun = plan.edits[number], float(painted.sun_elevation)
+        label = engine.taught(ScreenedPatch(verdict.label, edit, before, image, part.meta.bands, sun))
         passed += verdict.accepted
         kept = verdict.accepted and passed <= images
         # All that was painted is compared: a refined label would hide the rest of a copy.
@@ -95,7 +96,7 @@ def screen_painted(
                 "reason": verdict.reason or ("" if kept else SURPLUS),
                 "changed_share": verdict.changed_share,
                 "detected_share": verdict.detected_share,
-                "label_pixels": int((label & plan.edits[number]).sum()),
+                "label_pixels": int((label & edit).sum()),
                 "nearest_patch": nearest.patch_id,
                 "nearest_y": nearest.y,
                 "nearest_x": nearest.x,

@@ -65,6 +65,7 @@ class ScreenedPatch(NamedTuple):
         before: DN of the background (C, H, W).
         after: DN of the painted patch (C, H, W).
         bands: names of the bands.
+        sun_elevation: degrees; missing (nan) where unknown.
     """
 
     label: npt.NDArray[np.bool_]
@@ -72,6 +73,7 @@ class ScreenedPatch(NamedTuple):
     before: npt.NDArray[np.uint16]
     after: npt.NDArray[np.uint16]
     bands: tuple[str, ...]
+    sun_elevation: float
 
 
 @dataclass(frozen=True)

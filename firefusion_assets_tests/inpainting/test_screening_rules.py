@@ -9,11 +9,14 @@ import rasterio
 
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.screening_rules import SeamRule
+from firefusion_assets.inpainting.screening_rules import OutsideRule, SaturatedRule, SeamRule, SpectrumRule
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
+from firefusion_assets.study import StudyError
 from firefusion_assets.study.augmentation import Screening
 from firefusion_assets.study.engine import ScreenedPatch
+from firefusion_assets.study.rule import Judgement, Rule
 from firefusion_assets_tests.builders.real_data import REAL_PATCHES, needs_patches
+from firefusion_assets_tests.builders.studies import TINY_STUDY, lineage_of, write_study
 
 SEAM = SeamRule(rule="seam")
 
@@ -43,7 +46,7 @@ def box(size: int, at: int, patch_size: int) -> npt.NDArray[np.bool_]:
 def score(part: PatchPart, before: npt.NDArray[np.uint16], edit: npt.NDArray[np.bool_], factor: float = 1) -> float:
     after = before.copy()
     after[:, edit] = (after[:, edit] * factor).astype(np.uint16)
-    return SEAM.fitted(part)(ScreenedPatch(edit, edit, before, after, part.meta.bands)).score
+    return SEAM.fitted(part)(ScreenedPatch(edit, edit, before, after, part.meta.bands, 50.0)).score
 
 
 def test_a_step_all_along_the_border_is_measured_against_the_grounds_own(tmp_path: Path) -> None:
@@ -103,3 +106,104 @@ def test_on_real_ground_a_box_five_percent_brighter_is_a_seam_and_nothing_is_non
             plain.append(score(part, before, edit))
             brighter.append(score(part, before, edit, 1.05))
     assert np.mean(np.array(plain) <= 3) > 0.9 and np.mean(np.array(brighter) > 3) > 0.9
+
+
+BANDS = ("B2", "B3", "B4", "B5", "B6", "B7")
+
+
+def burning(seed: int, size: int = 7, *, saturated: float = 0.4) -> Patch:
+    """Ground with a fire: bright in B7 and less so in B6, with some of its pixels saturated."""
+    rng = np.random.default_rng(seed)
+    bands = rng.normal(9000, 300, (6, 32, 32))
+    label = np.zeros((32, 32), bool)
+    label[10 : 10 + size, 12 : 12 + size] = True
+    n = size * size
+    bands[4, label] = rng.normal(24000, 2500, n)
+    bands[5, label] = rng.normal(45000, 4000, n)
+    hottest = np.flatnonzero(label)[: round(saturated * n)]
+    bands[5].flat[hottest] = 65535
+    return Patch(bands.clip(1, 65535).astype(np.uint16), label, np.zeros_like(label))
+
+
+def train_of(patches: list[Patch], folder: Path) -> PatchPart:
+    with PatchWriter(folder, StoreMeta(study="t", bands=BANDS, patch_size=len(patches[0].label))) as writer:
+        for number, patch in enumerate(patches):
+            writer.add_patch(f"p{number}", patch)
+    store = Patches(folder)
+    return PatchPart(store, store.base_ids)
+
+
+def judged(rule: Rule, train: PatchPart, patch: Patch, sun: float = 50.0) -> Judgement:
+    cold = np.full_like(patch.bands, 9000)
+    edit = dilated(patch.label, 4)
+    return rule.fitted(train)(ScreenedPatch(patch.label, edit, cold, patch.bands, train.meta.bands, sun))
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> PatchPart:
+    return train_of([burning(seed, 6 + seed % 3, saturated=0.2 + 0.05 * seed) for seed in range(8)], tmp_path / "train")
+
+
+def test_a_fire_that_never_saturates_or_always_does_is_no_real_one(train: PatchPart) -> None:
+    rule = SaturatedRule(rule="saturated")
+    assert judged(rule, train, burning(20)) == Judgement(pytest.approx(0.4, abs=0.02))
+    assert judged(rule, train, burning(20, saturated=0)).reason == (
+        "0% of the label saturate B7, of real fires 20% to 54%"
+    )
+    assert judged(rule, train, burning(20, saturated=1)).reason.startswith("100% of the label saturate B7")
+    assert np.isnan(judged(rule, train, burning(20, 3, saturated=0)).score), "nine pixels tell nothing"
+
+
+def test_too_few_large_fires_tell_nothing_of_saturation(tmp_path: Path) -> None:
+    few = train_of([burning(seed) for seed in range(3)], tmp_path)
+    judgement = judged(SaturatedRule(rule="saturated"), few, burning(20, saturated=0))
+    assert np.isnan(judgement.score) and judgement.reason == ""
+
+
+def test_pixels_unlike_real_fire_in_all_bands_together_are_found(train: PatchPart) -> None:
+    rule = SpectrumRule(rule="spectrum", max_share=0.3)
+    assert judged(rule, train, burning(21)).reason == ""
+    half_cold = burning(21)
+    half_cold.bands[:, 10:14, 12:19] = 9000
+    judgement = judged(rule, train, half_cold)
+    assert 28 / 49 <= judgement.score < 0.7, "the cold ones, and a few of the hot ones"
+    assert judgement.reason.endswith("% of the label look like no real fire pixel in all bands together")
+    swapped = burning(21)
+    swapped.bands[4:] = swapped.bands[:3:-1]  # hot in B6, less so in B7: each band alone has real values
+    assert judged(rule, train, swapped).score > 0.9
+    eight_bits = burning(21)
+    eight_bits.bands[:] = eight_bits.bands // 257
+    assert judged(rule, train, eight_bits).score == 1
+
+
+def test_the_usual_distance_is_taken_from_other_patches(tmp_path: Path) -> None:
+    """Of one patch alone nothing is known; patches of fires of their own are far from each other."""
+    assert np.isnan(judged(SpectrumRule(rule="spectrum"), train_of([burning(1)], tmp_path / "one"), burning(2)).score)
+    twins = [burning(1), burning(1)]
+    twins[1].bands[:, twins[1].label] = (twins[1].bands[:, twins[1].label] * 0.9).astype(np.uint16)
+    two = train_of(twins, tmp_path / "two")
+    assert judged(SpectrumRule(rule="spectrum"), two, burning(3)).reason == "", "as near as the two are to each other"
+
+
+def test_fire_outside_the_label_is_found_and_the_backgrounds_own_is_not_held_against_it(train: PatchPart) -> None:
+    rule = OutsideRule(rule="outside")
+    assert judged(rule, train, burning(22)) == Judgement(0.0)
+    spilt = burning(22)
+    spilt.bands[4:, 10:17, 19:23] = [[[24000]], [[60000]]]
+    told = judged(rule, train, spilt)
+    assert told.score == pytest.approx(28 / 49) and told.reason == "fire outside the label: 57% of its size"
+    edit = dilated(spilt.label, 4)
+    before = ScreenedPatch(spilt.label, edit, spilt.bands, spilt.bands, train.meta.bands, 50.0)
+    assert rule.fitted(train)(before) == Judgement(0.0)
+    assert np.isnan(judged(rule, train, spilt, float("nan")).score)
+
+
+def test_rules_say_which_bands_they_lack(tmp_path: Path) -> None:
+    config = "generator: {engine: copy-paste}\nsampling: {images: 1}\nscreening: {rules: [{rule: RULE}]}"
+    bandless = TINY_STUDY.replace("seed: 3}", "seed: 3, bands: [B6, B2]}").replace(
+        "bands: [B7, B6, B2],", "bands: [B6],"
+    )
+    for rule, expected in (("saturated", "rule: saturated looks at B7"), ("outside", "detector: murphy needs B5, B7")):
+        folder = write_study(tmp_path / rule, bandless, {"baseline": "", "own": config.replace("RULE", rule)})
+        with pytest.raises(StudyError, match=rf"own\.yaml: screening\.rules\.{expected}"):
+            lineage_of(folder).config("own")

@@ -30,7 +30,7 @@ def test_what_was_painted_is_learned_8_px_beside_it_and_a_real_fire_where_it_is(
     wrong[20:22, [2, 3, 4, 5]] = True
     generator = WrongLabelsGenerator(engine="wrong-labels")
     dn = np.zeros((1, 32, 32), np.uint16)
-    patch = ScreenedPatch(label, edit, dn, dn, ("B7",))
+    patch = ScreenedPatch(label, edit, dn, dn, ("B7",), 50.0)
     np.testing.assert_array_equal(generator.taught(patch), wrong)
     np.testing.assert_array_equal(CopyPasteGenerator(engine="copy-paste").taught(patch), label)
 

@@ -104,7 +104,7 @@ def test_the_hottest_cores_are_the_brightest_and_are_learned(tmp_path: Path) -> 
     hot = labels & (painted[:, 1] > 30_000)
     assert hot.sum() > 20 and (painted[:, 0][hot] == 65_535).mean() > 0.9
     for number in range(n):
-        patch = ScreenedPatch(labels[number], edits[number], backgrounds[number], painted[number], bands)
+        patch = ScreenedPatch(labels[number], edits[number], backgrounds[number], painted[number], bands, 50.0)
         assert GENERATOR.taught(patch)[hot[number]].all()
 
 
@@ -116,7 +116,7 @@ def test_what_is_learned_is_where_fire_adds_a_tenth_of_reflectance_to_b7() -> No
     after = before.copy()
     after[1, 1, 1:3] = 15_000, 14_999
     after[1, 0, 3] = 60_000
-    learned = GENERATOR.taught(ScreenedPatch(label, edit, before, after, ("B2", "B7")))
+    learned = GENERATOR.taught(ScreenedPatch(label, edit, before, after, ("B2", "B7"), 50.0))
     assert np.argwhere(learned).tolist() == [[0, 0], [1, 1]]
 
 
