@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from firefusion_assets.cli import data, exchange, fine_tune, fire_map, publish, run, show, start, stores
+from firefusion_assets.cli.options import for_this_study
 from firefusion_assets.core.errors import UserError
 
 
@@ -23,7 +24,7 @@ class _TellingGroup(TyperGroup):
         except BrokenPipeError:
             raise
         except (UserError, OSError) as error:
-            print(error, file=sys.stderr)
+            print(for_this_study(str(error)), file=sys.stderr)
             raise typer.Exit(1) from None
 
 

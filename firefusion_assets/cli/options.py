@@ -1,7 +1,10 @@
 """What several commands take, and how what they are given is looked at."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +15,31 @@ from firefusion_assets.core.errors import RequestError
 if TYPE_CHECKING:
     from firefusion_assets.lineage.fingerprints import Lineage
 
+_named: ContextVar[Path | None] = ContextVar("_named", default=None)
+
+
+def _noted(study: Path | None) -> Path | None:
+    """Note the study that was named, and say so where none was: the demo isn't what most people mean."""
+    _named.set(study)
+    if study is None and not os.environ.get("FIREFUSION_STUDY"):
+        typer.echo("No study is named, so this is the demo; name yours by --study or FIREFUSION_STUDY.", err=True)
+    return study
+
+
 StudyOption = Annotated[
     Path | None,
-    typer.Option("--study", metavar="FOLDER", help="The study.", show_default="FIREFUSION_STUDY, else the demo"),
+    typer.Option(
+        "--study", metavar="FOLDER", help="The study.", show_default="FIREFUSION_STUDY, else the demo", callback=_noted
+    ),
 ]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A config of the study.")]
 Fold = Annotated[int, typer.Option(help="Number of the fold.")]
+
+
+def for_this_study(text: str) -> str:
+    """Return a text whose commands name the study as the command line did, so that they can be copied."""
+    study = _named.get()
+    return text if study is None else re.sub(r"firefusion run(?: [\w-]+)+", rf"\g<0> --study {study}", text)
 
 
 def open_study(study: Path | None, *keys: str) -> "Lineage":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firefusion_assets.cli.options import StudyOption, open_study
+from firefusion_assets.cli.options import StudyOption, for_this_study, open_study
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.steps.addresses import PORT
 
@@ -35,7 +35,8 @@ def status(study: StudyOption = None) -> None:
     old = [state for state in states if state.command]
     if old:
         keys = dict.fromkeys(state.key for state in old if state.key)
-        typer.echo(f"\nTo make all current: {run_command(' '.join(keys)) if keys else old[-1].command}")
+        command = run_command(" ".join(keys)) if keys else old[-1].command
+        typer.echo(for_this_study(f"\nTo make all current: {command}"))
 
 
 def check(study: StudyOption = None) -> None:

@@ -43,8 +43,10 @@ def propose(images: Path, masks: Path) -> Proposal:
 
     Raises:
         FileNotFoundError: naming each of the two that is neither a folder nor a zip, or holds no image.
-        RequestError: if a file can't be read.
+        RequestError: if one of the two isn't there, or a file can't be read.
     """
+    if missing := [folder for folder in (images, masks) if not folder.exists()]:
+        raise RequestError("\n".join(f"{folder}: there is no such folder or zip" for folder in missing))
     listed, listed_masks = (one.files for one in list_rasters(images, masks, IMAGES))
     dataset: dict[str, Any] = {"source": "folder", "images": str(images.resolve()), "masks": str(masks.resolve())}
     proposal = Proposal(dataset)

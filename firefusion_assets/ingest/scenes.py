@@ -125,6 +125,9 @@ def find_scenes(paths: Sequence[Path]) -> list[SceneFile]:
     scenes: dict[str, SceneFile] = {}
     problems: list[str] = []
     for path in paths:
+        if not path.exists():
+            problems.append(f"{path}: there is no such file or folder")
+            continue
         found = [SceneFile(path.stem, path)] if path.suffix.lower() in _IMAGES and path.is_file() else []
         if not found:
             try:

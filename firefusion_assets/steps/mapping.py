@@ -31,6 +31,9 @@ _RECORD: Final = "map.json"
 _NO_DATA: Final = 255
 _COLOURS: Final[dict[int, Colour]] = {0: (0, 0, 0, 0), 1: (230, 60, 0, 255), _NO_DATA: (0, 0, 0, 0)}
 _TELL_LINES: Final = 1000
+_MIDDLE_LINES: Final = 64
+_FAR: Final = 5.0
+"""Standard deviations of the train part from its mean to a scene's median; other regions and seasons stay below 3."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,11 @@ def map_scenes(
             try:
                 with warnings.catch_warnings(), open_scene(file, model.bands, of_images) as scene:
                     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # an image may have no place
+                    if _is_strange(model, scene):
+                        progress(
+                            f"{label}: WARNING: its values are far from those that the networks learned from; is it of "
+                            "the same sensor, unit and type?"
+                        )
                     _map_scene(model, scene, file, target, progress)
             except SceneError as error:
                 problems.append(str(error))
@@ -145,6 +153,18 @@ def map_scenes(
     if problems:
         raise SceneError("\n".join(problems))
     return done
+
+
+def _is_strange(model: Model, scene: Scene) -> bool:
+    """Tell whether the values in the middle of a scene are far from the train part's, in every band."""
+    middle = scene.height // 2
+    dn = scene.read(middle, min(middle + _MIDDLE_LINES, scene.height)).reshape(len(model.bands), -1)
+    known = dn[:, dn.any(axis=0)]
+    if not known.size:
+        return False
+    _, normalisation = model.networks[0]
+    distance = np.abs(np.median(known, axis=1) - normalisation.mean) / normalisation.std
+    return bool(distance.min() > _FAR)
 
 
 def _map_scene(model: Model, scene: Scene, file: SceneFile, target: Path, progress: Callable[[str], None]) -> None:

@@ -3,16 +3,20 @@
 A study that extends another has its configs too, and reads its base store unless it has a data set of its own.
 """
 
+import difflib
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from firefusion_assets.study.problems import StudyError
 from firefusion_assets.study.yaml_files import Settings, YamlError, read_yaml
 
-_KINDS = "engine", "source"
-"""Keys that say what the other keys of a section are: another one starts the section anew."""
+_NAMED_BY: Final = {"dataset": "source", "generator": "engine", "masks": "kind", "of": "kind"}
+"""The key of a section that says what its other keys are: another one starts the section anew."""
+
+_KEPT: Final = {"masks": ("source", "dilation")}
+"""Keys that mean the same whatever that one says."""
 
 
 def read_study(folder: Path) -> Settings:
@@ -91,8 +95,12 @@ def _resolve(folders: list[Path], key: str, seen: tuple[Path, ...]) -> Settings:
         shown = " -> ".join(one.stem for one in seen)
         raise StudyError([f"{seen[-1]}: extends: goes round in a circle ({shown} -> {key})"])
     if file is None:
-        known = ", ".join(sorted(config_files(folders[0])))
-        raise StudyError([f"{files[0]}: there is no such augmentation config; the study has {known}"])
+        known = sorted({*config_files(folders[0])} - {one.stem for one in seen})
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the study has {', '.join(known)}"
+        if seen:
+            raise StudyError([f"{seen[-1]}: extends: there is no config {key!r}; {hint}"])
+        raise StudyError([f"{files[0]}: there is no such augmentation config; {hint}"])
     own = _read(file)
     parent = own.values.get("extends")
     if not isinstance(parent, str):
@@ -102,13 +110,15 @@ def _resolve(folders: list[Path], key: str, seen: tuple[Path, ...]) -> Settings:
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over others, section by section; another engine or source starts its section anew."""
+    """Lay settings over others, section by section; another engine, source or kind of masks starts its section anew."""
     merged = dict(base)
     for key, value in over.items():
         below = base.get(key)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
-            same_kind = all(value.get(kind, below.get(kind)) == below.get(kind) for kind in _KINDS)
-            merged[key] = _merge(below, value) if same_kind else dict(value)
+            name = _NAMED_BY.get(key)
+            if name is not None and value.get(name, below.get(name)) != below.get(name):
+                below = {kept: below[kept] for kept in _KEPT.get(key, ()) if kept in below}
+            merged[key] = _merge(below, value)
         else:
             merged[key] = value
     return merged

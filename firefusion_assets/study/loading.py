@@ -31,7 +31,9 @@ def load_study(folder: Path) -> Study:
         StudyError: if folder or file are missing or wrong.
     """
     if not folder.is_dir():
-        raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
+        raise StudyError(
+            [f"{folder}: there is no such study folder; name one with a study.yaml (--study, FIREFUSION_STUDY)"]
+        )
     file = folder / "study.yaml"
     study, known = _validate(Study, read_study(folder), file), sorted(config_files(folder))
     contrasts = study.report.contrasts or ()

@@ -51,7 +51,11 @@ def _load(kind: type[Part], entry: EntryPoint) -> type[Part]:
     try:
         part = entry.load()
     except (ImportError, AttributeError) as error:
-        raise PartError(f"{what} can't be loaded: {error}; repair or uninstall its package") from error
+        if entry.module.startswith("firefusion_assets."):
+            remedy = "FireFusion has changed since it was installed; install it anew: python -m pip install -e ."
+        else:
+            remedy = "repair or uninstall its package"
+        raise PartError(f"{what} can't be loaded: {error}; {remedy}") from error
     if not (isinstance(part, type) and issubclass(part, kind)):
         raise PartError(f"{what} is no {kind.__name__}; derive it from {kind.__module__}.{kind.__name__}")
     if (name := _name(part)) != entry.name:

@@ -45,7 +45,7 @@ def test_a_study_that_is_not_there_is_told_by_every_command_that_reads_one(tmp_p
         ("fine-tune", "any", "out"), ("similarity", "any"),
     ):  # fmt: skip
         refusal = firefusion_refuses(*arguments, study=tmp_path / "nowhere")
-        assert refusal.count("there is no such study folder; set FIREFUSION_STUDY") == 1, arguments
+        assert refusal.count("there is no such study folder; name one") == 1, arguments
 
 
 def test_an_unknown_or_missing_key_lists_the_keys(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from firefusion_assets.cli.main import app
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps.status import asset_state, study_status
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
@@ -51,6 +53,26 @@ def test_a_new_study_misses_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_commands_in_messages_name_the_study_as_the_command_line_did(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "own")
+    printed = firefusion("status", "--study", study)
+    assert printed.endswith(f"\nTo make all current: firefusion run baseline copy-paste native --study {study}\n")
+    refused = firefusion_refuses("export", "native", tmp_path / "out", "--study", study)
+    assert refused.endswith(f"firefusion run --to scene_split --study {study}\n")
+    assert "--study" not in firefusion("status", study=study)
+
+
+def test_a_command_without_a_study_says_that_it_is_about_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FIREFUSION_STUDY", raising=False)
+    monkeypatch.setenv("FIREFUSION_ARTIFACTS", str(tmp_path / "artifacts"))
+    result = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == 0 and "No study is named, so this is the demo" in result.stderr
+    result = CliRunner().invoke(app, ["status", "--study", str(write_study(tmp_path / "own"))])
+    assert result.exit_code == 0 and "demo" not in result.stderr
+
+
 def test_what_was_made_is_current_until_settings_change(measured: Path) -> None:
     before = states(measured)
     assert {key for (key, _), state in before.items() if state == "current"} == {"", "baseline"}

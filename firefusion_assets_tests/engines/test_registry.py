@@ -144,6 +144,10 @@ def test_an_engine_says_what_of_a_study_it_can_not_do(study: Path) -> None:
     ("value", "expected"),
     [
         ("nowhere.at_all:Engine", "engine toy .*can't be loaded: No module named 'nowhere'; repair or uninstall"),
+        (
+            "firefusion_assets.gone:Engine",
+            "FireFusion has changed since it was installed; install it anew",
+        ),
         ("firefusion_assets.engines.none.settings:NoGenerator", "engine none .*is declared as toy; name both alike"),
         ("firefusion_assets.study.engine:Engine", "Engine doesn't say its name; declare `engine: Literal"),
         (None, "no installed package declares what `engine` can name"),

@@ -56,7 +56,7 @@ def test_a_scene_is_mapped_by_all_networks_of_a_config_or_by_one(
     [
         ("nothing", "scenes", "there is no such augmentation config"),
         ("baseline/fold-7", "scenes", "holds no trained network"),
-        ("baseline", "nowhere", "there is no such folder or tar"),
+        ("baseline", "nowhere", "there is no such file or folder"),
     ],
 )
 def test_a_mistake_is_one_clear_failure(

@@ -190,3 +190,13 @@ def test_the_command_tells_what_is_missing(networks: Path, tmp_path: Path) -> No
     assert "holds no trained network" in firefusion_refuses("map", tmp_path / "empty", tmp_path / "empty", study=study)
     refused = firefusion_refuses("map", networks, tmp_path / "empty", tmp_path / "none", study=study)
     assert "holds no level-1 product" in refused and f"{tmp_path / 'none'}: there is no such" in refused
+
+
+def test_a_scene_of_other_values_than_the_networks_learned_from_is_warned_of(networks: Path, tmp_path: Path) -> None:
+    study, rng = write_study(tmp_path / "study"), np.random.default_rng(0)
+    for name, low in (("like", 8000), ("eight-bit", 30)):
+        write_raster(tmp_path / "in" / f"{name}.tif", rng.integers(low, low * 1.2, (3, 64, 64)).astype(np.uint16))
+    arguments = ("map", networks, tmp_path / "in", "--bands", "B7,B6,B2", "--output", tmp_path / "maps")
+    told = firefusion(*arguments, study=study).splitlines()
+    assert ["far from those that the networks learned from" in line for line in told if "WARNING" in line] == [True]
+    assert next(line for line in told if "WARNING" in line).startswith("eight-bit (1 of 2)")

@@ -162,7 +162,7 @@ def test_the_test_part_is_evaluated_unless_told_otherwise(tmp_path: Path) -> Non
             "generator: {engine: native}\nsampling: {images: 5, guidance_scale: 3, scheduler: euler}",
             "sampling.scheduler, guidance_scale: only engine stable-diffusion reads that",
         ),
-        ("extends: nobody", "there is no such augmentation config"),
+        ("extends: nobody", "extends: there is no config 'nobody'; "),
         ("extends: wrong", "goes round in a circle"),
         ("- a list", "expected keys with values"),
         ("a: [", "is not YAML"),
@@ -225,16 +225,28 @@ def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tm
         base="generator: {engine: native, crop: 48, steps: 7}\nsampling: {images: 9, seed: 4}\nmasks: {dilation: 2}",
         child="extends: base\nsampling: {images: 3}",
         other="extends: child\ngenerator: {engine: copy-paste}",
+        boxes="extends: base\nmasks: {kind: box}",
+        seen="extends: boxes\nmasks: {source: murphy}",
+        spread="extends: seen\nmasks: {kind: spread, wind: 2}",
+        moved="extends: spread\nmasks: {kind: transplanted}",
     )
     study = load_study(folder)
     child = load_augmentation(folder, "child", study)
     assert (child.generator.crop, child.generator.steps) == (48, 7)  # type: ignore[union-attr]
     assert (child.sampling.images, child.sampling.seed, child.masks.dilation) == (3, 4, 2)
     assert load_augmentation(folder, "other", study).generator.engine == "copy-paste"
+    # Who sees the real fires is a key of its own: it keeps the kind, and another kind keeps it.
+    masks = {key: load_augmentation(folder, key, study).masks for key in ("boxes", "seen", "spread", "moved")}
+    assert {key: (one.kind, one.source, one.dilation) for key, one in masks.items()} == {
+        "boxes": ("box", "label", 2),
+        "seen": ("box", "murphy", 2),
+        "spread": ("spread", "murphy", 2),
+        "moved": ("transplanted", "murphy", 2),
+    }
 
 
 def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="no such study folder; set FIREFUSION_STUDY"):
+    with pytest.raises(StudyError, match="no such study folder; name one with a study.yaml"):
         load_study(tmp_path / "nowhere")
     with pytest.raises(StudyError, match="no such study folder"):
         augmentation_keys(tmp_path / "nowhere")
