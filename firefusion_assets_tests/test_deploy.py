@@ -40,7 +40,7 @@ def test_compose_accepts_its_files() -> None:
     checked = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     services = yaml.safe_load(checked.stdout)["services"]
-    assert set(services) == {"postgres", "code", "webserver", "daemon", "reports"}
+    assert set(services) == {"postgres", "setup", "code", "webserver", "daemon", "reports"}
     assert services["code"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
     del environment["POSTGRES_PASSWORD"]
     refused = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -156,7 +156,11 @@ def test_two_users_run_at_once_on_one_database(postgres: str, tmp_path: Path) ->
             | {"DAGSTER_HOME": str(home), "FIREFUSION_POSTGRES": postgres, "FIREFUSION_EXECUTOR": "in_process"}
         )
     prepared = subprocess.run(
-        cli_command("dagster", "instance", "migrate"), env=environments[0], capture_output=True, text=True, timeout=200
+        cli_command("dagster", "instance", "concurrency", "set", "gpu", "1"),
+        env=environments[0],
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert prepared.returncode == 0, prepared.stderr
     runs = [
@@ -167,7 +171,8 @@ def test_two_users_run_at_once_on_one_database(postgres: str, tmp_path: Path) ->
         for key, environment in zip(QUICK, environments, strict=True)
     ]  # fmt: skip
     outputs = [run.communicate(timeout=280)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], outputs
+    logs = [log.read_text()[-4000:] for log in tmp_path.glob("*/logs/*.log")]
+    assert [run.returncode for run in runs] == [0, 0], "\n".join(outputs + logs)
     store = lineage_of(study).store
     assert all(
         len([*(store.root / asset).glob("*/manifest.json")]) == 1 for asset in ("landsat_patches", "scene_split")

@@ -45,7 +45,9 @@ def config_files(folder: Path) -> dict[str, Path]:
         StudyError: if there is no study folder, or a file's name doesn't end in .yaml.
     """
     if not folder.is_dir():
-        raise StudyError([f"{folder}: there is no such study folder; set FIREFUSION_STUDY to one with a study.yaml"])
+        raise StudyError(
+            [f"{folder}: there is no such study folder; name one with a study.yaml (--study, FIREFUSION_STUDY)"]
+        )
     found: dict[str, Path] = {}
     for one in reversed(_study_folders(folder)):
         files = [file for file in (one / "augmentations").glob("*") if file.suffix.lower() in (".yaml", ".yml")]

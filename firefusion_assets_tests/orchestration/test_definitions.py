@@ -90,7 +90,7 @@ def test_wrong_environments_are_named(tmp_path: Path) -> None:
     for settings, expected in (
         (
             {"FIREFUSION_STUDY": str(tmp_path / "nowhere")},
-            "there is no such study folder; set FIREFUSION_STUDY",
+            "there is no such study folder; name one",
         ),
         (
             {"FIREFUSION_STUDY": study, "FIREFUSION_EXECUTOR": "abacus"},

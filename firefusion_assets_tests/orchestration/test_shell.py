@@ -40,7 +40,7 @@ def test_mistakes_have_one_clear_outcome(tmp_path: Path) -> None:
     unknown = run_cli(*MATERIALIZE, "--select", "*", "--partition", "nobody", study=study, home=home)
     assert unknown.returncode != 0 and "nobody" in unknown.stdout + unknown.stderr
     nowhere = run_cli(*MATERIALIZE, "--select", "*", study=tmp_path / "nowhere", home=home)
-    assert nowhere.returncode != 0 and "no such study folder; set FIREFUSION_STUDY" in nowhere.stderr
+    assert nowhere.returncode != 0 and "no such study folder; name one" in nowhere.stderr
     empty = write_study(
         tmp_path / "empty",
         "name: e\ndataset: {source: activefire, images: i, masks: m}\ntraining: {bands: [B7]}",

@@ -115,7 +115,7 @@ def test_what_an_object_of_an_earlier_version_may_use_stays(study: Path) -> None
 
 
 def test_shared_objects_stay_while_nothing_can_tell_which_are_used(study: Path) -> None:
-    for asset in ("simulated_scenes", "detector_scores"):
+    for asset in ("made_scenes", "detector_scores"):
         put(study, asset, "of-some-settings")
     assert unused(study) == set()
 
@@ -241,7 +241,7 @@ def test_a_run_after_pruning_finds_everything_finished(materialized: tuple[Path,
     assert {name for name in unused(study) if "chunks" not in name and "report" not in name} == (earlier | gone) - later
 
     store = ArtifactStore(study / "artifacts")
-    for asset in ("simulated_scenes", "detector_scores"):
+    for asset in ("made_scenes", "detector_scores"):
         current = {name for name in objects(study) if name.startswith(asset)}
         store.build(asset, "of-other-settings", lambda work: {})
         assert f"{asset}/of-other-settings" in unused(study)
