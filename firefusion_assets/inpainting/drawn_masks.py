@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.study.masks import Mask, Masks
 
 _NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
@@ -23,7 +24,7 @@ class RandomMasks(Masks):
         """Return blobs of the sizes of the mask's fires."""
 
         def blob(pixels: int, side: int) -> Mask:
-            return _trimmed(_spread(rng.exponential(size=(side, side)), pixels, (0.0, 0.0)) >= 0)
+            return trimmed(_spread(rng.exponential(size=(side, side)), pixels, (0.0, 0.0)) >= 0)[0]
 
         return _scattered(fire, size, rng, blob)
 
@@ -58,7 +59,7 @@ class PerlinMasks(Masks):
         noise = fractal(int(rng.integers(2**31)), Window(0, 0, *fire.shape), largest, 1.0)
         shape = np.zeros(fire.size, bool)
         shape[np.argsort(noise, axis=None, kind="stable")[-int(fire.sum()) :]] = True
-        return _trimmed(shape.reshape(fire.shape))
+        return trimmed(shape.reshape(fire.shape))[0]
 
 
 class SpreadMasks(Masks):
@@ -93,7 +94,7 @@ class SpreadMasks(Masks):
             unburnable[max(0, middle - 1) : middle + 2, max(0, middle - 1) : middle + 2] = False
             cost[unburnable] = np.inf
             order = _spread(cost, reached, wind)
-            return _trimmed(order >= max(0, order.max() + 1 - pixels))
+            return trimmed(order >= max(0, order.max() + 1 - pixels))[0]
 
         return _scattered(fire, size, rng, front)
 
@@ -166,7 +167,7 @@ def _scattered(fire: Mask, size: int, rng: np.random.Generator, draw: Callable[[
     for shape in shapes:
         y, x = (int(rng.integers(whole - part + 1)) for whole, part in zip(box.shape, shape.shape, strict=True))
         box[y : y + shape.shape[0], x : x + shape.shape[1]] |= shape
-    return _trimmed(box)
+    return trimmed(box)[0]
 
 
 def _spread(cost: npt.NDArray[np.float64], wanted: int, wind: tuple[float, float]) -> npt.NDArray[np.int64]:
@@ -194,8 +195,3 @@ def _spread(cost: npt.NDArray[np.float64], wanted: int, wind: tuple[float, float
             if 0 <= y < height and 0 <= x < width and order[y, x] < 0 and np.isfinite(cost[y, x]):
                 heapq.heappush(waiting, (time + cost[y, x] / speed, y, x))
     return order
-
-
-def _trimmed(mask: Mask) -> Mask:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

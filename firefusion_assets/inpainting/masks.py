@@ -34,13 +34,6 @@ class Placed:
     x: int
 
 
-def trimmed(mask: Mask) -> tuple[Mask, int, int]:
-    """Return the part of a non-empty mask within its bounding box, and the box's first row and column."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y, x = int(rows[0]), int(columns[0])
-    return mask[y : rows[-1] + 1, x : columns[-1] + 1], y, x
-
-
 def place(shape: Mask, forbidden: Mask, fill: Mask, dilation: int, rng: np.random.Generator) -> Placed | None:
     """Flip, turn and move a shape to where it may lie on a background.
 

@@ -12,11 +12,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge
-from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed, trimmed
+from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Sampling

@@ -20,10 +20,11 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.pictures import Picture, composite
-from firefusion_assets.inpainting.masks import Mask, trimmed
+from firefusion_assets.inpainting.masks import Mask
 
 CROP_PADDING: Final = 4
 """px of black around a fire's bounding box."""

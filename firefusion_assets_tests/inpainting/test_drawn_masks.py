@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.stats import ks_2samp
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.inpainting.drawn_masks import MatchedMasks, PerlinMasks, RandomMasks, SpreadMasks, _spread, form
-from firefusion_assets.inpainting.masks import trimmed
 from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.registry import known
 from firefusion_assets_tests.builders.real_data import REAL_DATA

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.orientation import turned
-from firefusion_assets.inpainting.masks import trimmed
 from firefusion_assets.inpainting.nearest import TrainingFires, cut_around
 from firefusion_assets.inpainting.verdicts import COPY_DISTANCE
 from firefusion_assets.patchstore import Patch, PatchPart

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label as components_of
 
+from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import turned
 from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
-from firefusion_assets.inpainting.masks import place, trimmed
+from firefusion_assets.inpainting.masks import place
 from firefusion_assets.inpainting.plan import Draw, Plan, PlanError, write_plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
