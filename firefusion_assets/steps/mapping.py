@@ -33,7 +33,8 @@ _COLOURS: Final[dict[int, Colour]] = {0: (0, 0, 0, 0), 1: (230, 60, 0, 255), _NO
 _TELL_LINES: Final = 1000
 _MIDDLE_LINES: Final = 64
 _FAR: Final = 5.0
-"""Standard deviations of the train part from its mean to a scene's median; other regions and seasons stay below 3."""
+"""Times that a scene's median is above or below the train part's mean; the DN of other regions and seasons stay below
+3."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ def _is_strange(model: Model, scene: Scene) -> bool:
     if not known.size:
         return False
     _, normalisation = model.networks[0]
-    distance = np.abs(np.median(known, axis=1) - normalisation.mean) / normalisation.std
-    return bool(distance.min() > _FAR)
+    ratio = np.median(known, axis=1) / np.maximum(normalisation.mean, 1)
+    return bool((np.maximum(ratio, 1 / ratio) > _FAR).all())
 
 
 def _map_scene(model: Model, scene: Scene, file: SceneFile, target: Path, progress: Callable[[str], None]) -> None:

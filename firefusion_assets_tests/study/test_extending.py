@@ -111,7 +111,9 @@ def test_a_rule_of_a_package_rejects_and_its_mistakes_are_told(study: Path, pack
     told = run("check", study=study, package=package)
     assert told.returncode != 0
     assert "glow.yaml:4: screening.rules.0.tolerence: unknown key; did you mean tolerance?" in told.stdout + told.stderr
-    assert "masks.kind: 'disks' is unknown; known are 'annotated', 'box', 'discs'" in told.stdout + told.stderr
+    assert (
+        "masks.kind: 'disks' is unknown; known are 'annotated', 'box', 'dilated', 'discs'" in told.stdout + told.stderr
+    )
 
     reference = run("settings", study=study, package=package).stdout
     for title in ("dataset: {source: scene-folders}", "generator: {engine: glow}", "masks: {kind: discs}"):
