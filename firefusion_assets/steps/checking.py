@@ -6,6 +6,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.preflight import problems_without_data
 from firefusion_assets.study import Study, StudyError, augmentation_keys, load_augmentation
 from firefusion_assets.study.engine import Progress
+from firefusion_assets.study.source import MadeSource
 
 
 @dataclass
@@ -55,7 +56,7 @@ def check_study(lineage: Lineage, progress: Progress) -> Checked:
 def _look_at_input(lineage: Lineage, study: Study, checked: Checked) -> None:
     """Count the raw input; files that are no input are problems unless the study skips them."""
     dataset = study.dataset
-    if dataset.made:
+    if isinstance(dataset, MadeSource):
         made_from = ", ".join(f"{key} {value}" for key, value in dataset.made_from().items())
         checked.found.append(f"raw input: {dataset.source} scenes ({made_from})")
         return

@@ -53,8 +53,6 @@ class Source(Part):
     """Whether pixels are DN of Landsat 8 and 9, which fire detectors and the tests for cloud and water are made for."""
     simulated: ClassVar[bool] = False
     """Whether the scenes are no real ones."""
-    made: ClassVar[int] = 0
-    """For a source that makes its files itself, the version of `make`: raise it when it makes other files."""
     labels_are: ClassVar[str] = "the annotations that came with the images"
     """What the labels are, as cards of shared models say it."""
     licence: ClassVar[Licence] = Licence(
@@ -91,18 +89,6 @@ class Source(Part):
         """Say what every report on these data has to warn of."""
         return ()
 
-    def made_from(self) -> Mapping[str, Any]:
-        """Return what the files that `make` writes depend on, as JSON."""
-        return self.model_dump(mode="json")
-
-    def make(self, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-        """Write the files that `listing` finds into a new folder and return facts, if `made` is set.
-
-        Raises:
-            NotImplementedError: if the source makes no files.
-        """
-        raise NotImplementedError(f"source {self.source} makes no files")
-
     @abstractmethod
     def listing(self, folder: Path) -> Listing:
         """List all inputs and what can't be used; no image is opened yet.
@@ -114,6 +100,21 @@ class Source(Part):
             FileNotFoundError: if a folder, zip, product or table is missing or empty.
             ValueError: if a table can't be read.
         """
+
+
+class MadeSource(Source):
+    """A source that makes its files itself; `listing` is given their folder."""
+
+    made: ClassVar[int]
+    """Version of `make`: raise it when it makes other files."""
+
+    def made_from(self) -> Mapping[str, Any]:
+        """Return what the files that `make` writes depend on, as JSON."""
+        return self.model_dump(mode="json")
+
+    @abstractmethod
+    def make(self, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+        """Write the files that `listing` finds into a new folder and return facts."""
 
 
 class LandsatSource(Source):

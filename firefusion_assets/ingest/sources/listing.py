@@ -8,7 +8,7 @@ from typing import Final
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.study.models import Study
-from firefusion_assets.study.source import Listing
+from firefusion_assets.study.source import Listing, MadeSource
 
 MADE: Final = "made_scenes"
 """Files of a source that makes them itself, in the store."""
@@ -21,7 +21,7 @@ def list_source(study: Study, study_folder: Path, store: ArtifactStore, progress
         FileNotFoundError: if a folder, zip, product or table is missing or empty.
     """
     source = study.dataset
-    if not source.made:
+    if not isinstance(source, MadeSource):
         return source.listing(study_folder)
     fingerprint = digest([source.source, source.made, source.made_from()])
     made = store.build(MADE, fingerprint, partial(source.make, progress=progress), progress)
@@ -31,4 +31,6 @@ def list_source(study: Study, study_folder: Path, store: ArtifactStore, progress
 def raw_listing(study: Study, study_folder: Path) -> str:
     """Return a hash of what the raw input is now: names, sizes and times of files, or the version of their maker."""
     source = study.dataset
-    return digest([source.source, source.made] if source.made else source.listing(study_folder).raw_input)
+    if isinstance(source, MadeSource):
+        return digest([source.source, source.made])
+    return digest(source.listing(study_folder).raw_input)

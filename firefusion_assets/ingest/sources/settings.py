@@ -9,7 +9,7 @@ from pydantic import AfterValidator, model_validator
 
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.simulation.settings import SimulationSettings
-from firefusion_assets.study.source import LandsatSource, Licence, Source
+from firefusion_assets.study.source import LandsatSource, Licence, MadeSource, Source
 from firefusion_assets.study.strict import StrictModel
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class FolderDataset(Source):
         return list_folder(self, folder)
 
 
-class SimulatedDataset(SimulationSettings):
+class SimulatedDataset(SimulationSettings, MadeSource):
     """Simulated scenes, written and read as the active fire data set's patches are."""
 
     simulated: ClassVar[bool] = True
