@@ -145,6 +145,8 @@ class SpectrumRule(Rule):
         real, of = np.concatenate(pixels), np.concatenate(patch_of)
         chosen = np.sort(generator("spectrum").permutation(len(real))[:_PIXELS])
         real, of = real[chosen], of[chosen]
+        if len(np.unique(of)) < 2:  # one fire outnumbers the others by far
+            return lambda patch: Judgement(float("nan"))
         scale = np.maximum(real.std(0), 1e-3)
         real = real / scale
         cross_fitted = np.concatenate([KDTree(real[of != one]).query(real[of == one])[0] for one in np.unique(of)])
