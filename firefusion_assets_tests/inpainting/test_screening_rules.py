@@ -8,6 +8,7 @@ import pytest
 import rasterio
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.inpainting import screening_rules
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.screening_rules import OutsideRule, SaturatedRule, SeamRule, SpectrumRule
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
@@ -183,6 +184,11 @@ def test_the_usual_distance_is_taken_from_other_patches(tmp_path: Path) -> None:
     twins[1].bands[:, twins[1].label] = (twins[1].bands[:, twins[1].label] * 0.9).astype(np.uint16)
     two = train_of(twins, tmp_path / "two")
     assert judged(SpectrumRule(rule="spectrum"), two, burning(3)).reason == "", "as near as the two are to each other"
+
+
+def test_one_fire_that_outnumbers_the_others_tells_nothing(train: PatchPart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening_rules, "_PIXELS", 1)
+    assert np.isnan(judged(SpectrumRule(rule="spectrum"), train, burning(21)).score)
 
 
 def test_fire_outside_the_label_is_found_and_the_backgrounds_own_is_not_held_against_it(train: PatchPart) -> None:
