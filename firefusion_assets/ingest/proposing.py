@@ -19,6 +19,8 @@ from firefusion_assets.ingest.sources.raster_files import IMAGES, RasterFile, li
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName, PatchNameError
 
+_MANY_VALUES: Final = 32
+"""Above so many values in masks it is told that they look like images."""
 _MASKS_READ: Final = 200
 """Masks whose values are looked at; so many tell what values mean."""
 
@@ -30,11 +32,13 @@ class Proposal:
     Attributes:
         dataset: values of the section `dataset`.
         guesses: a line for each that a person has to look at.
+        tables: rows of CSV tables that a person has to fill in, the header first, by file name.
         landsat: whether it is of Landsat's DN, which the fire detectors can judge.
     """
 
     dataset: dict[str, Any]
     guesses: list[str] = field(default_factory=list)
+    tables: dict[str, list[list[str]]] = field(default_factory=dict)
     landsat: bool = False
 
 
@@ -56,9 +60,10 @@ def propose(images: Path, masks: Path) -> Proposal:
     pairs, unpaired = _pairs([file.name for file in listed], [file.name for file in listed_masks])
     if pairs is None:
         dataset["pairs"] = {"table": "pairs.csv"}
+        proposal.tables["pairs.csv"] = [["image", "mask", "group"], *([file.name, "", ""] for file in listed)]
         proposal.guesses.append(
-            "dataset.pairs: which mask belongs to which image can't be told from their names; write pairs.csv with a "
-            "line image,mask,group for each"
+            "dataset.pairs: which mask belongs to which image can't be told from their names; fill in pairs.csv: the "
+            "mask's file name, and one group for all that may show the same ground"
         )
     else:
         dataset["pairs"] = pairs
@@ -69,13 +74,15 @@ def propose(images: Path, masks: Path) -> Proposal:
             )
         pattern = _groups([file.name for file in listed])
         dataset["groups"] = {"pattern": pattern} if pattern else {"table": "groups.csv"}
+        if pattern is None:
+            proposal.tables["groups.csv"] = [["image", "group"], *([file.name, ""] for file in listed)]
         proposal.guesses.append(
             "dataset.groups: "
             + (
                 f"images are taken to be of one event where the pattern gives one name: {_groups_of(listed, pattern)}"
                 if pattern
-                else "which images may show the same ground can't be told from their names; write groups.csv with a "
-                "line image,group for each. What is in one group is never split between training and test"
+                else "which images may show the same ground can't be told from their names; fill in groups.csv: one "
+                "name for all images of a place or event. What is in one group is never split between training and test"
             )
         )
     _look_at_images(listed, proposal)
@@ -190,8 +197,20 @@ def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> None:
     values: set[float] = set()
     for file in files[:: max(1, len(files) // _MASKS_READ)]:
         with _opened(file) as raster:
+            if raster.count > 1:
+                raise RequestError(
+                    f"{file}: has {raster.count} bands, as images do; masks have one, 0 where there is no event. Are "
+                    "--images and --masks swapped?"
+                )
             values |= {*np.unique(raster.read(1)).tolist()}
     events = sorted(values - {0})
+    if len(events) > _MANY_VALUES:
+        proposal.guesses.insert(
+            0,
+            f"masks: hold {len(events)} different values above 0, as images do. Are these the masks? All but 0 count "
+            "as the event",
+        )
+        return
     if len(events) > 1 and events[-1] == 255:
         proposal.dataset["mask_ignore"] = 255
         proposal.guesses.append("dataset.mask_ignore: masks hold 255 beside smaller values; it is taken for unknown")

@@ -89,7 +89,10 @@ class Lineage:
         Raises:
             MissingUpstreamError: if there is none; the message holds the command that makes it.
         """
-        found = self.store_of(asset).find(asset, self.fingerprint(asset, key))
+        try:
+            found = self.store_of(asset).find(asset, self.fingerprint(asset, key))
+        except MissingUpstreamError:  # the command for what is asked for makes the patches too
+            found = None
         if found is None:
             raise _missing(asset, key, stale=self.pointed(asset, key) is not None)
         return found

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from firefusion_assets.core.errors import gathered
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.preflight import problems_without_data
 from firefusion_assets.study import Study, StudyError, augmentation_keys, load_augmentation
@@ -49,7 +50,7 @@ def check_study(lineage: Lineage, progress: Progress) -> Checked:
         except StudyError as error:
             checked.problems += error.problems
     # The file is what a line begins with; mistakes in one stay in the order they were found in.
-    checked.problems = sorted(dict.fromkeys(checked.problems), key=lambda line: line.split(":")[0])
+    checked.problems = sorted(gathered(dict.fromkeys(checked.problems)), key=lambda line: line.split(":")[0])
     return checked
 
 

@@ -1,5 +1,6 @@
 """A study of one's own: the files that `firefusion init` writes."""
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def _study_text(name: str, proposal: Proposal) -> str:
         bands = list(FALSE_COLOUR)
     sections: list[tuple[str, Mapping[str, Any]]] = [
         ("dataset", proposal.dataset),
-        ("training", {"bands": bands[:3], "steps": 4000}),
+        ("training", {"bands": bands[:3], "filters": 4, "steps": 400}),
         ("replicates", {"count": 8}),
     ]
     lines = [f"name: {name}", f"description: Does painted data help on {name}?"]
@@ -95,7 +96,7 @@ def _study_text(name: str, proposal: Proposal) -> str:
         if section == "dataset":
             lines += [f"# Look at this: {guess}" for guess in proposal.guesses]
         if section == "training":
-            lines.append("# 64 filters by default, for a GPU; on a CPU begin with filters: 4 and steps: 200.")
+            lines.append("# For a first look on a CPU; on a GPU take filters: 64, as the thesis did, and steps: 4000.")
         if section == "replicates":
             lines.append("# One contrast needs 6 replicates to be decided, four to six need 8.")
         lines.append(yaml.safe_dump({section: dict(values)}, sort_keys=False, allow_unicode=True, width=110).rstrip())
@@ -105,6 +106,9 @@ def _study_text(name: str, proposal: Proposal) -> str:
 def _write(folder: Path, name: str, proposal: Proposal) -> None:
     (folder / "augmentations").mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(_study_text(name, proposal))
+    for table, rows in proposal.tables.items():
+        with (folder / table).open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
     crop = min(_CROP, int(proposal.dataset.get("patch_size", _CROP)) // 8 * 8)
     for file in sorted(_CONFIGS.glob("*.yaml")):
         config = file.read_text().replace("DETECTORS", "murphy" if proposal.landsat else "").replace("CROP", str(crop))

@@ -209,7 +209,8 @@ class Study(StrictModel):
         problems = []
         missing = [band for band in self.training.bands if band not in self.dataset.bands]
         if missing:
-            problems.append(f"training.bands: {', '.join(missing)} not among dataset.bands; add them there")
+            there = ", ".join(self.dataset.bands)
+            problems.append(f"training.bands: {', '.join(missing)} not among dataset.bands, which are {there}")
         if self.split.test_share == 0 and self.evaluation.part == "test":
             problems.append(
                 "split.test_share: 0 leaves no test part to evaluate on; set a share, or for a replication "

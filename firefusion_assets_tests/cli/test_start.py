@@ -93,10 +93,40 @@ def test_what_names_do_not_tell_is_asked_for(tmp_path: Path) -> None:
     printed = init(study, "--images", images, "--masks", masks)
     assert "dataset.groups: which images may show the same ground can't be told" in printed
     assert "groups.csv" in (study / "study.yaml").read_text()
-    assert "groups.csv" in firefusion_refuses("check", study=study)
+    table = study / "groups.csv"
+    assert f"has no group; write it down in {table}" in firefusion_refuses("check", study=study)
+    table.write_text("".join(f"{row.replace('.tif', '')}a\n" for row in table.read_text().splitlines()[1:]))
+    table.write_text("image,group\n" + table.read_text())
+    assert "image '0000' is not in the images' folder; did you mean '0000.tif'?" in firefusion_refuses(
+        "check", study=study
+    )
+    table.write_text("image,group\n" + "".join(f"{n:04d}.tif,lake{n % 4}\n" for n in range(12)))
+    assert "No problem found." in firefusion("check", study=study)
     (masks / "0003.tif").rename(masks / "other.tif")
     printed = init(tmp_path / "again", "--images", images, "--masks", masks)
     assert "dataset.pairs: which mask belongs to which image can't be told" in printed
+    assert (tmp_path / "again" / "pairs.csv").read_text().startswith("image,mask,group\n0000.tif,,\n")
+
+
+def test_images_given_for_masks_are_noticed(tmp_path: Path) -> None:
+    images, masks = files(tmp_path, "prefixes")
+    refused = firefusion_refuses("init", tmp_path / "swapped", "--images", masks, "--masks", images)
+    assert "has 2 bands, as images do" in refused and not (tmp_path / "swapped").exists()
+    for number, path in enumerate(masks.iterdir()):
+        write_raster(path, (np.arange(256, dtype=np.uint8).reshape(1, 16, 16) + number))
+    printed = init(tmp_path / "study", "--images", images, "--masks", masks)
+    assert "masks: hold 255 different values above 0, as images do. Are these the masks?" in printed
+
+
+def test_a_wrong_pattern_is_told_once(tmp_path: Path) -> None:
+    images, masks = files(tmp_path, "prefixes")
+    study = tmp_path / "study"
+    init(study, "--images", images, "--masks", masks)
+    settings = yaml.safe_load((study / "study.yaml").read_text())
+    settings["dataset"]["groups"] = {"pattern": "(?P<group>pond).*"}
+    (study / "study.yaml").write_text(yaml.safe_dump(settings))
+    told = [line for line in firefusion_refuses("check", study=study).splitlines() if "pond" in line]
+    assert len(told) == 1 and "12 files (" in told[0] and "does not match dataset.groups.pattern" in told[0]
 
 
 def test_what_is_odd_is_told(tmp_path: Path) -> None:

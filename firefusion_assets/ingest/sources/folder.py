@@ -1,5 +1,6 @@
 """Image and mask files of any names: a table or name patterns say what belongs together, and what is a group."""
 
+import difflib
 import re
 import unicodedata
 from collections import defaultdict
@@ -57,7 +58,7 @@ def list_folder(dataset: FolderDataset, study_folder: Path) -> SourceListing:
         groups = {name: row.cells["group"] for name, row in found.rows(tables[-1], ("image", "group")).items()}
     elif dataset.groups is not None:
         groups = found.matches("group", str(dataset.groups.pattern), found.images, "groups.pattern")
-    groups = found.usable_groups(groups)
+    groups = found.usable_groups(groups, tables[-1] if tables else None)
     inputs = [
         PatchInput(
             patch_id=found.images[image].stem,
@@ -119,7 +120,9 @@ class _Found:
         for row in rows:
             name = row.cells["image"]
             if name not in self.images:
-                problems.append(f"{row.place}: image {name!r} is not in the images' folder; correct the name")
+                close = difflib.get_close_matches(name, self.images, n=1)
+                remedy = f"did you mean {close[0]!r}?" if close else "correct the name"
+                problems.append(f"{row.place}: image {name!r} is not in the images' folder; {remedy}")
             elif (first := by_image.setdefault(name, row)) is not row:
                 problems.append(f"{row.place}: names image {name!r} as {first.place} does; remove one of the rows")
                 self.unclear.add(name)
@@ -153,17 +156,17 @@ class _Found:
         for name, file in files.items():
             match = compiled.fullmatch(name)
             if match is None:
-                self.problems.append(f"{file}: its name does not match dataset.{key}")
+                self.problems.append(f"{file}: its name does not match dataset.{key}, {pattern!r}; correct one")
             elif not match[group]:
                 self.problems.append(f"{file}: dataset.{key} finds no {group} in its name; correct the pattern")
             else:
                 values[name] = match[group]
         return values
 
-    def usable_groups(self, groups: Mapping[str, str]) -> dict[str, str]:
+    def usable_groups(self, groups: Mapping[str, str], table: Path | None) -> dict[str, str]:
         """Return the groups that have a name; a problem for each that has none, and where two look alike."""
         self.problems += [
-            f"{self.images[name]}: has no group; add it to the groups"
+            f"{self.images[name]}: has no group; write it down in {table}"
             for name, group in groups.items()
             if not group.strip()
         ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.errors import UserError, gathered
 from firefusion_assets.core.folders import some_of
 from firefusion_assets.ingest.sources.raster_files import RasterFile
 from firefusion_assets.study.source import Listing
@@ -21,8 +21,9 @@ class BadInputError(UserError, ValueError):
 
     def __init__(self, problems: list[str], skipped: bool = False, remedy: str = "") -> None:
         self.problems = problems
-        shown = problems[:200]
-        more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+        lines = gathered(problems)
+        shown = lines[:200]
+        more = [f"... and {len(lines) - len(shown)} more"] if len(lines) > len(shown) else []
         if skipped:
             remedy = "Nothing is left without these files: repair them, or add others."
         remedy = remedy or "Repair or remove these files, or set dataset.on_bad_input: skip to go on without them."
