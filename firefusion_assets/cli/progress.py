@@ -49,6 +49,9 @@ class StepLines:
         stream: where to.
         name: what all lines begin with.
         assets: names of the steps.
+
+    Attributes:
+        warned: names of checks that did, as keys.
     """
 
     def __init__(self, stream: TextIO, name: str, assets: list[str]) -> None:
@@ -69,6 +72,7 @@ class StepLines:
         self._running: dict[str, TaskID] = {}
         self._first: dict[tuple[str, str], tuple[float, int]] = {}
         self._last_plain = time.monotonic()
+        self.warned: dict[str, None] = {}
 
     def shown(self) -> AbstractContextManager[object]:
         """Keep the lines of running steps on the screen while the block runs, where it is one."""
@@ -83,6 +87,7 @@ class StepLines:
             self._told(news)
         else:
             self._progress.remove_task(self._running.pop(news.asset))
+            self.warned |= dict.fromkeys(news.warnings)
             self._print(self._line(news.asset, _outcome(news)), "red" if news.kind == "failed" else "")
 
     def _told(self, news: "News") -> None:
@@ -130,4 +135,4 @@ def _outcome(news: "News") -> str:
     if news.kind in ("failed", "stopped"):
         return news.kind
     words = "found" if news.kind == "found" else f"made in {duration(news.seconds)}"
-    return f"{words}; check {news.text} warns" if news.text else words
+    return f"{words}; check {', '.join(news.warnings)} warns" if news.warnings else words

@@ -51,7 +51,9 @@ def _materialize(keys: list[str], to: str, study: str) -> None:
     """Run the lineage for one key after another, and keep Dagster's own words in a file."""
     from firefusion_assets.cli.progress import StepLines, diverted_output
     from firefusion_assets.orchestration import running
+    from firefusion_assets.orchestration.checks import meaning
 
+    warned: dict[str, None] = {}
     log = running.dagster_home() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     log.parent.mkdir(exist_ok=True)
     try:
@@ -61,9 +63,12 @@ def _materialize(keys: list[str], to: str, study: str) -> None:
                 lines = StepLines(stream, key or study, [asset.path[-1] for asset in assets])
                 with lines.shown():
                     running.run(assets, key, lines.tell)
+                warned |= lines.warned
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         raise
     except BaseException:
         print(f"Full log: {log}", file=sys.stderr)
         raise
+    for check in warned:
+        typer.echo(f"Check {check} warns where this doesn't hold: {meaning(check)}")

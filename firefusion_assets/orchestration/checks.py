@@ -34,13 +34,15 @@ _WARNING = {
 }
 
 
+def meaning(name: str) -> str:
+    """Return what a check is sure of if it passes."""
+    return _BLOCKING.get(name) or _WARNING[name]
+
+
 def specs(asset: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
     """Return the specs of an asset's checks."""
     return [
-        dg.AssetCheckSpec(
-            name, asset=asset, description=_BLOCKING.get(name) or _WARNING[name], blocking=name in _BLOCKING
-        )
-        for name in names
+        dg.AssetCheckSpec(name, asset=asset, description=meaning(name), blocking=name in _BLOCKING) for name in names
     ]
 
 

@@ -45,14 +45,16 @@ class News:
         asset: what the step makes.
         kind: `started`, `told` (its own words), `made`, `found` (its object was finished before), `failed`, or
             `stopped` (someone interrupted it).
-        text: the step's words, or the checks that warn.
+        text: the step's words.
         seconds: how long it took, once it is done.
+        warnings: names of the checks that warn, once it is done.
     """
 
     asset: str
     kind: Literal["started", "told", "made", "found", "failed", "stopped"]
     text: str = ""
     seconds: float = 0
+    warnings: tuple[str, ...] = ()
 
 
 def dagster_home() -> Path:
@@ -167,7 +169,7 @@ class _Ear:
                 self._warnings[asset].append(check.check_name)
         elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
             seconds = entry.timestamp - self._began[asset]
-            self._tell(News(asset, self._outcomes[asset], ", ".join(self._warnings[asset]), seconds))
+            self._tell(News(asset, self._outcomes[asset], seconds=seconds, warnings=tuple(self._warnings[asset])))
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             self.reasons.append(f"{asset}: {reason(event)}")
             interrupted = _is_interruption(first_cause(event.step_failure_data.error))

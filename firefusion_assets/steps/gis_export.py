@@ -46,8 +46,8 @@ _ABOUT: Final = """\
 Training data and predictions of config {key} of study {study}, written by `firefusion export --form gis`.
 
 painted/PATCH_ID.tif      SYNTHETIC. A patch that an engine painted fire into, accepted or not; DN of all stored bands.
-                          It lies where its background lies. The file's tags name background, mask, engine, seed,
-                          verdict and reason.
+                          It lies where its background lies; without a place on the map where that has none. The
+                          file's tags name background, mask, engine, seed, verdict and reason.
 labels/PATCH_ID.tif       What training would learn from it after screening: 0 no fire, 1 fire, 2 ignored.
 predictions/PATCH_ID.tif  Real patches of the {part} part of fold 0, as the network of {network} sees them:
                           0 no fire (true), 1 hit, 2 missed, 3 false alarm, 255 ignored.

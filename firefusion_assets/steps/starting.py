@@ -107,8 +107,8 @@ def _write(folder: Path, name: str, proposal: Proposal) -> None:
     (folder / "augmentations").mkdir(parents=True, exist_ok=True)
     (folder / "study.yaml").write_text(_study_text(name, proposal))
     for table, rows in proposal.tables.items():
-        with (folder / table).open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        with (folder / table).open("w", newline="") as written:
+            csv.writer(written, lineterminator="\n").writerows(rows)
     crop = min(_CROP, int(proposal.dataset.get("patch_size", _CROP)) // 8 * 8)
     for file in sorted(_CONFIGS.glob("*.yaml")):
         config = file.read_text().replace("DETECTORS", "murphy" if proposal.landsat else "").replace("CROP", str(crop))

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from firefusion_assets.cli.progress import StepLines, duration
@@ -69,7 +70,10 @@ def test_what_all_configs_share_needs_no_key(ran: Ran) -> None:
 def test_a_run_prints_a_line_a_step_and_ends_with_the_figures(ran: Ran) -> None:
     assert (ran.configs.returncode, ran.configs.stderr) == (0, "")
     *lines, baseline, copy_paste, where = ran.configs.stdout.splitlines()
-    told = steps(lines)
+    warned = {name for line in lines for name in re.findall(r"; check (\w+) warns", line)}
+    meanings = [line for line in lines if line.startswith("Check ")]
+    assert {line.split()[1] for line in meanings} == warned == {"all_current", "finds_fire"}
+    told = steps(lines[: -len(meanings)])
     assert [(key, number, total) for key, number, total, *_ in told] == [
         (key, str(number), "11") for key in ("baseline", "copy-paste") for number in range(1, 12)
     ]
@@ -162,6 +166,29 @@ def test_on_a_terminal_the_line_tells_progress_and_ctrl_c_ends_it(tmp_path: Path
     assert "DEBUG" not in seen and re.search(r"landsat_patches +made in", seen)
 
 
+@pytest.mark.slow
+def test_a_step_whose_process_is_killed_is_told_in_words(tmp_path: Path) -> None:
+    study, home = write_study(tmp_path / "study", SLOWER_STUDY, SLOWER), tmp_path / "home"
+    with subprocess.Popen(
+        [*RUN, "native"], env=cli_environment(study, home, "multiprocess"), stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, cwd=REPOSITORY, text=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 240
+        while not lineage_of(study).pointed("landsat_patches", "_"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        deepest: list[psutil.Process] = []
+        while not deepest:
+            # Steps are started by a process that Dagster starts for it.
+            below = [one for child in psutil.Process(process.pid).children() for one in child.children()]
+            deepest = [one for one in below if "forkserver" in " ".join(one.cmdline())]
+        for one in deepest:
+            one.kill()
+        _, told = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert re.search(r"^\w+: its process was killed from outside, .* goes on from here$", told, re.MULTILINE), told
+
+
 def test_progress_is_shown_now_and_then_where_lines_stay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,7 +200,7 @@ def test_progress_is_shown_now_and_then_where_lines_stay(
         now[0] = float(step)
         lines.tell(News("trained_unet", "told", f"seed 1: step {step} of 150"))
     lines.tell(News("trained_unet", "told", "a table\nof lines"))
-    lines.tell(News("trained_unet", "made", "finds_fire", 99.6))
+    lines.tell(News("trained_unet", "made", seconds=99.6, warnings=("finds_fire",)))
     lines.tell(News("dice_metrics", "started"))
     lines.tell(News("dice_metrics", "failed"))
     assert capsys.readouterr().out.splitlines() == [
