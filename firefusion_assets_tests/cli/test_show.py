@@ -58,7 +58,7 @@ def test_commands_in_messages_name_the_study_as_the_command_line_did(tmp_path: P
     printed = firefusion("status", "--study", study)
     assert printed.endswith(f"\nTo make all current: firefusion run baseline copy-paste native --study {study}\n")
     refused = firefusion_refuses("export", "native", tmp_path / "out", "--study", study)
-    assert refused.endswith(f"firefusion run --to scene_split --study {study}\n")
+    assert refused.endswith(f"firefusion run native --study {study}\n")
     assert "--study" not in firefusion("status", study=study)
 
 

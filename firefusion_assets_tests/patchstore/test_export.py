@@ -122,7 +122,7 @@ def test_the_command_exports_a_config_of_a_study(
     study = write_study(tmp_path / "study", _STUDY + settings, {"pasted": _CONFIG})
     defs = load_definitions(study)
     refusal = firefusion_refuses("export", "pasted", tmp_path / "early", study=study)
-    assert refusal.endswith("has not been made; make it first: firefusion run --to scene_split\n")
+    assert refusal.endswith("has not been made; make it first: firefusion run pasted\n")
     assert materialize(defs, "pasted", asset_selection=_UP_TO_THE_OVERLAY).success
     firefusion("export", "pasted", tmp_path / "out", study=study)
     lineage = lineage_of(study)
