@@ -124,9 +124,9 @@ def next_window(remaining: npt.NDArray[np.bool_], size: int) -> Window:
 def sometimes_one_side(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Return a mask (H, W), or now and then its part from one column on: what a later of overlapping windows paints.
 
-    Turned, it is any side.
+    Turned, it is any side. An empty mask stays so.
     """
-    if rng.random() >= _ONE_SIDE_SHARE:
+    if not mask.any() or rng.random() >= _ONE_SIDE_SHARE:
         return mask
     side = mask.copy()
     side[:, : rng.choice(np.flatnonzero(mask.any(axis=0)))] = False

@@ -14,11 +14,16 @@ from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.native.scaling import Scaling
+from firefusion_assets.engines.physics.painter import PhysicsPainter, burning
 from firefusion_assets.engines.windows import Window, sometimes_one_side, window_on_fire
-from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.patchstore import Patch, PatchPart
+
+Mask = npt.NDArray[np.bool_]
 
 _PLAIN_SHARE: Final = 0.25
 """Share of crops with an empty label, from which the network learns to paint ground."""
+_EMBERS_REACH: Final = 4
+"""px around painted flames where embers may glow."""
 _BRIGHTNESS: Final = 0.1
 """Standard deviation of a crop's gain (around 1) and offset (around 0), in scaled units."""
 
@@ -47,19 +52,22 @@ class CropStream:
         scaling: of the bands.
         size: height and width of a crop in px.
         seed: of all draws.
+        physics: whether fires are those that engine `physics` paints into ground of the train part, where real ones
+            stand for what burns where; else the real ones.
 
     Raises:
         ValueError: if patches are smaller than a crop.
         NoFireError: if no patch holds a fire.
     """
 
-    def __init__(self, train: PatchPart, scaling: Scaling, size: int, seed: int) -> None:
+    def __init__(self, train: PatchPart, scaling: Scaling, size: int, seed: int, physics: bool = False) -> None:
         if train.meta.patch_size < size:
             raise ValueError(
                 f"generator.crop: {size} px, but patches have {train.meta.patch_size}; set it to at most that"
             )
         self.fire_ids = fire_patches(train)
         self._train, self._scaling, self._size, self._seed = train, scaling, size, seed
+        self._physics = PhysicsPainter(train.meta.bands, train.meta.dn_max) if physics else None
 
     def batch(self, step: int, n: int) -> Crops:
         """Return the ``n`` crops of a step."""
@@ -69,34 +77,45 @@ class CropStream:
         """Return one crop, without the leading axis."""
         rng = seeding.generator(self._seed, "crop", position)
         number = seeding.cycled_index(position, len(self.fire_ids), self._seed, "fire patches")
-        patch_id = self.fire_ids[number]
-        patch = self._train.read(patch_id)
-        window = window_on_fire(patch.label & ~patch.ignore, self._size, rng)
-        mask = patch.label[window]
+        patch = self._train.read(self.fire_ids[number])
+        crop = cut(patch, window_on_fire(patch.label & ~patch.ignore, self._size, rng))
         dilation = int(rng.integers(1, 5))
         if rng.random() < _PLAIN_SHARE:
-            patch_id = self._train.ids[rng.integers(len(self._train))]
-            window = self._anywhere(rng)
-            known_fire = dilated(self._train.read(patch_id).label[window], dilation)
-            edit = _moved(dilated(mask, dilation), rng) & ~known_fire
+            mask, crop = crop.label, self._anywhere(rng)
+            edit = _moved(dilated(mask, dilation), rng) & ~dilated(crop.label, dilation)
         else:
-            edit = sometimes_one_side(dilated(mask, dilation), rng)
-        patch = self._train.read(patch_id)
-        bands = self._brightened(patch.bands[:, *window], rng)
-        valid = ~patch.ignore[window]
-        planes = np.stack([patch.label[window] & edit, edit, valid]).astype(np.float32)
+            if self._physics is not None:
+                crop = self._burning(crop.label, self._physics, rng)
+            edit = sometimes_one_side(dilated(crop.label, dilation), rng)
+        bands = self._brightened(crop.bands, rng)
+        planes = np.stack([crop.label & edit, edit, ~crop.ignore]).astype(np.float32)
+        valid = planes[2]
         stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
         return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
 
-    def _anywhere(self, rng: np.random.Generator) -> Window:
+    def _anywhere(self, rng: np.random.Generator) -> Patch:
+        patch = self._train.read(self._train.ids[rng.integers(len(self._train))])
         top, left = rng.integers(0, self._train.meta.patch_size - self._size + 1, 2)
-        return slice(top, top + self._size), slice(left, left + self._size)
+        return cut(patch, (slice(top, top + self._size), slice(left, left + self._size)))
+
+    def _burning(self, mask: Mask, painter: PhysicsPainter, rng: np.random.Generator) -> Patch:
+        """Return ground anywhere that burns within a mask of a real fire, turned."""
+        ground = self._anywhere(rng)
+        label = turned(mask[None], int(rng.integers(ORIENTATIONS)))[0]
+        edit = dilated(label, _EMBERS_REACH) & ~ground.ignore
+        (bands,) = painter.paint(ground.bands[None], label[None] & edit, edit[None], rng.integers(0, 2**62, 1))
+        return ground._replace(bands=bands, label=ground.label | burning(self._train.meta.bands, ground.bands, bands))
 
     def _brightened(self, dn: npt.NDArray[np.uint16], rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Scale DN with a random brightness; saturated pixels stay saturated."""
         gain, offset = rng.normal([1, 0], _BRIGHTNESS).astype(np.float32)
         scaled = self._scaling.from_dn(dn)
         return np.where(dn == self._scaling.dn_max, scaled, scaled * gain + offset)
+
+
+def cut(patch: Patch, window: Window) -> Patch:
+    """Return a window of a patch."""
+    return patch._replace(bands=patch.bands[:, *window], label=patch.label[window], ignore=patch.ignore[window])
 
 
 def _moved(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -52,7 +52,11 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     """
     scaling = fit_scaling(train, generator.seed)
     stream = CropStream(train, scaling, generator.crop, generator.seed)
-    contrast = fit_contrast(stream.batch(step, generator.batch_size) for step in range(_CONTRAST_STEPS))
+    streams = [stream]
+    if generator.pretrain == "physics":
+        streams.insert(0, CropStream(train, scaling, generator.crop, generator.seed, physics=True))
+    contrast = fit_contrast(one.batch(step, generator.batch_size) for one in streams for step in range(_CONTRAST_STEPS))
+    steps = generator.steps * len(streams)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive_seed(generator.seed, "weights"))
         pipeline = new_pipeline(train.meta.bands, scaling, contrast, generator.crop, generator.channels)
@@ -63,18 +67,18 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     loop = TrainingLoop(
         work,
         generator.model_dump_json(exclude={"checkpoint_every"}),
-        generator.steps,
+        steps,
         {"unet": unet, "averaged": averaged, "optimizer": optimizer},
         schedule=LambdaLR(
             optimizer,
-            lambda step: learning_rate("cosine", generator.learning_rate, step, generator.steps, _WARM_UP),
+            lambda step: learning_rate("cosine", generator.learning_rate, step, steps, _WARM_UP),
         ),
         average=partial(move_average, averaged, unet, _EMA_DECAY),
         remedy="lower generator.learning_rate",
         progress=progress,
     )
     for step in loop:
-        crops = stream.batch(step, generator.batch_size)
+        crops = streams[step // generator.steps].batch(step, generator.batch_size)
         loop.descend(optimizer, training_loss(pipeline, crops, generator.seed, step))
         if loop.due(generator.checkpoint_every):
             loop.save()

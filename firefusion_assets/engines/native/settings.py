@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from firefusion_assets.engines.physics.settings import unknown_to_physics
 from firefusion_assets.engines.shared_settings import oversized_crop
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Run
@@ -27,7 +28,10 @@ class NativeGenerator(Engine):
     crop: int = Field(32, ge=16, le=256, multiple_of=4)
     """Height and width in px of what the model sees."""
     steps: int = Field(600, ge=1)
-    """Optimizer steps."""
+    """Optimizer steps on the real fires."""
+    pretrain: Literal["physics"] | None = None
+    """`physics`: learn first, in as many steps, from fires that engine `physics` paints into the train part's ground.
+    For DN of Landsat-8 with few real fires."""
     batch_size: int = Field(8, ge=1)
     """Crops a step."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -55,6 +59,8 @@ class NativeGenerator(Engine):
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say so where patches are smaller than the crop."""
         yield from oversized_crop(self.crop, study)
+        if self.pretrain == "physics":
+            yield from unknown_to_physics(study, "generator.pretrain")
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
         """Train the diffusion model; see `fitting.fit`."""

@@ -5,10 +5,9 @@ of Environment 11, 221-229). How hot and how large flames are is drawn as the si
 not painted, and no core folds to low DN, since the labels are read from what B7 gains.
 """
 
-import json
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from firefusion_assets.landsat.bands import (
     REFLECTANCE_MULT,
     THERMAL_BANDS,
 )
-from firefusion_assets.simulation.burning import EMBERS, fire_reflectance, flames_in
+from firefusion_assets.simulation.burning import EMBERS, LABEL_EXCESS, fire_reflectance, flames_in
 from firefusion_assets.simulation.optics import AIR, blurred, blurred_heat, thermal_radiance
 from firefusion_assets.simulation.textures import Field, Window, fractal
 
@@ -50,13 +49,12 @@ class PhysicsPainter:
     """Paints fires into DN of Landsat-8.
 
     Args:
-        folder: what the engine's `fit` wrote.
+        bands: names of all bands of a patch.
+        dn_max: the largest DN.
     """
 
-    def __init__(self, folder: Path) -> None:
-        model = json.loads((folder / "model.json").read_text())
-        self._bands: list[str] = model["bands"]
-        self._dn_max: int = model["dn_max"]
+    def __init__(self, bands: Sequence[str], dn_max: int) -> None:
+        self._bands, self._dn_max = bands, dn_max
 
     def paint(
         self, backgrounds: npt.NDArray[np.uint16], labels: Mask, edits: Mask, seeds: npt.NDArray[np.int64]
@@ -70,6 +68,13 @@ class PhysicsPainter:
                 shine = _heated if band in THERMAL_BANDS else _lit
                 painted[number, place] = dn[place] + shine(band, dn[place], heat)
         return compose(painted, backgrounds, edits, self._dn_max)
+
+
+def burning(bands: Sequence[str], before: npt.NDArray[np.uint16], after: npt.NDArray[np.uint16]) -> Mask:
+    """Tell where fire has added to B7 what makes a pixel burn in the simulation's labels too, (H, W) of (C, H, W)."""
+    b7 = bands.index("B7")
+    gained: Mask = after[b7].astype(np.int32) - before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
+    return gained
 
 
 def _drawn(label: Mask, edit: Mask, seed: int) -> _Heat:

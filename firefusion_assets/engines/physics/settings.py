@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.landsat.bands import FILE_BANDS, REFLECTANCE_MULT
+from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Run, ScreenedPatch
 from firefusion_assets.study.models import Study
@@ -33,19 +33,14 @@ class PhysicsGenerator(Engine):
 
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say so where bands are no DN of Landsat-8, or B7 is missing."""
-        unknown = [band for band in study.dataset.bands if band not in FILE_BANDS]
-        if not study.dataset.landsat or unknown:
-            yield "generator.engine: physics knows the DN of Landsat-8 only; use another engine for other images"
-        elif "B7" not in study.dataset.bands:
-            yield "generator.engine: physics needs B7, which dataset.bands leaves out; add it there"
+        yield from unknown_to_physics(study, "generator.engine")
 
     def taught(self, patch: ScreenedPatch) -> npt.NDArray[np.bool_]:
         """Return where fire has added to B7 what makes a pixel burn in the simulation's labels too."""
-        from firefusion_assets.simulation.burning import LABEL_EXCESS
+        from firefusion_assets.engines.physics.painter import burning
 
-        b7 = patch.bands.index("B7")
-        burning = patch.after[b7].astype(np.int32) - patch.before[b7] >= LABEL_EXCESS / REFLECTANCE_MULT
-        taught: npt.NDArray[np.bool_] = np.where(patch.edit, burning, patch.label)
+        burns = burning(patch.bands, patch.before, patch.after)
+        taught: npt.NDArray[np.bool_] = np.where(patch.edit, burns, patch.label)
         return taught
 
     def fit(self, train: "PatchPart", work: Path, run: Run) -> dict[str, float]:
@@ -58,4 +53,14 @@ class PhysicsGenerator(Engine):
         """Return the painter for the bands of a store."""
         from firefusion_assets.engines.physics.painter import PhysicsPainter
 
-        return PhysicsPainter(folder)
+        model = json.loads((folder / "model.json").read_text())
+        return PhysicsPainter(model["bands"], model["dn_max"])
+
+
+def unknown_to_physics(study: Study, key: str) -> Iterator[str]:
+    """Say so, of a key of the config, where bands are no DN of Landsat-8, or B7 is missing."""
+    unknown = [band for band in study.dataset.bands if band not in FILE_BANDS]
+    if not study.dataset.landsat or unknown:
+        yield f"{key}: physics knows the DN of Landsat-8 only; use another engine for other images"
+    elif "B7" not in study.dataset.bands:
+        yield f"{key}: physics needs B7, which dataset.bands leaves out; add it there"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from firefusion_assets.engines.native.scaling import Scaling, fit_scaling
 from firefusion_assets.engines.native.settings import NativeGenerator
 from firefusion_assets.engines.windows import next_window
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
+from firefusion_assets.study.augmentation import Augmentation
+from firefusion_assets.study.models import Study
 
 SIZE = 24
 BANDS = ("B2", "B6", "B7")
@@ -69,8 +72,8 @@ def model(train: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stream(train: PatchPart) -> CropStream:
-    return CropStream(train, fit_scaling(train, 1), 16, 1)
+def stream(train: PatchPart, physics: bool = False) -> CropStream:
+    return CropStream(train, fit_scaling(train, 1), 16, 1, physics)
 
 
 @settings(max_examples=60, deadline=None)
@@ -311,12 +314,57 @@ fit(NativeGenerator.model_validate_json(generator), train, Path(work), progress)
 """
 
 
+def test_crops_of_physics_burn_where_their_labels_say_and_hold_no_real_fire(train: PatchPart) -> None:
+    painted, again = (stream(train, physics=True).batch(1, 64) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(painted, again, strict=True))
+    scaling = fit_scaling(train, 1)
+    burning = (painted.label * painted.valid)[:, 0] == 1
+    b7 = scaling.to_dn(painted.bands)[:, BANDS.index("B7")]
+    assert burning.any(axis=(1, 2)).mean() > 0.6
+    # Real fires gain 30,000 DN in B7 alone, all alike; painted ones shine in B6 too, each at a heat of its own.
+    b6 = scaling.to_dn(painted.bands)[:, BANDS.index("B6")]
+    assert b6[burning].mean() > b6[~burning & (painted.valid[:, 0] == 1)].mean() + 3000
+    means = [crop[where].mean() for crop, where in zip(b7, burning, strict=True) if where.any()]
+    assert np.std(means) > 3000 and np.mean(means) > 15000
+
+
+def test_training_on_physics_first_is_more_of_the_same_loop(train: PatchPart, model: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    facts = fit(TINY.model_copy(update={"pretrain": "physics"}), train, tmp_path, messages.append)
+    assert messages[-1].startswith("step 12 of 12") and facts["n_fire_patches"] == 3
+    assert (tmp_path / "history.csv").read_text().count("\n") == 13
+    assert not np.array_equal(paint(tmp_path), paint(model))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "problem"),
+    [
+        ("{source: folder, images: i, masks: m, patch_size: 32, bands: [a, b]}", "knows the DN of Landsat-8 only"),
+        ("{bands: [B2, B6]}", "needs B7"),
+        ("{bands: [B2, B6, B7]}", None),
+    ],
+)
+def test_physics_is_learned_from_on_landsat_alone(dataset: str, problem: str | None) -> None:
+    settings = yaml.safe_load(f"dataset: {dataset}")["dataset"]
+    if settings.get("source") == "folder":
+        settings |= {"pairs": {"image": "(?P<id>.*)", "mask": "(?P<id>.*)"}, "groups": {"pattern": "(?P<group>.*)"}}
+    else:
+        settings |= {"source": "activefire", "images": "i", "masks": "m"}
+    study = Study.model_validate({"name": "s", "dataset": settings, "training": {"bands": settings["bands"][:1]}})
+    generator = {"engine": "native", "pretrain": "physics", "crop": 32}
+    config = Augmentation.model_validate({"generator": generator, "sampling": {"images": 1}})
+    told = list(config.generator.misfits(study, config))
+    assert told == [] if problem is None else problem in told[0] and told[0].startswith("generator.pretrain: physics")
+
+
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, model: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
+def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, tmp_path: Path) -> None:
+    work, undisturbed = tmp_path / "work", tmp_path / "undisturbed"
     work.mkdir()
+    undisturbed.mkdir()
     ids = write_store(tmp_path / "store")
-    arguments = [str(tmp_path / "store"), str(work), TINY.model_dump_json(), *ids]
+    pretrained = TINY.model_copy(update={"pretrain": "physics"})
+    arguments = [str(tmp_path / "store"), str(work), pretrained.model_dump_json(), *ids]
     with subprocess.Popen(
         [sys.executable, "-c", _TRAIN_UNTIL_KILLED, *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -326,6 +374,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(train: PatchPart, model: Pa
     assert list(files(work)) == ["checkpoint-0000004.pt"]
     (work / "checkpoint-0000004.pt.1.partial").write_bytes(b"a write that the kill cut short")
     messages: list[str] = []
-    fit(TINY, train, work, messages.append)
-    assert messages[0] == "resumed at step 4 of 6"
-    assert files(work) == files(model)
+    fit(pretrained, train, work, messages.append)
+    assert messages[0] == "resumed at step 4 of 12"
+    fit(pretrained, train, undisturbed, messages.append)
+    assert files(work) == files(undisturbed)
