@@ -14,6 +14,9 @@ def answers(inputs: ReportInputs) -> list[str]:
         return [f"There is no answer yet: {inputs.study.report.baseline!r}, the baseline, has no current result."]
     if sum(config.status == "current" for config in inputs.configs) < 2:
         return ["There is no answer yet: no config but the baseline has a current result."]
+    current = {config.key for config in inputs.configs if config.status == "current"}
+    if not any({*pair} <= current for pair in named_contrasts(inputs)):
+        return ["There is no answer yet: no contrast has a current result of both its configs."]
     if inputs.study.report.headline != "dice_micro":
         return _unclaimed(inputs)
     found = contrasts(inputs)

@@ -3,7 +3,7 @@
 import pytest
 
 from firefusion_assets.report.statistics.answers import answers
-from firefusion_assets_tests.builders.reports import BASELINE, NAN, PASTED, config, inputs, runs
+from firefusion_assets_tests.builders.reports import BASELINE, NAN, PASTED, config, inputs, runs, study
 
 BETTER, WORSE = PASTED, tuple(2 * low - high for low, high in zip(BASELINE, PASTED, strict=True))
 
@@ -50,5 +50,8 @@ def test_where_there_is_nothing_to_compare_that_is_said() -> None:
     assert answers(alone) == ["There is no answer yet: no config but the baseline has a current result."]
     stale = inputs(configs=[config("baseline", "none", runs(0.5), status="stale"), config("a", "native", runs(0.6))])
     assert answers(stale) == ["There is no answer yet: 'baseline', the baseline, has no current result."]
+    for headline in ("dice_micro", "dice_batch_mean"):
+        elsewhere = inputs(study=study(report={"contrasts": [["later", "baseline"]], "headline": headline}))
+        assert answers(elsewhere) == ["There is no answer yet: no contrast has a current result of both its configs."]
     nothing = inputs(configs=[config("baseline", "none", runs(NAN)), config("a", "copy-paste", runs(0.6))])
     assert answers(nothing) == ["a can't be compared with baseline: no replicate has a Dice for both."]
