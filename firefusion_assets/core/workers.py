@@ -164,6 +164,8 @@ class _Worker:
             return outcome.result()
         except BrokenProcessPool as error:
             if error.__cause__ is not None:  # the process lives, but what it sent doesn't unpickle
+                for process in self._context.started:
+                    process.kill()  # the pool asks it to end, and waits for ever for one that doesn't
                 raise WorkerError(f"{name}: its outcome can't be read:\n{error.__cause__}") from None
             raise WorkerError(f"{name} was ended by {self._end()}") from None
 

@@ -130,7 +130,8 @@ class TwoArgumentsError(Exception):
 
 
 def raising(slot: int) -> Callable[[int, Progress], None]:
-    """Get ready to raise an error that the parent can't read."""
+    """Get ready to raise an error that the parent can't read, deaf to a polite end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def work(item: int, progress: Progress) -> None:
         raise TwoArgumentsError("a.tif", 3)
