@@ -62,12 +62,16 @@ class Screen:
     Args:
         settings: the config's.
         part: the fold's train part, whose spread gives the scale of a change.
+
+    Attributes:
+        bands: names of the bands.
+        change: float (C,), DN by which a pixel has to move to count as changed.
     """
 
     def __init__(self, settings: Screening, part: PatchPart) -> None:
         self.settings = settings
         self.bands = part.meta.bands
-        self._change = CHANGE * np.array(part.statistics.interquartile_range)
+        self.change = CHANGE * np.array(part.statistics.interquartile_range)
         self._judges = {rule.rule: rule.fitted(part) for rule in settings.rules}
 
     def __call__(
@@ -88,7 +92,7 @@ class Screen:
             sun_elevation: degrees; only used by detectors.
         """
         difference = np.abs(painted.astype(np.int32) - background.bands.astype(np.int32))
-        changed = (difference > self._change[:, None, None]).any(0) & edit
+        changed = (difference > self.change[:, None, None]).any(0) & edit
         found = self._found(painted, sun_elevation)
         detected = changed
         if found:

@@ -1,11 +1,13 @@
 """A replicate's verdicts: every painted patch screened, the first accepted ones kept up to the wanted number."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from firefusion_assets.core.fires import SIZES, numbered_fires
@@ -79,13 +81,16 @@ def screen_painted(
     fires = TrainingFires(part)
     rows, labels, ignored = [], [], []
     passed = 0
+    twins = _Twins(synthetic, screen.change)
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
         image, before = synthetic.read(number), part.read(painted.background).bands
         edit, sun = plan.edits[number], float(painted.sun_elevation)
         label = engine.taught(ScreenedPatch(verdict.label, edit, before, image, part.meta.bands, sun))
-        passed += verdict.accepted
-        kept = verdict.accepted and passed <= images
+        twin = twins.of(number, painted.background) if verdict.accepted else ""
+        reason = f"a duplicate of {twin}" if twin else verdict.reason
+        passed += not reason
+        kept = not reason and passed <= images
         # All that was painted is compared: a refined label would hide the rest of a copy.
         wanted = Patch(image, plan.labels[number], verdict.ignore)
         nearest = fires.nearest(wanted) if kept else NearestFire()
@@ -93,7 +98,7 @@ def screen_painted(
             {
                 "synthetic_id": painted.synthetic_id,
                 "accepted": kept,
-                "reason": verdict.reason or ("" if kept else SURPLUS),
+                "reason": reason or ("" if kept else SURPLUS),
                 "changed_share": verdict.changed_share,
                 "detected_share": verdict.detected_share,
                 "label_pixels": int((label & edit).sum()),
@@ -132,6 +137,28 @@ def screen_painted(
         "changed_share_sum": float(table["changed_share"].sum()),
         "detected_share_sum": float(table["detected_share"].sum()),
     }
+
+
+class _Twins:
+    """Finds patches that were painted alike: on one background, no pixel differs by what counts as a change.
+
+    Args:
+        synthetic: what was painted.
+        change: see `Screen.change`.
+    """
+
+    def __init__(self, synthetic: SyntheticPatches, change: npt.NDArray[np.floating]) -> None:
+        self._synthetic, self._change = synthetic, change[:, None, None]
+        self._passed: defaultdict[str, list[int]] = defaultdict(list)
+
+    def of(self, number: int, background: str) -> str:
+        """Return the id of the first patch that a patch is alike, among those asked for before; empty without one."""
+        image = self._synthetic.read(number).astype(np.int32)
+        for other in self._passed[background]:
+            if (np.abs(image - self._synthetic.read(other)) <= self._change).all():
+                return str(self._synthetic.provenance["synthetic_id"].iloc[other])
+        self._passed[background].append(number)
+        return ""
 
 
 def _copied(nearest: NearestFire, label: Mask) -> str:

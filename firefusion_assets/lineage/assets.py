@@ -135,7 +135,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset(
             "screened_images",
-            3,
+            4,
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
             parts=(TRAIN_STATISTICS,),

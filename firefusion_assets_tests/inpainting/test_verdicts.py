@@ -1,9 +1,11 @@
 """Verdicts of a replicate: which accepted fires are copies, which are too small to tell, and how large fires fare."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from scipy.ndimage import label as components_of
@@ -19,6 +21,7 @@ from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling, Screening
+from firefusion_assets.study.engine import Painter
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.parts import BANDS, table_of
@@ -43,12 +46,19 @@ def even_part(folder: Path) -> PatchPart:
     return PatchPart(patches, patches.base_ids)
 
 
+Screened = tuple[Plan, Verdicts, dict[str, int]]
+
+
 @pytest.fixture(scope="module")
-def screened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Verdicts, dict[str, int]]:
+def screened(tmp_path_factory: pytest.TempPathFactory) -> Screened:
     root = tmp_path_factory.mktemp("screened")
     part = even_part(root / "store")
-    engine, sampling = CopyPasteGenerator(engine="copy-paste"), Sampling(images=IMAGES, max_tries=40, batch_size=4)
-    fit(engine, part, root / "model")
+    fit(CopyPasteGenerator(engine="copy-paste"), part, root / "model")
+    sampling = Sampling(images=IMAGES, max_tries=40, batch_size=4)
+    return painted_and_screened(part, partial(CopyPastePainter, root / "model"), sampling, root)
+
+
+def painted_and_screened(part: PatchPart, load: Callable[[], Painter], sampling: Sampling, root: Path) -> Screened:
     write_plan(part, table_of(part), Backgrounds(), MOVED, sampling, Draw(0, 0, 1), root / "plan")
     plan, screen = Plan.read(root / "plan", SIZE), Screen(Screening(min_changed=0.2), part)
     table = pd.DataFrame({"crs": "", "transform": [[30.0, 0, 0, 0, -30, 0]] * len(part), "sun_elevation": 50.0})
@@ -56,13 +66,41 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Verdicts, 
         fold=0, replicate=0, part=part, table=table.set_axis(part.ids), plan=plan, sampling=sampling,
         engine="copy-paste", model="m", patches="p", bit_depths=[16] * len(plan.rows),
     )  # fmt: skip
-    paint(job, partial(CopyPastePainter, root / "model"), screen, ArtifactStore(root / "a"), root / "painted", print)
+    paint(job, load, screen, ArtifactStore(root / "a"), root / "painted", print)
     synthetic = SyntheticPatches(root / "painted")
-    facts = screen_painted(synthetic, plan, part, screen, IMAGES, engine, root / "verdicts")
+    engine = CopyPasteGenerator(engine="copy-paste")
+    facts = screen_painted(synthetic, plan, part, screen, sampling.images, engine, root / "verdicts")
     return plan, Verdicts.read(root / "verdicts", SIZE), {name: int(value) for name, value in facts.items()}
 
 
-def test_a_fire_is_a_copy_or_none_or_too_small_to_tell(screened: tuple[Plan, Verdicts, dict[str, int]]) -> None:
+class Stuck:
+    """Paints the same fire whatever the seed; the third of each batch a little differently."""
+
+    def paint(
+        self,
+        backgrounds: npt.NDArray[np.uint16],
+        labels: npt.NDArray[np.bool_],
+        edits: npt.NDArray[np.bool_],
+        seeds: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.uint16]:
+        painted = backgrounds.copy()
+        for number, label in enumerate(labels):
+            painted[number][:, label] = 60_000 if number % 3 < 2 else 50_000
+        return painted
+
+
+def test_what_was_painted_before_on_the_same_ground_is_a_duplicate(tmp_path: Path) -> None:
+    sampling = Sampling(images=12, max_tries=12, batch_size=3, seeds_per_pair=3)
+    plan, verdicts, facts = painted_and_screened(even_part(tmp_path / "store"), Stuck, sampling, tmp_path)
+    ids = verdicts.rows["synthetic_id"]
+    assert list(plan.rows["background"][:3].unique()) == [plan.rows["background"][0]], "else nothing is alike"
+    expected = ["", f"a duplicate of {ids[0]}", ""]
+    assert list(verdicts.rows["reason"][:3]) == expected
+    assert list(verdicts.rows["accepted"]) == [not reason for reason in verdicts.rows["reason"]]
+    assert facts["n_images"] == facts["n_passed"] == (verdicts.rows["reason"] == "").sum() < facts["tried"]
+
+
+def test_a_fire_is_a_copy_or_none_or_too_small_to_tell(screened: Screened) -> None:
     plan, verdicts, facts = screened
     seen = []
     for number, row in verdicts.rows.iterrows():
@@ -79,7 +117,7 @@ def test_a_fire_is_a_copy_or_none_or_too_small_to_tell(screened: tuple[Plan, Ver
     assert (facts["n_copies"], facts["n_too_small_to_tell"]) == (seen.count("copy"), seen.count("too small to tell"))
 
 
-def test_every_painted_patch_counts_in_the_class_of_its_size(screened: tuple[Plan, Verdicts, dict[str, int]]) -> None:
+def test_every_painted_patch_counts_in_the_class_of_its_size(screened: Screened) -> None:
     plan, verdicts, facts = screened
     classes = {"1_4_px": range(1, 5), "5_19_px": range(5, 20), "20_99_px": range(20, 100)}
     passed = verdicts.rows["accepted"] | (verdicts.rows["reason"] == "more were painted than asked for")
