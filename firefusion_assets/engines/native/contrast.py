@@ -1,18 +1,18 @@
 """What the diffusion works on: how bands differ from the ground around, whitened.
 
-Ground varies little and fires much, and bands vary together. Whitened separately, on label pixels and outside,
-both have about unit covariance, which v-prediction is made for: what a short training fails to remove of the
+Ground varies little and fires much, and bands vary together. Whitened separately, in each zone of a fire and outside,
+all have about unit covariance, which v-prediction is made for: what a short training fails to remove of the
 noise then looks like more fire or more ground. In one common scale it painted visibly noisy ground; with bands
 standardised one by one, fires of all colours. Fires differ less from bright ground than from dark: without that
 slope too many label pixels saturate. `docs/design.md` has the figures.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from firefusion_assets.engines.native.crops import Crops
 
@@ -24,76 +24,136 @@ _CLIP: Final = 3.0
 """Standard deviations at which differences are cut off when correlations are measured."""
 _SLOPE_RIDGE: Final = 0.03
 """Variance of ground, scaled units, below which the slope goes to 0; over a train part it is about 0.2."""
+_FEWEST: Final = 50
+"""Pixels of a zone below which it has no statistics of its own."""
 _RIDGE: Final = 0.01
 """Added to each band's variance of about 1, so that few pixels, constant bands and equal bands do no harm."""
 
 Array = npt.NDArray[np.float32]
 Matrix = tuple[tuple[float, ...], ...]
+Zones = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+"""Core, rim and glow; see `zones`."""
 
 
 class Contrast(NamedTuple):
-    """Mean and covariance over bands of the difference to the ground, scaled units.
+    """Mean and covariance over bands of the difference to the ground, scaled units, in each of the `zones` of a fire.
 
     A covariance is kept as a factor: a matrix that turns white noise over bands into noise of that covariance.
 
     Attributes:
-        ground_factor: (C, C), outside label pixels.
-        fire_mean: (C,), on label pixels with ground 0.
-        fire_slope: (C,), by which the mean on label pixels changes with the ground.
-        fire_factor: (C, C), on label pixels.
+        ground_factor: (C, C), where no zone is; the mean difference is 0 there.
+        means: (Z, C), with ground 0.
+        slopes: (Z, C), by which the means change with the ground.
+        factors: (Z, C, C).
     """
 
     ground_factor: Matrix
-    fire_mean: tuple[float, ...]
-    fire_slope: tuple[float, ...]
-    fire_factor: Matrix
+    means: tuple[tuple[float, ...], ...]
+    slopes: tuple[tuple[float, ...], ...]
+    factors: tuple[Matrix, ...]
 
-    def whiten(self, bands: Array, ground: Array, label: Array) -> Array:
+    def whiten(self, bands: Array, ground: Array, label: Array, edit: Array) -> Array:
         """Return the whitened difference (N, C, S, S) of bands to ground.
 
         Args:
             bands: scaled bands (N, C, S, S).
             ground: what `fill_in` made of them.
             label: 1 on label pixels, else 0 (N, 1, S, S).
+            edit: 1 where paint goes, else 0 (N, 1, S, S).
         """
-        difference = bands - ground - label * self._expected(ground)
-        return _mixed(np.linalg.inv(self.fire_factor), np.linalg.inv(self.ground_factor), difference, label)
+        where = zones(label, edit)
+        inverses = [np.linalg.inv(factor) for factor in self.factors]
+        difference = bands - ground - self._expected(ground, where)
+        return _mixed(np.linalg.inv(self.ground_factor), inverses, difference, where)
 
-    def restore(self, whitened: Array, ground: Array, label: Array) -> Array:
+    def restore(self, whitened: Array, ground: Array, label: Array, edit: Array) -> Array:
         """Return scaled bands of a whitened difference; the inverse of `whiten`."""
-        mixed = _mixed(np.array(self.fire_factor), np.array(self.ground_factor), whitened, label)
-        return mixed + label * self._expected(ground) + ground
+        where = zones(label, edit)
+        factors = [np.array(factor) for factor in self.factors]
+        mixed = _mixed(np.array(self.ground_factor), factors, whitened, where)
+        return mixed + self._expected(ground, where) + ground
 
-    def _expected(self, ground: Array) -> Array:
+    def relief(self, crops: Crops) -> Array:
+        """Return the ground's relief (N, C, S, S) as noise of its own: whitened, of mean 0 and variance 1 in a crop.
+
+        What a crop holds below the edit mask is read here, and nowhere else.
+        """
+        known = crops.valid == 1
+        smooth, weight = (gaussian_filter(array, (0, 0, _BLUR, _BLUR)) for array in (crops.bands * known, crops.valid))
+        rough = np.where(known, crops.bands - smooth / np.maximum(weight, 1e-6), 0)
+        whitened = np.einsum("ij,njhw->nihw", np.linalg.inv(self.ground_factor).astype(np.float32), rough)
+        n = np.maximum(known.sum(axis=(2, 3), keepdims=True), 1)
+        centred = np.where(known, whitened - whitened.sum(axis=(2, 3), keepdims=True) / n, 0)
+        spread = np.sqrt((centred**2).sum(axis=(2, 3), keepdims=True) / n)
+        relief: Array = np.clip(centred / np.maximum(spread, 1e-6), -_CLIP, _CLIP).astype(np.float32)
+        return relief
+
+    def _expected(self, ground: Array, where: Zones) -> Array:
         """Return the mean difference (N, C, S, S) that a fire makes."""
-        mean, slope = (np.array(values, np.float32)[:, None, None] for values in (self.fire_mean, self.fire_slope))
-        return mean + slope * ground
+        expected = np.zeros_like(ground)
+        for zone, *line in zip(where, self.means, self.slopes, strict=True):
+            mean, slope = (np.array(values, np.float32)[:, None, None] for values in line)
+            expected = np.where(zone, mean + slope * ground, expected)
+        return expected
+
+
+def zones(label: Array, edit: Array) -> Zones:
+    """Return where a fire's core, its rim and the glow beside it are, bool (N, 1, S, S) each.
+
+    A rim pixel has one beside it that is to be painted without fire; the network doesn't see what lies beyond the edit
+    mask, so a label that is cut off there has no rim. Fires of Landsat-8 are a third as bright at the rim as in the
+    core, and a short training doesn't learn that.
+    """
+    fire, beside = label == 1, (edit == 1) & (label == 0)
+    rim = fire & _next_to(beside)
+    return fire & ~rim, rim, beside & _next_to(fire)
+
+
+def _next_to(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the pixels that touch those of a mask (N, 1, S, S), by corners too, and these."""
+    return binary_dilation(mask, np.ones((1, 1, 3, 3), np.bool_))
 
 
 def fit_contrast(batches: Iterable[Crops]) -> Contrast:
-    """Measure means, slopes and covariances inside the edit masks of crops."""
-    fire, below, beside = [], [], []
+    """Measure means, slopes and covariances inside the edit masks of crops.
+
+    A zone of which too little was seen is taken to be as all of the label; the glow, as ground.
+    """
+    seen: list[list[tuple[Array, Array]]] = [[], [], [], []]
     for crops in batches:
         filled = fill_in(crops)
         difference, ground = np.moveaxis(crops.bands - filled, 1, -1), np.moveaxis(filled, 1, -1)
-        painted, label = ((plane[:, 0] == 1) for plane in (crops.edit * crops.valid, crops.label))
-        fire.append(difference[painted & label])
-        below.append(ground[painted & label])
-        beside.append(difference[painted & ~label])
-    on_fire, ground, on_ground = (np.concatenate(pixels) for pixels in (fire, below, beside))
-    # By the mean absolute difference: glow around fires would raise a standard deviation much more.
-    ground_std = np.maximum(np.abs(on_ground).mean(axis=0) * np.sqrt(np.pi / 2), 1e-3)
-    centred = ground - ground.mean(axis=0)
-    slope = (centred * on_fire).mean(axis=0) / (ground.var(axis=0) + _SLOPE_RIDGE)
-    fire_mean = (on_fire - slope * ground).mean(axis=0)
-    residual = on_fire - slope * ground - fire_mean
-    fire_std = np.maximum(residual.std(axis=0), ground_std)
-    return Contrast(
-        _factor(on_ground / ground_std, ground_std),
-        tuple(fire_mean.tolist()),
-        tuple(slope.tolist()),
-        _factor(residual / fire_std, fire_std),
+        painted = (crops.edit * crops.valid)[:, 0] == 1
+        where = [zone[:, 0] for zone in zones(crops.label, crops.edit)]
+        for pixels, zone in zip(seen, [*where, ~np.logical_or.reduce(where)], strict=True):
+            pixels.append((difference[painted & zone], ground[painted & zone]))
+    core, rim, glow, elsewhere = (
+        (np.concatenate([one for one, _ in pixels]), np.concatenate([one for _, one in pixels])) for pixels in seen
     )
+    fire = np.concatenate([core[0], rim[0]]), np.concatenate([core[1], rim[1]])
+    rest = elsewhere[0] if len(elsewhere[0]) else glow[0]
+    # By the mean absolute difference: glow around fires would raise a standard deviation much more.
+    ground_std = np.maximum(np.abs(rest).mean(axis=0) * np.sqrt(np.pi / 2), 1e-3)
+    ground_factor = _factor(rest / ground_std, ground_std)
+    lines = [_line(*(zone if len(zone[0]) >= _FEWEST else fire), ground_std) for zone in (core, rim)]
+    if len(glow[0]) >= _FEWEST:
+        lines.append(_line(*glow, ground_std))
+    else:
+        lines.append(((0.0,) * len(ground_std), (0.0,) * len(ground_std), ground_factor))
+    means, slopes, factors = zip(*lines, strict=True)
+    return Contrast(ground_factor, means, slopes, factors)
+
+
+def _line(
+    difference: Array, ground: Array, least_std: npt.NDArray[np.floating]
+) -> tuple[tuple[float, ...], tuple[float, ...], Matrix]:
+    """Return mean, slope over the ground, and factor of the covariance of pixels (N, C) of a zone."""
+    centred = ground - ground.mean(axis=0)
+    slope = (centred * difference).mean(axis=0) / (ground.var(axis=0) + _SLOPE_RIDGE)
+    mean = (difference - slope * ground).mean(axis=0)
+    residual = difference - slope * ground - mean
+    std = np.maximum(residual.std(axis=0), least_std)
+    return tuple(mean.tolist()), tuple(slope.tolist()), _factor(residual / std, std)
 
 
 def _factor(standardised: Array, std: Array) -> Matrix:
@@ -109,10 +169,14 @@ def _factor(standardised: Array, std: Array) -> Matrix:
     return tuple(tuple(row) for row in factor.tolist())
 
 
-def _mixed(fire: npt.NDArray[np.floating], ground: npt.NDArray[np.floating], bands: Array, label: Array) -> Array:
-    """Multiply each pixel's bands (N, C, S, S) by a matrix (C, C): one on label pixels, another outside."""
-    on_fire, on_ground = (np.einsum("ij,njhw->nihw", matrix.astype(np.float32), bands) for matrix in (fire, ground))
-    return np.where(label == 1, on_fire, on_ground)
+def _mixed(
+    ground: npt.NDArray[np.floating], fire: Sequence[npt.NDArray[np.floating]], bands: Array, where: Zones
+) -> Array:
+    """Multiply each pixel's bands (N, C, S, S) by a matrix (C, C): one for each zone, another where none is."""
+    mixed = np.einsum("ij,njhw->nihw", ground.astype(np.float32), bands)
+    for zone, matrix in zip(where, fire, strict=True):
+        mixed = np.where(zone, np.einsum("ij,njhw->nihw", matrix.astype(np.float32), bands), mixed)
+    return mixed
 
 
 def fill_in(crops: Crops) -> Array:

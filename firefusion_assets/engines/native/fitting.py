@@ -104,7 +104,7 @@ def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step
     target, ground, label, edit, valid, noise, timesteps = (
         torch.from_numpy(array).to(pipeline.unet.device)
         for array in (
-            pipeline.contrast.whiten(crops.bands, filled, crops.label),
+            pipeline.contrast.whiten(crops.bands, filled, crops.label, crops.edit),
             filled,
             crops.label,
             crops.edit,

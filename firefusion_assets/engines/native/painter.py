@@ -18,11 +18,12 @@ class NativePainter:
     Args:
         folder: what `fitting.fit` wrote.
         steps: denoising steps.
+        strength: below 1, paint keeps that much less than all of the ground's relief; see `NativeInpaintPipeline`.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, steps: int, strength: float = 1.0) -> None:
         self._pipeline = load_pipeline(folder)
-        self._steps = steps
+        self._steps, self._strength = steps, strength
 
     def paint(
         self,
@@ -41,7 +42,7 @@ class NativePainter:
         ) -> npt.NDArray[np.float32]:
             rngs = (seeding.generator(int(seeds[place.patch]), "native", place.number) for place in places)
             noise = np.stack([draw_noise(rng, known.shape[1:]) for rng in rngs])
-            return self._pipeline(known, label, edit, noise, self._steps)
+            return self._pipeline(known, label, edit, noise, self._steps, self._strength)
 
         size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
         return paint_by_windows(backgrounds, labels, edits, size, dn_max, sample)

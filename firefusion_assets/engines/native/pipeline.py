@@ -3,6 +3,7 @@
 Samples one batch of crops; `fitting` trains, `painter` paints whole patches.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +40,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
         median: see `Scaling`.
         iqr: see `Scaling`.
         ground_factor: see `Contrast`.
-        fire_mean: see `Contrast`.
-        fire_slope: see `Contrast`.
-        fire_factor: see `Contrast`.
+        means: see `Contrast`.
+        slopes: see `Contrast`.
+        factors: see `Contrast`.
         dn_max: see `Scaling`.
         crop: height and width in px of what the network was trained on.
     """
@@ -58,9 +59,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
         median: list[float] | None = None,
         iqr: list[float] | None = None,
         ground_factor: list[list[float]] | None = None,
-        fire_mean: list[float] | None = None,
-        fire_slope: list[float] | None = None,
-        fire_factor: list[list[float]] | None = None,
+        means: list[list[float]] | None = None,
+        slopes: list[list[float]] | None = None,
+        factors: list[list[list[float]]] | None = None,
         dn_max: int = 65535,
         crop: int = 32,
     ) -> None:
@@ -71,9 +72,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
             median=median,
             iqr=iqr,
             ground_factor=ground_factor,
-            fire_mean=fire_mean,
-            fire_slope=fire_slope,
-            fire_factor=fire_factor,
+            means=means,
+            slopes=slopes,
+            factors=factors,
             dn_max=dn_max,
             crop=crop,
         )
@@ -86,8 +87,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def contrast(self) -> Contrast:
         """Differences to the ground, and what the network sees of them."""
-        ground, mean, slope, fire = (self.config[name] for name in Contrast._fields)
-        return Contrast(tuple(map(tuple, ground)), tuple(mean), tuple(slope), tuple(map(tuple, fire)))
+        ground, means, slopes, factors = (self.config[name] for name in Contrast._fields)
+        matrices = tuple(tuple(map(tuple, factor)) for factor in factors)
+        return Contrast(tuple(map(tuple, ground)), tuple(map(tuple, means)), tuple(map(tuple, slopes)), matrices)
 
     @property
     def crop(self) -> int:
@@ -102,8 +104,12 @@ class NativeInpaintPipeline(DiffusionPipeline):
         edits: npt.NDArray[np.bool_],
         noise: npt.NDArray[np.float32],
         num_inference_steps: int,
+        strength: float = 1.0,
     ) -> npt.NDArray[np.float32]:
         """Sample crops by the pipeline's scheduler, without noise on the way.
+
+        What a step makes of the noise follows the noise it starts from. So where the ground shines through an event,
+        part of that noise is the ground's own relief, and the paint has its slopes and fields.
 
         Args:
             backgrounds: uint16 DN (N, C, S, S).
@@ -111,6 +117,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             edits: bool (N, S, S), where to paint.
             noise: float32 (N, C, S, S) from `diffusion_noise.draw_noise`: what the samples start from.
             num_inference_steps: denoising steps.
+            strength: of the noise against the ground's relief; 1 is noise alone.
 
         Returns:
             float32 DN (N, C, S, S), of use inside the edit masks only.
@@ -123,6 +130,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
             valid=(backgrounds.min(axis=1, keepdims=True) > 0).astype(np.float32),
         )
         filled = fill_in(crops)
+        if strength < 1:
+            noise = strength * noise + math.sqrt(1 - strength**2) * self.contrast.relief(crops)
         ground, label, edit, sample = (
             torch.from_numpy(array).to(self.device) for array in (filled, crops.label, crops.edit, noise)
         )
@@ -130,7 +139,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         for timestep in self.scheduler.timesteps:
             velocity = self.unet(network_input(sample, ground, label, edit), timestep).sample
             (sample, *_) = self.scheduler.step(velocity, timestep, sample, return_dict=False)
-        return scaling.to_dn(self.contrast.restore(sample.cpu().numpy(), filled, crops.label))
+        return scaling.to_dn(self.contrast.restore(sample.cpu().numpy(), filled, crops.label, crops.edit))
 
 
 def new_pipeline(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class NativeGenerator(Engine):
     """A small pixel-space diffusion model over all bands of the store, trained from scratch on the train part."""
 
+    reads: ClassVar[tuple[str, ...]] = ("strength",)
     pipeline: ClassVar[str] = "firefusion_assets.engines.native.pipeline.NativeInpaintPipeline"
 
     engine: Literal["native"]
@@ -72,4 +73,4 @@ class NativeGenerator(Engine):
         """Return the painter of a trained pipeline."""
         from firefusion_assets.engines.native.painter import NativePainter
 
-        return NativePainter(folder, sampling.steps)
+        return NativePainter(folder, sampling.steps, sampling.strength)

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast
+from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast, zones
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import draw_noise
 from firefusion_assets.engines.native.fitting import fit
@@ -156,13 +156,15 @@ def test_nothing_known_at_all_is_filled_in_with_the_median() -> None:
 def whitened_pixels(crops: Crops, contrast: Contrast) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Whitened pixels (pixels, C) inside the edit masks, and which of them are label pixels."""
     inside = (crops.edit * crops.valid)[:, 0] == 1
-    whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label)
+    whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label, crops.edit)
     return np.moveaxis(whitened, 1, -1)[inside], crops.label[:, 0][inside] == 1
 
 
 def assert_turns_back(contrast: Contrast, crops: Crops) -> None:
     filled = fill_in(crops)
-    restored = contrast.restore(contrast.whiten(crops.bands, filled, crops.label), filled, crops.label)
+    restored = contrast.restore(
+        contrast.whiten(crops.bands, filled, crops.label, crops.edit), filled, crops.label, crops.edit
+    )
     np.testing.assert_allclose(restored, crops.bands, rtol=1e-4, atol=1e-4)
 
 
@@ -194,7 +196,7 @@ def test_contrast_turns_white_noise_into_fires_of_the_same_correlation(n_bands: 
     pixels, on_fire = whitened_pixels(crops, contrast)
     np.testing.assert_allclose(np.cov(pixels[on_fire].T), np.eye(n_bands), atol=0.25)
     noise = rng.normal(size=crops.bands.shape).astype(np.float32)
-    painted = contrast.restore(noise, np.zeros_like(noise), crops.label)[:, :, 6:10, 6:10]
+    painted = contrast.restore(noise, np.zeros_like(noise), crops.label, crops.edit)[:, :, 6:10, 6:10]
     wanted = mixing @ mixing.T / np.sqrt(np.outer((mixing**2).sum(axis=1), (mixing**2).sum(axis=1)))
     np.testing.assert_allclose(np.corrcoef(np.moveaxis(painted, 1, 0).reshape(n_bands, -1)), wanted, atol=0.1)
 
@@ -207,7 +209,34 @@ def test_contrast_knows_that_fires_differ_less_from_bright_ground() -> None:
     dark, bright = (np.full((1, 3, 16, 16), level, np.float32) for level in (-1, 1))
     nothing = np.zeros_like(dark)
     for ground in (dark, bright):
-        np.testing.assert_allclose(contrast.restore(nothing, ground, crops.label[:1])[:, :, 6:10, 6:10], 2, atol=0.15)
+        restored = contrast.restore(nothing, ground, crops.label[:1], crops.edit[:1])
+        np.testing.assert_allclose(restored[:, :, 6:10, 6:10], 2, atol=0.15)
+
+
+def test_zones_of_a_fire_are_its_core_its_rim_and_the_glow_beside_it() -> None:
+    label, edit = np.zeros((2, 1, 1, 16, 16), np.float32)
+    label[..., 4:9, 4:12], edit[..., 2:11, 2:10] = 1, 1  # cut off on the right
+    label *= edit
+    core, rim, glow = (zone[0, 0] for zone in zones(label, edit))
+    expected = np.zeros((16, 16), int)
+    expected[3:10, 3:10] = 3
+    expected[4:9, 4:10] = 2
+    expected[5:8, 5:10] = 1
+    np.testing.assert_array_equal(core + 2 * rim + 3 * glow, expected)
+    assert not any(zone.any() for zone in zones(np.zeros_like(label), edit))
+
+
+def test_a_mean_fire_is_as_dim_at_its_rim_as_those_it_was_measured_on() -> None:
+    rng = np.random.default_rng(5)
+    crops = crops_of(rng.normal(0, 0.1, (200, 3, 16, 16)))
+    bands = crops.bands.copy()
+    for zone, excess in zip(zones(crops.label, crops.edit), (3.0, 1.0, 0.2), strict=True):
+        bands += zone * np.float32(excess)
+    contrast = fit_contrast([crops._replace(bands=bands)])
+    nothing = np.zeros((1, 3, 16, 16), np.float32)
+    fire = contrast.restore(nothing, nothing, crops.label[:1], crops.edit[:1])[0]
+    for place, excess in (((7, 7), 3), ((6, 7), 1), ((5, 7), 0.2), ((4, 4), 0)):
+        np.testing.assert_allclose(fire[:, *place], excess, atol=0.1)
 
 
 @pytest.mark.parametrize("n_bands", [3, 10])
@@ -260,7 +289,7 @@ def test_a_pipeline_folder_loads_and_saves_the_same(model: Path, tmp_path: Path)
     pipeline = NativeInpaintPipeline.from_pretrained(model)
     assert pipeline.config.bands == list(BANDS)
     assert pipeline.crop == 16
-    assert len(pipeline.contrast.fire_factor) == len(pipeline.contrast.ground_factor[0]) == len(BANDS)
+    assert len(pipeline.contrast.factors[0]) == len(pipeline.contrast.ground_factor[0]) == len(BANDS)
     pipeline.save_pretrained(tmp_path)
     weights = "unet/diffusion_pytorch_model.safetensors"
     assert files(tmp_path)[weights] == files(model)[weights]
@@ -285,6 +314,27 @@ def test_seeds_decide_and_the_ground_below_a_fire_does_not(model: Path) -> None:
     painted = paint(model)
     assert (paint(model, seed=1) != painted)[:, :, 4:8, 1:23].mean() > 0.9
     np.testing.assert_array_equal(paint(model, under=20000)[:, :, 5:7, 1:23], painted[:, :, 5:7, 1:23])
+
+
+def test_below_a_strength_of_1_paint_has_the_relief_of_the_ground(model: Path) -> None:
+    background = np.random.default_rng(5).integers(7000, 12000, (1, 3, SIZE, SIZE), np.uint16)
+    label = np.zeros((1, SIZE, SIZE), bool)
+    label[0, 6:18, 6:18] = True
+    relief = []
+    for strength in (1.0, 0.9, 0.3):
+        painted = NativePainter(model, 3, strength).paint(background, label, label, np.array([0]))
+        relief.append(
+            np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(painted[0][:, label[0]], background[0][:, label[0]])])
+        )
+    assert abs(relief[0]) < 0.15 < 0.25 < relief[1] < relief[2] and relief[2] > 0.5
+
+
+def test_relief_is_noise_of_its_own(train: PatchPart) -> None:
+    crops = stream(train).batch(3, 40)
+    relief = fit_contrast([crops]).relief(crops)
+    known = np.broadcast_to(crops.valid == 1, relief.shape)
+    assert not relief[~known].any() and np.abs(relief).max() <= 3
+    np.testing.assert_allclose([relief[known].mean(), relief[known].std()], [0, 1], atol=0.1)
 
 
 @pytest.mark.slow
