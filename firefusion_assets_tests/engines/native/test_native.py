@@ -323,9 +323,8 @@ def test_below_a_strength_of_1_paint_has_the_relief_of_the_ground(model: Path) -
     relief = []
     for strength in (1.0, 0.9, 0.3):
         painted = NativePainter(model, 3, strength).paint(background, label, label, np.array([0]))
-        relief.append(
-            np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(painted[0][:, label[0]], background[0][:, label[0]])])
-        )
+        bands = zip(painted[0][:, label[0]], background[0][:, label[0]], strict=True)
+        relief.append(np.mean([np.corrcoef(*pair)[0, 1] for pair in bands]))
     assert abs(relief[0]) < 0.15 < 0.25 < relief[1] < relief[2] and relief[2] > 0.5
 
 
