@@ -15,6 +15,7 @@ import pandas as pd
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge
 from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed
@@ -117,8 +118,13 @@ def choose(part: PatchPart, table: pd.DataFrame, settings: Backgrounds, masks: M
     table = table.loc[list(part.ids)]
     judged = judge(table, settings, part.meta.patch_size)
     free = judged[judged["reason"] == ""]
-    choice = Choice(judged, free.index.tolist(), tuple(free["scene"]), _fires(part, table, masks.source))
+    choice = Choice(judged, free.index.tolist(), tuple(free["scene"]), _fires(part, table, masks))
     if not choice.fires:
+        if masks.whole:
+            raise PlanError(
+                "the train part holds no fire that its patch's border doesn't cut; set masks.whole: false, or cut larger "
+                "patches"
+            )
         if masks.source == "label":
             raise PlanError("the train part holds no fire, so there is no mask; add scenes or change split.seed")
         raise PlanError(
@@ -203,19 +209,28 @@ def write_plan(
     }
 
 
-def _fires(part: PatchPart, table: pd.DataFrame, source: str) -> dict[str, tuple[Mask, int, int]]:
+def _fires(part: PatchPart, table: pd.DataFrame, masks: Masks) -> dict[str, tuple[Mask, int, int]]:
     """Return the fires of a part by the patch that they burn in."""
     fires = {}
     for patch_id, elevation in table.loc[table["fire_pixels"] > 0, "sun_elevation"].items():
         patch = part.read(str(patch_id))
         mask = patch.label
-        if source != "label":
+        if masks.source != "label":
             bands = dict(zip(part.meta.bands, patch.bands, strict=True))
-            mask = detect([source], bands, elevation)[source] & ~patch.ignore
+            mask = detect([masks.source], bands, elevation)[masks.source] & ~patch.ignore
+        if masks.whole:
+            mask = mask & ~_cut_off(mask)
         if mask.any():
             piece, y, x = trimmed(mask)
             fires[str(patch_id)] = piece.copy(), y, x  # a view would keep the whole mask
     return fires
+
+
+def _cut_off(mask: Mask) -> Mask:
+    """Return the fires of a mask that reach its border."""
+    numbers = numbered_fires(mask)
+    border = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
+    return np.isin(numbers, border[border > 0])
 
 
 def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: Draw) -> tuple[str, str]:

@@ -26,6 +26,8 @@ class Masks(Part):
     source: Literal["label", "schroeder", "murphy", "kumar-roy", "intersection", "voting"] = "label"
     """Whose mask of a real fire: its label, or what a fire detector sees of it (`voting`: at least two of the three,
     `intersection`: all)."""
+    whole: bool = False
+    """Leave out fires that the border of their patch cuts off, and with them masks that end in straight edges."""
     dilation: int = Field(3, ge=1, le=16)
     """px by which the edit mask is larger than the label mask."""
 

@@ -4,11 +4,12 @@ What a crop holds is drawn in `crops`; `pipeline` samples the network.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -23,7 +24,7 @@ from firefusion_assets.core.training_loop import (
 )
 from firefusion_assets.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.engines.native.crops import Crops, CropStream
-from firefusion_assets.engines.native.diffusion_noise import draw_noise
+from firefusion_assets.engines.native.diffusion_noise import fit_noise
 from firefusion_assets.engines.native.pipeline import (
     TRAIN_TIMESTEPS,
     NativeInpaintPipeline,
@@ -37,7 +38,7 @@ from firefusion_assets.patchstore import PatchPart
 _WARM_UP: Final = 50
 """Steps over which the learning rate rises."""
 _CONTRAST_STEPS: Final = 50
-"""Steps whose crops the contrast is measured on."""
+"""Steps whose crops contrast and noise are measured on."""
 _EMA_DECAY: Final = 0.995
 _LABEL_WEIGHT: Final = 4.0
 """A label pixel's weight in the loss; other pixels of the edit mask have 1."""
@@ -55,11 +56,16 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     streams = [stream]
     if generator.pretrain == "physics":
         streams.insert(0, CropStream(train, scaling, generator.crop, generator.seed, physics=True))
-    contrast = fit_contrast(one.batch(step, generator.batch_size) for one in streams for step in range(_CONTRAST_STEPS))
+
+    def seen() -> Iterator[Crops]:
+        return (one.batch(step, generator.batch_size) for one in streams for step in range(_CONTRAST_STEPS))
+
+    contrast = fit_contrast(seen())
+    noise = fit_noise(seen(), contrast)
     steps = generator.steps * len(streams)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeding.derive_seed(generator.seed, "weights"))
-        pipeline = new_pipeline(train.meta.bands, scaling, contrast, generator.crop, generator.channels)
+        pipeline = new_pipeline(train.meta.bands, scaling, contrast, noise, generator.crop, generator.channels)
     unet = pipeline.to(compute_device()).unet.train()
     averaged = copy.deepcopy(unet)
     # A rate of 1, which the schedule multiplies: diffusers' cosine starts only after its warm-up, this one at once.
@@ -100,7 +106,7 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
 def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step: int) -> torch.Tensor:
     """Return the weighted mean squared error of v inside the edit masks, for noise drawn for this step."""
     rng = seeding.generator(seed, "noise", step)
-    filled = fill_in(crops)
+    filled, shape = fill_in(crops), crops.bands.shape
     target, ground, label, edit, valid, noise, timesteps = (
         torch.from_numpy(array).to(pipeline.unet.device)
         for array in (
@@ -109,7 +115,7 @@ def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step
             crops.label,
             crops.edit,
             crops.valid,
-            draw_noise(rng, crops.bands.shape),
+            pipeline.noise.draw(rng, shape, rng.standard_normal((*shape[:2], 1, 1), np.float32)),
             rng.integers(0, TRAIN_TIMESTEPS, len(filled)),
         )
     )

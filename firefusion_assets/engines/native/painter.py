@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.core import seeding
-from firefusion_assets.engines.native.diffusion_noise import draw_noise
 from firefusion_assets.engines.native.pipeline import load_pipeline
 from firefusion_assets.engines.windows import Place, paint_by_windows
 
@@ -40,9 +39,13 @@ class NativePainter:
             edit: npt.NDArray[np.bool_],
             places: Sequence[Place],
         ) -> npt.NDArray[np.float32]:
-            rngs = (seeding.generator(int(seeds[place.patch]), "native", place.number) for place in places)
-            noise = np.stack([draw_noise(rng, known.shape[1:]) for rng in rngs])
+            noise = np.stack([self._noise(int(seeds[place.patch]), place.number, known.shape[1:]) for place in places])
             return self._pipeline(known, label, edit, noise, self._steps, self._strength)
 
         size, dn_max = self._pipeline.crop, self._pipeline.scaling.dn_max
         return paint_by_windows(backgrounds, labels, edits, size, dn_max, sample)
+
+    def _noise(self, seed: int, window: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Draw the noise of a window; a patch's windows share its level."""
+        level = seeding.generator(seed, "native level").standard_normal((shape[0], 1, 1), np.float32)
+        return self._pipeline.noise.draw(seeding.generator(seed, "native", window), shape, level)

@@ -20,6 +20,7 @@ from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import require_finite
 from firefusion_assets.engines.native.contrast import Contrast, fill_in
 from firefusion_assets.engines.native.crops import Crops
+from firefusion_assets.engines.native.diffusion_noise import NoiseMix
 from firefusion_assets.engines.native.scaling import Scaling
 
 TRAIN_TIMESTEPS: Final = 1000
@@ -43,6 +44,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
         means: see `Contrast`.
         slopes: see `Contrast`.
         factors: see `Contrast`.
+        smooth: see `NoiseMix`.
+        even: see `NoiseMix`.
         dn_max: see `Scaling`.
         crop: height and width in px of what the network was trained on.
     """
@@ -62,6 +65,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
         means: list[list[float]] | None = None,
         slopes: list[list[float]] | None = None,
         factors: list[list[list[float]]] | None = None,
+        smooth: list[float] | None = None,
+        even: list[float] | None = None,
         dn_max: int = 65535,
         crop: int = 32,
     ) -> None:
@@ -75,6 +80,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
             means=means,
             slopes=slopes,
             factors=factors,
+            smooth=smooth,
+            even=even,
             dn_max=dn_max,
             crop=crop,
         )
@@ -90,6 +97,11 @@ class NativeInpaintPipeline(DiffusionPipeline):
         ground, means, slopes, factors = (self.config[name] for name in Contrast._fields)
         matrices = tuple(tuple(map(tuple, factor)) for factor in factors)
         return Contrast(tuple(map(tuple, ground)), tuple(map(tuple, means)), tuple(map(tuple, slopes)), matrices)
+
+    @property
+    def noise(self) -> NoiseMix:
+        """What noise is made of."""
+        return NoiseMix(tuple(self.config.smooth), tuple(self.config.even))
 
     @property
     def crop(self) -> int:
@@ -115,7 +127,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             backgrounds: uint16 DN (N, C, S, S).
             labels: bool (N, S, S), where fire shall be.
             edits: bool (N, S, S), where to paint.
-            noise: float32 (N, C, S, S) from `diffusion_noise.draw_noise`: what the samples start from.
+            noise: float32 (N, C, S, S) from `NoiseMix.draw`: what the samples start from.
             num_inference_steps: denoising steps.
             strength: of the noise against the ground's relief; 1 is noise alone.
 
@@ -143,7 +155,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
 
 
 def new_pipeline(
-    bands: tuple[str, ...], scaling: Scaling, contrast: Contrast, crop: int, channels: tuple[int, ...]
+    bands: tuple[str, ...], scaling: Scaling, contrast: Contrast, noise: NoiseMix, crop: int, channels: tuple[int, ...]
 ) -> NativeInpaintPipeline:
     """Return an untrained pipeline; its weights come from torch's generator."""
     unet = UNet2DModel(
@@ -165,7 +177,7 @@ def new_pipeline(
     )
     constants: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in (scaling._asdict() | contrast._asdict()).items()
+        for name, value in (scaling._asdict() | contrast._asdict() | noise._asdict()).items()
     }
     return NativeInpaintPipeline(unet, scheduler, bands=list(bands), crop=crop, **constants)
 

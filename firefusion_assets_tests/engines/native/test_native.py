@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast, zones
 from firefusion_assets.engines.native.crops import Crops, CropStream
-from firefusion_assets.engines.native.diffusion_noise import draw_noise
+from firefusion_assets.engines.native.diffusion_noise import NoiseMix, fit_noise
 from firefusion_assets.engines.native.fitting import fit
 from firefusion_assets.engines.native.painter import NativePainter
 from firefusion_assets.engines.native.pipeline import NativeInpaintPipeline
@@ -252,8 +252,13 @@ def test_contrast_of_few_fire_pixels_and_constant_bands_is_of_use(n_bands: int, 
     assert np.abs(whitened_pixels(crops, contrast)[0]).max() < 50
 
 
+def noise_of(mix: NoiseMix, n: int = 4000) -> npt.NDArray[np.float32]:
+    rng = np.random.default_rng(4)
+    return mix.draw(rng, (n, 3, 16, 16), rng.standard_normal((n, 3, 1, 1), np.float32))
+
+
 def test_noise_has_unit_variance_and_is_correlated_over_space_alone() -> None:
-    noise = draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))
+    noise = noise_of(NoiseMix((0.5, 0.5, 0.2), (0, 0, 0.6)))
     assert noise.dtype == np.float32
     np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.06)
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.08)
@@ -261,12 +266,30 @@ def test_noise_has_unit_variance_and_is_correlated_over_space_alone() -> None:
     def correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
         return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
 
-    # Half of it is white; two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
-    assert correlation(noise[..., 1:], noise[..., :-1]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
-    assert correlation(noise[..., 1:, :], noise[..., :-1, :]) == pytest.approx(np.exp(-1 / 9) / 2, abs=0.01)
+    # Two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
+    for band, expected in ((0, np.exp(-1 / 9) / 2), (2, np.exp(-1 / 9) / 5 + 0.6)):
+        assert correlation(noise[:, band, :, 1:], noise[:, band, :, :-1]) == pytest.approx(expected, abs=0.01)
+        assert correlation(noise[:, band, 1:], noise[:, band, :-1]) == pytest.approx(expected, abs=0.01)
+    assert correlation(noise[:, 2, 0], noise[:, 2, 8]) == pytest.approx(0.6, abs=0.02)
     assert correlation(noise[:, 0], noise[:, 1]) == pytest.approx(0, abs=0.01)
     assert correlation(noise[1:], noise[:-1]) == pytest.approx(0, abs=0.01)
-    np.testing.assert_array_equal(noise[:1], draw_noise(np.random.default_rng(4), (4000, 3, 16, 16))[:1])
+    np.testing.assert_array_equal(noise, noise_of(NoiseMix((0.5, 0.5, 0.2), (0, 0, 0.6))))
+
+
+@pytest.mark.parametrize("mix", [NoiseMix((0.2, 0.7, 0.3), (0, 0, 0.5)), NoiseMix((0, 0, 0), (0, 0.5, 0.9))])
+def test_noise_is_correlated_as_the_events_that_it_was_measured_on(mix: NoiseMix) -> None:
+    crops = crops_of(0.01 * np.random.default_rng(3).standard_normal((3000, 3, 16, 16)))
+    crops.label[..., 3:13, 3:13] = 1
+    crops.edit[:] = 1
+    events = crops._replace(bands=np.where(crops.label == 1, 2 + noise_of(mix, 3000), crops.bands).astype(np.float32))
+    contrast = fit_contrast([events])
+    measured = fit_noise([events], contrast)
+    np.testing.assert_allclose(measured, mix, atol=0.08)
+
+
+def test_noise_of_too_few_label_pixels_is_half_smooth() -> None:
+    crops = crops_of(np.random.default_rng(3).normal(0, 0.1, (1, 2, 16, 16)))
+    assert fit_noise([crops], fit_contrast([crops])) == NoiseMix((0.5, 0.5), (0.0, 0.0))
 
 
 def test_a_crop_larger_than_the_patches_is_an_error(train: PatchPart, tmp_path: Path) -> None:
