@@ -16,12 +16,12 @@ from firefusion_assets.core.orientation import turned
 from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.masks import place
 from firefusion_assets.inpainting.plan import Draw, Plan, PlanError, write_plan
-from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Backgrounds
 from firefusion_assets.study.registry import known
-from firefusion_assets_tests.builders.parts import make_part, table_of
+from firefusion_assets_tests.builders.parts import BANDS, make_part, table_of
 
 MOVED = TransplantedMasks()
 
@@ -147,6 +147,31 @@ def test_boxes_are_boxes_of_real_components(part: PatchPart, tmp_path: Path) -> 
         components, n = components_of(part.read(row.mask).label, np.ones((3, 3)))
         sizes = {trimmed(components == i)[0].shape for i in range(1, n + 1)}
         assert shape.shape in sizes or shape.shape[::-1] in sizes
+
+
+def test_whole_masks_leave_out_what_a_border_cuts(tmp_path: Path) -> None:
+    label = np.zeros((32, 32), bool)
+    label[0:5, 10:14] = label[20:23, 8:12] = True
+    cut = np.zeros_like(label)
+    cut[10:20, 30:] = True
+    bands = np.random.default_rng(1).integers(7000, 12000, (4, 32, 32)).astype(np.uint16)
+    with PatchWriter(tmp_path / "part", StoreMeta(study="t", bands=BANDS, patch_size=32)) as writer:
+        for name, mask in (("free", label & False), ("both", label), ("cut", cut)):
+            writer.add_patch(name, Patch(bands, mask, label & False))
+    store = Patches(tmp_path / "part")
+    part = PatchPart(store, store.base_ids)
+
+    def shapes(part: PatchPart, folder: Path, whole: bool) -> set[tuple[int, int]]:
+        sampling = Sampling(images=6, max_tries=6)
+        write_plan(part, table_of(part), Backgrounds(), TransplantedMasks(whole=whole), sampling, Draw(0, 0, 1), folder)
+        return {
+            (min(shape), max(shape)) for shape in (trimmed(label)[0].shape for label in Plan.read(folder, 32).labels)
+        }
+
+    assert shapes(part, tmp_path / "whole", True) == {(3, 4)}
+    assert shapes(part, tmp_path / "all", False) == {(2, 10), (6, 23)}
+    with pytest.raises(PlanError, match="holds no fire that its patch's border doesn't cut; set masks.whole: false"):
+        shapes(PatchPart(store, ["free", "cut"]), tmp_path / "none", True)
 
 
 def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:
