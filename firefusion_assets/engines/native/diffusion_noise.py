@@ -60,6 +60,19 @@ class NoiseMix(NamedTuple):
         noise: Array = factors[0] * white + factors[1] * smooth + factors[2] * level
         return noise
 
+    def shaped(self, noise: Array, relief: Array, strength: float) -> Array:
+        """Return noise (N, C, S, S) with a relief of mean 0 and variance 1 in place of part of what is not even.
+
+        Args:
+            noise: of `draw`.
+            relief: (N, C, S, S).
+            strength: of what is left of the noise, below 1.
+        """
+        even = noise.mean(axis=(2, 3), keepdims=True)
+        rough = np.sqrt(1 - np.array(self.even, np.float32))[:, None, None] * relief
+        shaped: Array = even + strength * (noise - even) + math.sqrt(1 - strength**2) * rough
+        return shaped
+
 
 def fit_noise(batches: Iterable[Crops], contrast: Contrast) -> NoiseMix:
     """Measure how whitened label pixels of crops are correlated: next to each other, and 6 px apart and more."""

@@ -3,7 +3,6 @@
 Samples one batch of crops; `fitting` trains, `painter` paints whole patches.
 """
 
-import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,7 +142,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         )
         filled = fill_in(crops)
         if strength < 1:
-            noise = strength * noise + math.sqrt(1 - strength**2) * self.contrast.relief(crops)
+            noise = self.noise.shaped(noise, self.contrast.relief(crops), strength)
         ground, label, edit, sample = (
             torch.from_numpy(array).to(self.device) for array in (filled, crops.label, crops.edit, noise)
         )
