@@ -122,8 +122,8 @@ def choose(part: PatchPart, table: pd.DataFrame, settings: Backgrounds, masks: M
     if not choice.fires:
         if masks.whole:
             raise PlanError(
-                "the train part holds no fire that its patch's border doesn't cut; set masks.whole: false, or cut larger "
-                "patches"
+                "the train part holds no fire that its patch's border doesn't cut; set masks.whole: false, or cut "
+                "larger patches"
             )
         if masks.source == "label":
             raise PlanError("the train part holds no fire, so there is no mask; add scenes or change split.seed")

@@ -26,7 +26,7 @@ def write_study(folder: Path, study: str = STUDY, **configs: str) -> Path:
 CONTROLS = {"baseline", "copy-paste", "native"}
 LADDERS = {
     "demo": CONTROLS | {"plain", "physics", "wrong-labels"},
-    "scarce": CONTROLS | {"plain", "physics", "wrong-labels", "more-real", "weak"},
+    "scarce": CONTROLS | {"plain", "physics", "wrong-labels", "more-real", "weak", "native-pretrained"},
     "activefire": CONTROLS
     | {"plain", "physics", "native-label-mask", "native-unscreened", "sd-pretrained", "sd-lora"}
     | {"sd-dreambooth", "sd-dreambooth-text-encoder", "sd-dreambooth-prior", "sd-dreambooth-box"},
