@@ -4,10 +4,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from firefusion_assets.lineage.assets import AssetName
     from firefusion_assets.orchestration.running import News
 
 _PLAIN_EVERY_S: Final = 60
@@ -51,7 +52,7 @@ class StepLines:
         assets: names of the steps.
 
     Attributes:
-        warned: names of checks that did, as keys.
+        warned: names of the checks that warn, of each asset that is done.
     """
 
     def __init__(self, stream: TextIO, name: str, assets: list[str]) -> None:
@@ -72,7 +73,7 @@ class StepLines:
         self._running: dict[str, TaskID] = {}
         self._first: dict[tuple[str, str], tuple[float, int]] = {}
         self._last_plain = time.monotonic()
-        self.warned: dict[str, None] = {}
+        self.warned: dict[AssetName, Sequence[str]] = {}
 
     def shown(self) -> AbstractContextManager[object]:
         """Keep the lines of running steps on the screen while the block runs, where it is one."""
@@ -87,7 +88,7 @@ class StepLines:
             self._told(news)
         else:
             self._progress.remove_task(self._running.pop(news.asset))
-            self.warned |= dict.fromkeys(news.warnings)
+            self.warned[cast("AssetName", news.asset)] = news.warnings
             self._print(self._line(news.asset, _outcome(news)), "red" if news.kind == "failed" else "")
 
     def _told(self, news: "News") -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
@@ -50,10 +51,11 @@ def run(
 def _materialize(keys: list[str], to: str, study: str) -> None:
     """Run the lineage for one key after another, and keep Dagster's own words in a file."""
     from firefusion_assets.cli.progress import StepLines, diverted_output
+    from firefusion_assets.lineage.assets import ASSETS
     from firefusion_assets.orchestration import running
     from firefusion_assets.orchestration.checks import meaning
 
-    warned: dict[str, None] = {}
+    warned: dict[tuple[str, str], Sequence[str]] = {}
     log = running.dagster_home() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     log.parent.mkdir(exist_ok=True)
     try:
@@ -63,12 +65,13 @@ def _materialize(keys: list[str], to: str, study: str) -> None:
                 lines = StepLines(stream, key or study, [asset.path[-1] for asset in assets])
                 with lines.shown():
                     running.run(assets, key, lines.tell)
-                warned |= lines.warned
+                # What configs share was looked at last by the last of them.
+                warned |= {(key if ASSETS[asset].per_config else "", asset): one for asset, one in lines.warned.items()}
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         raise
     except BaseException:
         print(f"Full log: {log}", file=sys.stderr)
         raise
-    for check in warned:
+    for check in dict.fromkeys(check for checks in warned.values() for check in checks):
         typer.echo(f"Check {check} warns where this doesn't hold: {meaning(check)}")
