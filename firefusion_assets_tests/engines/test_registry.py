@@ -123,7 +123,7 @@ def test_a_setting_that_an_engine_from_outside_reads_is_its_own(study: Path) -> 
         ),
         (
             "generator: {engine: copy-paste}\nsampling: {images: 1, strength: 0.5}",
-            "sampling.strength: only engine stable-diffusion, toy reads that, not copy-paste",
+            "sampling.strength: only engine native, stable-diffusion, toy reads that, not copy-paste",
         ),
     ],
 )
