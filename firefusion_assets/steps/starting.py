@@ -88,7 +88,7 @@ def _study_text(name: str, proposal: Proposal) -> str:
         bands = list(FALSE_COLOUR)
     sections: list[tuple[str, Mapping[str, Any]]] = [
         ("dataset", proposal.dataset),
-        ("training", {"bands": bands[:3], "filters": 4, "steps": 400}),
+        ("training", {"bands": bands[:3], "filters": 4, "steps": 200}),
         ("replicates", {"count": 8}),
     ]
     lines = [f"name: {name}", f"description: Does painted data help on {name}?"]
