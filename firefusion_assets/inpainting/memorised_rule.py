@@ -78,24 +78,28 @@ class _RealFires:
     """The train part's fires that are large enough to be told apart."""
 
     def __init__(self, train: "PatchPart") -> None:
-        burning = [(patch_id, train.read(patch_id)) for patch_id in train.statistics.fire]
-        logs = [_logs(patch.bands) for _, patch in burning]
-        gains = [
-            each[:, patch.label].mean(1) - each[:, ~patch.label].mean(1)
-            for each, (_, patch) in zip(logs, burning, strict=True)
-            if not patch.label.all()
-        ]
+        # One patch after the other: of all only the fires are kept.
+        gains = []
+        for patch in map(train.read, train.statistics.fire):
+            if not patch.label.all():
+                logs = _logs(patch.bands)
+                gains.append(logs[:, patch.label].mean(1) - logs[:, ~patch.label].mean(1))
         order = (
             np.argsort(-np.abs(np.mean(gains, axis=0)), kind="stable") if gains else np.arange(len(train.meta.bands))
         )
         self._bands = np.sort(order[:_BANDS])
-        within = [each[self._bands][:, patch.label] for each, (_, patch) in zip(logs, burning, strict=True)]
+        within, fires = [], []
+        for patch_id in train.statistics.fire:
+            patch = train.read(patch_id)
+            logs = _logs(patch.bands[self._bands])
+            within.append(logs[:, patch.label])
+            fires += [
+                _Fire(patch_id, mask, logs[:, *box].copy(), logs[:, *_widened(box)].copy())
+                for box, mask in _large(patch.label & ~patch.ignore)
+            ]
         self._scale = np.maximum(np.concatenate(within, axis=1).std(1), 1e-3)[:, None, None] if within else 1.0
         self._fires = [
-            _Fire(patch_id, mask, each[:, *box], each[:, *_widened(box)])
-            for patch_id, patch in burning
-            for each in [self._seen(patch.bands)]
-            for box, mask in _large(patch.label & ~patch.ignore)
+            fire._replace(logs=fire.logs / self._scale, surroundings=fire.surroundings / self._scale) for fire in fires
         ]
 
     def null(self) -> list[float]:

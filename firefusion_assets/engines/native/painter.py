@@ -17,7 +17,7 @@ class NativePainter:
     Args:
         folder: what `fitting.fit` wrote.
         steps: denoising steps.
-        strength: below 1, paint keeps that much less than all of the ground's relief; see `NativeInpaintPipeline`.
+        strength: of the noise that painting starts from; below 1 the ground's relief takes the rest of its place.
     """
 
     def __init__(self, folder: Path, steps: int, strength: float = 1.0) -> None:
