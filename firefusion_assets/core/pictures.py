@@ -28,7 +28,7 @@ HIT_COLOUR: Final = (255, 255, 255)
 MISS_COLOUR: Final = (230, 159, 0)
 FALSE_ALARM_COLOUR: Final = (86, 180, 233)
 
-_COMPOSITE = ("B7", "B6", "B2")
+_SEVEN_SIX_TWO = {"B7", "B6", "B2"}
 _LANDSAT_DN = (5_000.0, 40_000.0)
 _GAMMA = 1.6
 _SMALLEST_TILE, _LARGEST_TILE = 160, 256
@@ -36,32 +36,32 @@ _GAP, _FONT_SIZE = 6, 14
 _PAPER, _INK, _CAPTION, _EMPTY = (255, 255, 255), (17, 17, 17), (80, 80, 80), (238, 238, 238)
 
 
-def composite(bands: npt.NDArray[np.uint16], names: Sequence[str]) -> Picture:
-    """Show a patch in false colour: bands 7-6-2 where named, else the first three, else the first in grey.
+class Composite:
+    """Shows patches in colour.
 
-    Landsat level-1 DN are stretched from 5,000 (reflectance 0) to 40,000 (0.7), so that pictures can be
+    Landsat level-1 DN of bands 7-6-2 are stretched from 5,000 (reflectance 0) to 40,000 (0.7), so that pictures can be
     compared; anything else from the 2nd to the 99.8th percentile of its own pixels. DN 0 is fill and black.
 
     Args:
-        bands: uint16 DN (C, H, W).
-        names: of the C bands.
-
-    Returns:
-        uint8 (H, W, 3).
+        bands: names of the patches' bands.
+        shown: those that are red, green and blue, or the one that is shown in grey.
     """
-    seven_six_two = set(_COMPOSITE) <= set(names)
-    if seven_six_two:
-        shown = bands[[list(names).index(name) for name in _COMPOSITE]].astype(np.float32)
-    else:
-        shown = (bands[:3] if len(bands) >= 3 else bands[[0, 0, 0]]).astype(np.float32)
-    valid = shown[shown > 0]
-    # Other sensors have bands of these names too; their ground is darker than Landsat's DN of reflectance 0.
-    if seven_six_two and valid.size and np.median(valid) >= _LANDSAT_DN[0]:
-        low, high = _LANDSAT_DN
-    else:
-        low, high = np.percentile(valid, (2, 99.8)) if valid.size else (0.0, 1.0)
-    stretched = np.clip((shown - low) / max(high - low, 1.0), 0, 1) ** (1 / _GAMMA)
-    return np.ascontiguousarray(np.rint(255 * stretched).astype(np.uint8).transpose(1, 2, 0))
+
+    def __init__(self, bands: Sequence[str], shown: Sequence[str]) -> None:
+        self._rows = [list(bands).index(band) for band in (shown if len(shown) == 3 else [shown[0]] * 3)]
+        self._seven_six_two = set(shown) == _SEVEN_SIX_TWO
+
+    def __call__(self, patch: npt.NDArray[np.uint16]) -> Picture:
+        """Return the picture, uint8 (H, W, 3), of a patch, uint16 DN (C, H, W)."""
+        shown = patch[self._rows].astype(np.float32)
+        valid = shown[shown > 0]
+        # Other sensors have bands of these names too; their ground is darker than Landsat's DN of reflectance 0.
+        if self._seven_six_two and valid.size and np.median(valid) >= _LANDSAT_DN[0]:
+            low, high = _LANDSAT_DN
+        else:
+            low, high = np.percentile(valid, (2, 99.8)) if valid.size else (0.0, 1.0)
+        stretched = np.clip((shown - low) / max(high - low, 1.0), 0, 1) ** (1 / _GAMMA)
+        return np.ascontiguousarray(np.rint(255 * stretched).astype(np.uint8).transpose(1, 2, 0))
 
 
 def outline(picture: Picture, mask: Mask, colour: Colour = MASK_COLOUR) -> Picture:

@@ -9,7 +9,7 @@ Embeddings and their cosine: Radford et al. 2021, "Learning transferable visual 
 supervision", https://arxiv.org/abs/2103.00020.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from transformers import CLIPImageProcessor, CLIPModel
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.core.pictures import Picture, composite
+from firefusion_assets.core.pictures import Composite, Picture
 from firefusion_assets.inpainting.masks import Mask
 
 CROP_PADDING: Final = 4
@@ -87,20 +87,20 @@ class ClipEncoder:
         return torch.cat(embeddings).numpy()
 
 
-def masked_crop(bands: npt.NDArray[np.uint16], label: Mask, names: Sequence[str]) -> Picture:
+def masked_crop(bands: npt.NDArray[np.uint16], label: Mask, composite: Composite) -> Picture:
     """Return a fire alone: the composite cut to a padded square around its label, black outside the label.
 
     Args:
         bands: uint16 DN (C, H, W).
         label: bool (H, W), not empty.
-        names: of the C bands.
+        composite: shows the C bands.
 
     Returns:
         uint8 (S, S, 3), S the label's longer side and `CROP_PADDING` on both ends.
     """
     piece, y, x = trimmed(label)
     height, width = piece.shape
-    box = composite(bands, names)[y : y + height, x : x + width]
+    box = composite(bands)[y : y + height, x : x + width]
     side = max(height, width) + 2 * CROP_PADDING
     top, left = (side - height) // 2, (side - width) // 2
     crop = np.zeros((side, side, 3), np.uint8)

@@ -34,3 +34,6 @@ SOLAR_IRRADIANCE: Final = {
 
 PIXEL_SIZE: Final = 30.0
 """Ground sampling distance in m."""
+
+FALSE_COLOUR: Final = ("B7", "B6", "B2")
+"""Bands as red, green and blue in which a fire glows."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from firefusion_assets.study.source import PICTURES_ALONE
+
 if TYPE_CHECKING:
     from firefusion_assets.lineage.fingerprints import Lineage
 
@@ -49,7 +51,7 @@ class Asset:
 
 
 def _patches(lineage: "Lineage", key: str) -> Any:
-    return [lineage.study.name, lineage.study.dataset.model_dump(mode="json")]
+    return [lineage.study.name, lineage.study.dataset.model_dump(mode="json", exclude=PICTURES_ALONE)]
 
 
 def _split(lineage: "Lineage", key: str) -> Any:

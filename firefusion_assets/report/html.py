@@ -24,7 +24,7 @@ from firefusion_assets.core.pictures import (
 )
 from firefusion_assets.report.inputs import ReportInputs
 from firefusion_assets.report.plots import write_plots
-from firefusion_assets.report.sheets import painted_sheet, prediction_sheet
+from firefusion_assets.report.sheets import composite_of, painted_sheet, prediction_sheet
 from firefusion_assets.report.statistics.answers import answers
 from firefusion_assets.report.statistics.comparison import comparison
 from firefusion_assets.report.statistics.warnings import warnings
@@ -60,7 +60,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
     if metrics:
         pd.concat(metrics, ignore_index=True).to_parquet(folder / "metrics.parquet", index=False)
     plots = write_plots(inputs, table, folder)
-    sentences = answers(inputs)
+    sentences, composite = answers(inputs), composite_of(inputs.study)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -80,12 +80,10 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
         plots={name: data_uri(file.read_bytes()) for name, file in plots.items()},
         configs=inputs.ordered_configs,
         sheets={
-            config.key: _embed(painted_sheet(config.painted, inputs.bands))
-            for config in inputs.configs
-            if config.painted
+            config.key: _embed(painted_sheet(config.painted, composite)) for config in inputs.configs if config.painted
         },
         painted=_one_of_each(inputs),
-        predictions=_embed(prediction_sheet(inputs.predictions, inputs.bands)) if inputs.predictions else None,
+        predictions=_embed(prediction_sheet(inputs.predictions, composite)) if inputs.predictions else None,
         predicted=[example.caption for example in inputs.predictions],
         detectors=inputs.detectors,
         facts=facts_table(inputs.ordered_configs),
@@ -115,7 +113,7 @@ def _one_of_each(inputs: ReportInputs) -> str | None:
         for config in inputs.ordered_configs
         if not config.expected and (accepted := [example for example in config.painted if example.accepted])
     ]
-    return _embed(painted_sheet(examples, inputs.bands)) if examples else None
+    return _embed(painted_sheet(examples, composite_of(inputs.study))) if examples else None
 
 
 def _embed(sheet: Image.Image) -> str:

@@ -152,7 +152,6 @@ class ReportInputs:
 
     Attributes:
         study: the study.
-        bands: names of the bands in the examples' arrays, in their order.
         data: facts of the data set: n_patches, n_scenes, n_groups, n_fire_patches, fire_pixels, and whatever
             else is known. A sequence is shown as a list; `skipped_files` (could not be used) is one.
         split: fold, part (train, val and, where there is one, test), n_groups, n_scenes, n_patches,
@@ -164,7 +163,6 @@ class ReportInputs:
     """
 
     study: Study
-    bands: tuple[str, ...]
     data: Mapping[str, Fact | Sequence[str]]
     split: pd.DataFrame
     configs: Sequence[ConfigResult]

@@ -14,22 +14,28 @@ from firefusion_assets.core.pictures import (
     LABEL_COLOUR,
     MASK_COLOUR,
     MISS_COLOUR,
-    composite,
+    Composite,
     contact_sheet,
     on_grey,
     outline,
 )
 from firefusion_assets.report.inputs import PaintedExample, PredictionExample
+from firefusion_assets.study.models import Study
 
 PAINTED_COLUMNS: Final = ("background", "mask", "painted", "label", "nearest training fire")
 
 
-def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> Image.Image:
+def composite_of(study: Study) -> Composite:
+    """Return what shows a study's patches in colour."""
+    return Composite(study.dataset.bands, study.composite)
+
+
+def painted_sheet(examples: Sequence[PaintedExample], composite: Composite) -> Image.Image:
     """Show synthetic patches, a row each, in the columns `PAINTED_COLUMNS`.
 
     Args:
         examples: what to show.
-        names: names of the bands in the examples' arrays.
+        composite: shows the examples' bands.
     """
     rows, captions = [], []
     for example in examples:
@@ -37,7 +43,7 @@ def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> I
         if example.nearest is not None:
             scenes.append(example.nearest)
         # Side by side in one picture, so that all are stretched alike.
-        background, painted, *nearest = np.split(composite(np.concatenate(scenes, axis=2), names), len(scenes), axis=1)
+        background, painted, *nearest = np.split(composite(np.concatenate(scenes, axis=2)), len(scenes), axis=1)
         rows.append(
             [
                 background,
@@ -53,16 +59,16 @@ def painted_sheet(examples: Sequence[PaintedExample], names: Sequence[str]) -> I
     return contact_sheet(rows, PAINTED_COLUMNS, captions)
 
 
-def prediction_sheet(examples: Sequence[PredictionExample], names: Sequence[str]) -> Image.Image:
+def prediction_sheet(examples: Sequence[PredictionExample], composite: Composite) -> Image.Image:
     """Show evaluated patches, a row each: the patch, the truth, and what a U-Net of each config finds.
 
     Args:
         examples: what to show, with predictions of the same configs.
-        names: names of the bands in the examples' arrays.
+        composite: shows the examples' bands.
     """
     rows, captions = [], []
     for example in examples:
-        scene, truth = composite(example.bands, names), example.truth & ~example.ignore
+        scene, truth = composite(example.bands), example.truth & ~example.ignore
         row, counts = [scene, outline(scene, truth)], []
         for key, mask in example.predicted.items():
             predicted = mask & ~example.ignore

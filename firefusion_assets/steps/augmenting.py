@@ -26,7 +26,7 @@ from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Fold, Replicate
 from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
-from firefusion_assets.report.sheets import painted_sheet
+from firefusion_assets.report.sheets import composite_of, painted_sheet
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
@@ -72,7 +72,7 @@ def fit_model(
             fitted = seeded.fit(fold.train, finished.parent, Run(progress, launch))
             write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
         facts.append(json.loads(finished.read_text()))
-    sheet = model_sheet(generator, folds[0].train, work / fits[0][1])
+    sheet = model_sheet(generator, folds[0].train, work / fits[0][1], composite_of(lineage.study))
     if sheet is not None:
         sheet.save(work / "sheet.png")
     return {"engine": generator.engine, **{name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}}
@@ -99,7 +99,7 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
     ]
     if config.sampling.tries:
         first = replicates[0]
-        plan_sheet(first.fold.train, work / first.folder).save(work / "sheet.png")
+        plan_sheet(first.fold.train, work / first.folder, composite_of(lineage.study)).save(work / "sheet.png")
     return {"kind": config.masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
 
 
@@ -123,7 +123,7 @@ def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     first = replicates[0]
     if len(synthetic := SyntheticPatches(work / first.folder)):
         plan = Plan.read(plans / first.folder, first.fold.train.meta.patch_size)
-        synthetic_sheet(first.fold.train, plan, synthetic).save(work / "sheet.png")
+        synthetic_sheet(first.fold.train, plan, synthetic, composite_of(lineage.study)).save(work / "sheet.png")
     return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
@@ -175,7 +175,7 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     examples = _examples(first.fold, painted / first.folder, plans / first.folder, work / first.folder)
     save_examples(examples, work / "examples.npz")
     if examples:
-        painted_sheet(examples, first.fold.train.meta.bands).save(work / "sheet.png")
+        painted_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]

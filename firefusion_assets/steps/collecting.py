@@ -39,7 +39,6 @@ def collect(lineage: Lineage) -> ReportInputs:
     shown = ("n_patches", "n_scenes", "n_fire_patches", "fire_pixels", "n_empty_patches")
     return ReportInputs(
         study=lineage.study,
-        bands=folds[0].train.meta.bands,
         data={
             **{name: data[name] for name in shown},
             "n_groups": split["n_groups"],

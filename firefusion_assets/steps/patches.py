@@ -13,6 +13,7 @@ from firefusion_assets.ingest.split import SplitError, leaks, split_patches, spl
 from firefusion_assets.inpainting.backgrounds import judge
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_network
 from firefusion_assets.steps.samples import patch_sheet
 
@@ -27,7 +28,9 @@ def build_patches(lineage: Lineage, progress: Callable[[str], None]) -> tuple[Ar
     def make(work: Path) -> Mapping[str, Any]:
         source = list_source(lineage.study, lineage.folder, lineage.store, progress)
         facts = ingest(lineage.study, source, work, progress)
-        patch_sheet(work / BASE_STORE, pd.read_parquet(work / TABLE)).save(work / "sheet.png")
+        patch_sheet(work / BASE_STORE, pd.read_parquet(work / TABLE), composite_of(lineage.study)).save(
+            work / "sheet.png"
+        )
         made.append(work)
         return {**facts, "raw_input": raw_input}
 

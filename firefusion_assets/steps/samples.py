@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, composite, contact_sheet, on_grey, outline
+from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, Composite, contact_sheet, on_grey, outline
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import JUDGED, Plan
@@ -21,54 +21,57 @@ _EDIT_MARGIN: Final = 3
 """px around a real fire that may change in a picture of a fitted model."""
 
 
-def patch_sheet(store: Path, table: pd.DataFrame) -> Image.Image:
+def patch_sheet(store: Path, table: pd.DataFrame, composite: Composite) -> Image.Image:
     """Show the patches with most fire next to their label; of a set without fire, its first ones.
 
     Args:
         store: folder of the base store.
         table: patches with patch_id, scene and fire_pixels.
+        composite: shows the patches.
     """
     patches = Patches(store)
     pictures, captions = [], []
     for row in table.sort_values(["fire_pixels", "patch_id"], ascending=[False, True])[:EXAMPLES].itertuples():
         patch = patches.read(row.patch_id)
-        picture = composite(patch.bands, patches.meta.bands)
+        picture = composite(patch.bands)
         pictures.append([picture, outline(picture, patch.label)])
         captions.append(f"{row.patch_id}: {row.fire_pixels} fire px")
     return contact_sheet(pictures, ("patch", "label"), captions)
 
 
-def plan_sheet(part: PatchPart, folder: Path) -> Image.Image:
+def plan_sheet(part: PatchPart, folder: Path, composite: Composite) -> Image.Image:
     """Show rows of a plan, from small fires to large ones, and a rejected background for each kind of reason.
 
     Args:
         part: the fold's train part.
         folder: the fold's plan folder.
+        composite: shows the patches.
     """
     plan = Plan.read(folder, part.meta.patch_size)
     rows = plan.rows.sort_values("label_pixels", kind="stable")
     rows = rows[:: max(1, len(rows) // EXAMPLES)][:EXAMPLES]
     pictures, captions = [], []
     for row in rows.itertuples():
-        background = composite(part.read(row.background).bands, part.meta.bands)
+        background = composite(part.read(row.background).bands)
         label, edit = plan.labels[row.Index], plan.edits[row.Index]
         pictures.append([background, on_grey(background, (edit, IGNORE_COLOUR), (label, MASK_COLOUR))])
         captions.append(f"row {row.row}: {row.label_pixels} px of {row.mask} on {row.background}")
     judged = pd.read_parquet(folder / JUDGED)
     rejected = judged[judged["reason"] != ""]
     for patch_id, reason in rejected.groupby(rejected["reason"].str.partition(":")[0]).head(1)["reason"].items():
-        pictures.append([composite(part.read(str(patch_id)).bands, part.meta.bands)])
+        pictures.append([composite(part.read(str(patch_id)).bands)])
         captions.append(f"REJECTED {patch_id}: {reason}")
     return contact_sheet(pictures, ("background", "mask and edit mask"), captions)
 
 
-def synthetic_sheet(part: PatchPart, plan: Plan, synthetic: SyntheticPatches) -> Image.Image:
+def synthetic_sheet(part: PatchPart, plan: Plan, synthetic: SyntheticPatches, composite: Composite) -> Image.Image:
     """Show painted patches, from small fires to large ones, beside what they are painted on.
 
     Args:
         part: the fold's train part.
         plan: what was to be painted.
         synthetic: what was, from the plan's first row on.
+        composite: shows the patches.
     """
     rows = plan.rows.iloc[: len(synthetic)].reset_index(drop=True).sort_values("label_pixels", kind="stable")
     rows = rows[:: max(1, len(rows) // EXAMPLES)][:EXAMPLES]
@@ -76,20 +79,21 @@ def synthetic_sheet(part: PatchPart, plan: Plan, synthetic: SyntheticPatches) ->
     for row in rows.itertuples():
         scenes = np.concatenate([part.read(row.background).bands, synthetic.read(row.Index)], axis=2)
         # Side by side in one picture, so that both are stretched alike.
-        background, painted = np.split(composite(scenes, part.meta.bands), 2, axis=1)
+        background, painted = np.split(composite(scenes), 2, axis=1)
         mask = on_grey(background, (plan.edits[row.Index], IGNORE_COLOUR), (plan.labels[row.Index], MASK_COLOUR))
         pictures.append([background, mask, painted])
         captions.append(f"row {row.row}: {row.label_pixels} px on {row.background}")
     return contact_sheet(pictures, ("background", "mask and edit mask", "painted"), captions)
 
 
-def model_sheet(generator: Engine, part: PatchPart, folder: Path) -> Image.Image | None:
+def model_sheet(generator: Engine, part: PatchPart, folder: Path, composite: Composite) -> Image.Image | None:
     """Show what a fitted engine paints where real fires of the train part burn; None if it has nothing to show.
 
     Args:
         generator: the engine.
         part: the fold's train part.
         folder: the fold's model folder.
+        composite: shows the patches.
     """
     settings = generator.sheet_sampling()
     if settings is None:
@@ -105,9 +109,8 @@ def model_sheet(generator: Engine, part: PatchPart, folder: Path) -> Image.Image
     edits = np.stack([dilated(patch.label, _EDIT_MARGIN) & ~patch.ignore for patch in patches])
     seeds = np.array([derive_seed("sample", patch_id) for patch_id, _ in fires], np.int64)
     painted = generator.load(folder, sampling).paint(backgrounds, labels, edits, seeds)
-    names = part.meta.bands
     pictures = [
-        [composite(real, names), outline(composite(real, names), label), composite(fake, names)]
+        [composite(real), outline(composite(real), label), composite(fake)]
         for real, label, fake in zip(backgrounds, labels, painted, strict=True)
     ]
     return contact_sheet(pictures, ("real fire", "mask", "painted anew"), [patch_id for patch_id, _ in fires])

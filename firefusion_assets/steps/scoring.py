@@ -13,7 +13,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.report.inputs import PredictionExample
-from firefusion_assets.report.sheets import prediction_sheet
+from firefusion_assets.report.sheets import composite_of, prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
 
@@ -42,7 +42,7 @@ def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     np.savez_compressed(work / _PREDICTIONS, allow_pickle=False, **predicted)
     first = replicates[0].fold
     examples = worst_predictions(first, {key: work}, rows[:1])
-    prediction_sheet(examples, first.evaluated.meta.bands).save(work / "sheet.png")
+    prediction_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")
     means = table.drop(columns=["fold", "replicate"]).astype(float).mean()
     return {"summary": summary, **{name: value for name, value in means.items() if not np.isnan(value)}}
 

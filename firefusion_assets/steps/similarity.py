@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from firefusion_assets.core.pictures import Composite
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.similarity import ClipEncoder, NamedCrop, clip_similarity, masked_crop
@@ -11,6 +12,7 @@ from firefusion_assets.inpainting.verdicts import COPY_DISTANCE, Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import read_replicates
 from firefusion_assets.patchstore import PatchPart
+from firefusion_assets.report.sheets import composite_of
 
 
 def study_similarity(lineage: Lineage, key: str, encode: ClipEncoder) -> pd.DataFrame:
@@ -33,19 +35,19 @@ def study_similarity(lineage: Lineage, key: str, encode: ClipEncoder) -> pd.Data
     painted, plans, verdicts = (
         lineage.find(asset, key).path for asset in ("synthetic_images", "inpainting_masks", "screened_images")
     )
-    tables = []
+    composite, tables = composite_of(lineage.study), []
     for replicate in read_replicates(lineage, key):
         fold = replicate.fold
-        names, size = fold.train.meta.bands, fold.train.meta.patch_size
+        size = fold.train.meta.patch_size
         synthetic = SyntheticPatches(painted / replicate.folder)
         labels = Plan.read(plans / replicate.folder, size).labels
         rows = Verdicts.read(verdicts / replicate.folder, size).rows
         accepted = rows[rows["accepted"]]
         crops = (
-            (synthetic_id, masked_crop(synthetic.read(number), labels[number], names))
+            (synthetic_id, masked_crop(synthetic.read(number), labels[number], composite))
             for number, synthetic_id in accepted["synthetic_id"].items()
         )
-        table = clip_similarity(crops, _real_crops(fold.train), encode)
+        table = clip_similarity(crops, _real_crops(fold.train, composite), encode)
         table.insert(0, "fold", fold.number)
         table.insert(1, "replicate", replicate.number)
         tables.append(table.assign(nearest_distance=accepted["nearest_distance"].to_numpy()))
@@ -66,9 +68,9 @@ def similarity_summary(table: pd.DataFrame) -> str:
     )
 
 
-def _real_crops(part: PatchPart) -> Iterator[NamedCrop]:
+def _real_crops(part: PatchPart, composite: Composite) -> Iterator[NamedCrop]:
     for patch_id in part.ids:
         patch = part.read(patch_id)
         fire = patch.label & ~patch.ignore
         if fire.any():
-            yield patch_id, masked_crop(patch.bands, fire, part.meta.bands)
+            yield patch_id, masked_crop(patch.bands, fire, composite)

@@ -11,7 +11,7 @@ import yaml
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.core.folders import is_new
 from firefusion_assets.ingest.proposing import Proposal, propose
-from firefusion_assets.study.engine import FALSE_COLOUR
+from firefusion_assets.landsat.bands import FALSE_COLOUR
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 """The demo's YAML files, which the package holds."""

@@ -7,11 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.part import Part
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ Progress = Callable[[str], None]
 """Called with words on how far the work is."""
 Launch = Callable[[str, Path], None]
 """Runs an engine's `trainer` on a job file, in processes of its own; raises if it failed."""
-
-FALSE_COLOUR: Final = ("B7", "B6", "B2")
-"""Bands as red, green and blue in which a fire glows."""
 
 
 class Painter(Protocol):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.source import Source
 from firefusion_assets.study.strict import Slug, StrictModel
 
@@ -203,6 +204,15 @@ class Study(StrictModel):
     """How the report looks."""
     automation: Automation = Automation()
     """What runs by itself."""
+
+    @property
+    def composite(self) -> tuple[str, ...]:
+        """The bands that pictures show: three as red, green and blue, or one in grey."""
+        if self.dataset.composite is not None:
+            return self.dataset.composite
+        if self.dataset.landsat and {*FALSE_COLOUR} <= {*self.dataset.bands}:
+            return FALSE_COLOUR
+        return self.training.bands[:3] if len(self.training.bands) >= 3 else self.training.bands[:1]
 
     @model_validator(mode="after")
     def _sections_go_together(self) -> Self:

@@ -7,12 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.study.part import Part
+
+PICTURES_ALONE: Final = {"composite"}
+"""Settings of a source that no patch depends on."""
 
 
 class Licence(NamedTuple):
@@ -67,6 +70,9 @@ class Source(Part):
     """Height and width of a patch in px."""
     bands: tuple[str, ...] = Field(FILE_BANDS, min_length=1)
     """The bands kept in the store, by name, in this order."""
+    composite: tuple[str, ...] | None = None
+    """The bands that pictures show as red, green and blue, or one in grey; by default 7-6-2 of Landsat, else the first
+    of `training.bands`. What is made already keeps its pictures."""
     on_bad_input: Literal["fail", "skip"] = "fail"
     """What to do when files can't be used: stop with the list, or go on without them."""
     sun_elevation: float | None = Field(None, gt=0, le=90)
@@ -79,6 +85,15 @@ class Source(Part):
         if len(set(bands)) < len(bands):
             raise ValueError("each band may be named once")
         return bands
+
+    @model_validator(mode="after")
+    def _pictures_can_be_made(self) -> Self:
+        if self.composite is not None:
+            if len(self.composite) not in (1, 3):
+                raise ValueError("composite: takes three bands, or one")
+            if missing := [band for band in self.composite if band not in self.bands]:
+                raise ValueError(f"composite: {', '.join(missing)} not among bands, which are {', '.join(self.bands)}")
+        return self
 
     @property
     def image_bands(self) -> tuple[str, ...]:
@@ -110,7 +125,7 @@ class MadeSource(Source):
 
     def made_from(self) -> Mapping[str, Any]:
         """Return what the files that `make` writes depend on, as JSON."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude=PICTURES_ALONE)
 
     @abstractmethod
     def make(self, folder: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:

@@ -136,7 +136,6 @@ def inputs(**changes: Any) -> ReportInputs:
     """A comparison that calls for no warning."""
     values: dict[str, Any] = {
         "study": study(),
-        "bands": BANDS,
         "data": {"n_patches": 120, "skipped_files": []},
         "split": split(),
         "configs": [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
-from firefusion_assets.core.pictures import composite
+from firefusion_assets.core.pictures import Composite
 from firefusion_assets.inpainting import similarity
 from firefusion_assets.inpainting.similarity import (
     CROP_PADDING,
@@ -107,18 +107,18 @@ def test_nothing_painted_gives_an_empty_table(model: Path) -> None:
 @given(seed=st.integers(0, 2**31), height=st.integers(1, 12), width=st.integers(1, 12))
 def test_a_masked_crop_holds_the_fire_and_black_around_it(seed: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
-    names = ("B2", "B6", "B7")
+    composite = Composite(("B2", "B6", "B7"), ("B7", "B6", "B2"))
     bands = rng.integers(20_000, 60_000, (3, 24, 24)).astype(np.uint16)
     label = np.zeros((24, 24), bool)
     y, x = rng.integers(0, 24 - height + 1), rng.integers(0, 24 - width + 1)
     label[y : y + height, x : x + width] = rng.random((height, width)) < 0.5
     label[y, x] = label[y + height - 1, x + width - 1] = True  # the box is as large as it was drawn
-    crop = masked_crop(bands, label, names)
+    crop = masked_crop(bands, label, composite)
     side = max(height, width) + 2 * CROP_PADDING
     assert crop.shape == (side, side, 3)
     lit = np.argwhere(crop.any(axis=2))  # no pixel of this composite is black by itself
     np.testing.assert_array_equal(lit - lit[0], np.argwhere(label) - np.argwhere(label)[0])
-    np.testing.assert_array_equal(crop[crop.any(axis=2)], composite(bands, names)[label])
+    np.testing.assert_array_equal(crop[crop.any(axis=2)], composite(bands)[label])
     assert lit.min() >= CROP_PADDING and lit.max() < side - CROP_PADDING
 
 
@@ -127,7 +127,8 @@ def test_what_lies_outside_the_label_does_not_count() -> None:
     bands = rng.integers(8000, 30_000, (3, 24, 24)).astype(np.uint16)
     label = rng.random((24, 24)) < 0.1
     other = np.where(label, bands, rng.integers(8000, 30_000, (3, 24, 24))).astype(np.uint16)
-    first, second = (masked_crop(each, label, ("B2", "B6", "B7")) for each in (bands, other))
+    composite = Composite(("B2", "B6", "B7"), ("B7", "B6", "B2"))
+    first, second = (masked_crop(each, label, composite) for each in (bands, other))
     np.testing.assert_array_equal(first, second)
 
 
@@ -183,11 +184,11 @@ def test_the_command_compares_with_train_fires_and_counts_copies(
     row_of = {
         f"synthetic-0-{row:06d}": place for place, row in enumerate(pd.read_parquet(plan / "plan.parquet")["row"])
     }
-    names = patches.meta.bands
+    composite = Composite(patches.meta.bands, ("B7", "B6", "B2"))
     cosines = plain_cosines(
         model,
-        [masked_crop(patches.read(name).bands, labels[row_of[name]], names) for name in patches.added_ids],
-        [masked_crop(patches.read(name).bands, patches.read(name).label, names) for name in train],
+        [masked_crop(patches.read(name).bands, labels[row_of[name]], composite) for name in patches.added_ids],
+        [masked_crop(patches.read(name).bands, patches.read(name).label, composite) for name in train],
     )
     assert sorted(table["synthetic_id"]) == sorted(patches.added_ids) and len(table) == 6
     table = table.set_index("synthetic_id").loc[patches.added_ids]

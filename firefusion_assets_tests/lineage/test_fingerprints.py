@@ -73,3 +73,13 @@ def test_a_limit_of_backgrounds_reaches_what_is_painted_and_nothing_else(study: 
     assert before["baseline"] == after["baseline"]
     same = {asset for asset in assets if before["native"][asset] == after["native"][asset]}
     assert same == {"landsat_patches", "scene_split", "augmentation_config", "finetuned_model"}
+
+
+def test_what_pictures_show_reaches_no_object(study: Path) -> None:
+    file, assets = study / "study.yaml", [asset for asset in ASSETS if asset != "augmentation_report"]
+    before = {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets}
+    values = yaml.safe_load(file.read_text())
+    values["dataset"]["composite"] = ["B6"]
+    file.write_text(yaml.safe_dump(values))
+    assert lineage_of(study).study.composite == ("B6",)
+    assert {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets} == before

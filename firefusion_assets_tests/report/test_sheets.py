@@ -7,12 +7,14 @@ from firefusion_assets.core import pictures
 from firefusion_assets.report import sheets
 from firefusion_assets_tests.builders.reports import BANDS, painted, prediction
 
+COMPOSITE = pictures.Composite(BANDS, BANDS)
+
 
 def test_sheets_of_examples_have_their_columns_and_colours() -> None:
-    sheet = sheets.painted_sheet([painted(), painted(accepted=False)], BANDS)
+    sheet = sheets.painted_sheet([painted(), painted(accepted=False)], COMPOSITE)
     assert sheet.width > 5 * 160
     assert has_colour(sheet, pictures.LABEL_COLOUR)
-    predictions = sheets.prediction_sheet([prediction()], BANDS)
+    predictions = sheets.prediction_sheet([prediction()], COMPOSITE)
     assert predictions.width > 4 * 160, "patch, truth and a column for each of two configs"
     assert has_colour(predictions, pictures.MISS_COLOUR)
     assert has_colour(predictions, pictures.FALSE_ALARM_COLOUR)

@@ -120,6 +120,45 @@ def test_sections_that_do_not_fit_together_are_told_at_once(tmp_path: Path) -> N
     assert "training.bands: B2 not among" in str(error.value) and "split.test_share: 0 leaves" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "training", "shown"),
+    [
+        ("source: simulated, bands: [B2, B5, B6, B7]", "B2, B5, B6, B7", ("B7", "B6", "B2")),
+        ("source: simulated, bands: [B5, B6, B7]", "B7, B6", ("B7",)),
+        (
+            "source: folder, images: i, masks: m, pairs: {table: p}, groups: {table: g}, bands: [R, G, B, NIR]",
+            "NIR, R, G, B",
+            ("NIR", "R", "G"),
+        ),
+        (
+            "source: folder, images: i, masks: m, pairs: {table: p}, groups: {table: g}, bands: [B2, B6, B7, B8]",
+            "B8, B6, B2",
+            ("B8", "B6", "B2"),
+        ),
+        (
+            "source: folder, images: i, masks: m, pairs: {table: p}, groups: {table: g}, bands: [R, G], composite: [G]",
+            "R",
+            ("G",),
+        ),
+    ],
+)
+def test_pictures_show_the_event_or_what_is_asked_for(
+    tmp_path: Path, dataset: str, training: str, shown: tuple[str, ...]
+) -> None:
+    text = f"name: tiny\ndataset: {{{dataset}, patch_size: 64}}\ntraining: {{bands: [{training}]}}\n"
+    assert load_study(write_study(tmp_path / "s", text)).composite == shown
+
+
+@pytest.mark.parametrize(
+    ("composite", "expected"),
+    [("[B7, B6]", "takes three bands, or one"), ("[B7, B6, B9]", "B9 not among bands, which are B2, B5, B6, B7")],
+)
+def test_pictures_of_bands_that_are_not_there_are_refused(tmp_path: Path, composite: str, expected: str) -> None:
+    text = STUDY.replace("patch_size: 64", f"patch_size: 64, composite: {composite}")
+    with pytest.raises(StudyError, match=f"composite: {expected}"):
+        load_study(write_study(tmp_path / "s", text))
+
+
 def test_without_a_test_part_the_validation_part_can_be_evaluated(tmp_path: Path) -> None:
     study = load_study(write_study(tmp_path / "s", STUDY + "split: {test_share: 0}\nevaluation: {part: val}"))
     assert (study.split.test_share, study.evaluation.part) == (0, "val")

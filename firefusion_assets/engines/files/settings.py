@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from firefusion_assets.engines.shared_settings import Composite, missing_bands
+from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import FALSE_COLOUR, Engine, Painter, Run
+from firefusion_assets.study.engine import Engine, Painter, Run
 from firefusion_assets.study.models import Study
 
 if TYPE_CHECKING:

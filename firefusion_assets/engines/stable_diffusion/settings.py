@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from firefusion_assets.engines.shared_settings import Composite, missing_bands, oversized_crop
 from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems, local_folder
+from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.augmentation import Augmentation, Sampling
-from firefusion_assets.study.engine import FALSE_COLOUR, Engine, Painter, Progress, Run
+from firefusion_assets.study.engine import Engine, Painter, Progress, Run
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.strict import StrictModel
 
