@@ -85,6 +85,15 @@ class PatchPart:
         self._check(ids)
         return self._patches.read_batch(ids, rows, turns)
 
+    def only(self, ids: Sequence[str]) -> "PatchPart":
+        """Return a smaller part, with statistics of its own.
+
+        Raises:
+            LeakError: if one of the patches belongs to another part.
+        """
+        self._check(ids)
+        return PatchPart(self._patches, ids)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -106,6 +106,7 @@ class ConfigResult:
             ``*_share`` from 0 to 1.
         cost: asset name to seconds.
         painted: examples, best first to show.
+        gallery: where the page of all painted patches lies, from the report's folder; empty if there is none.
         settings: the resolved config as YAML; empty where it can't be used.
         paints: whether the config paints.
         copies: whether that are copies of real fires, the control to beat.
@@ -123,6 +124,7 @@ class ConfigResult:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     painted: Sequence[PaintedExample] = ()
+    gallery: str = ""
     settings: str = ""
     paints: bool = True
     copies: bool = False

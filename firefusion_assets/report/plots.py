@@ -21,7 +21,7 @@ _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: Final = ("-", "--", ":", "-.")
 _GREY, _STALE = "#666666", "#999999"
 _WIDTH = 9.0
-_STYLE: Final = {
+STYLE: Final = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -49,7 +49,7 @@ def write_plots(inputs: ReportInputs, table: pd.DataFrame, folder: Path) -> dict
     """
     measured = table[table["dice_mean"].notna()]
     # The defaults first: a user's own matplotlibrc must not change the bytes.
-    with style.context(["default", _STYLE]):
+    with style.context(["default", STYLE]):
         figures: dict[str, Figure] = {}
         if (measured["engine"] != "detector").any():
             figures["dice"] = _dice(measured, inputs)
@@ -80,7 +80,7 @@ def write_training_curves(history: pd.DataFrame, label: str, path: Path) -> None
         label: name of the config.
         path: the PNG file.
     """
-    with style.context(["default", _STYLE]):
+    with style.context(["default", STYLE]):
         _training({label: history}).savefig(path, metadata={"Software": None})
 
 
@@ -91,7 +91,7 @@ def write_scarcity_curve(rows: pd.DataFrame, path: Path) -> None:
         rows: key, fire_patches, dice_mean, dice_std.
         path: the PNG file.
     """
-    with style.context(["default", _STYLE]):
+    with style.context(["default", STYLE]):
         figure = _curve(rows.rename(columns={"key": "line", "fire_patches": "x"}), "burning patches of the train part")
         figure.savefig(path, metadata={"Software": None})
 

@@ -15,6 +15,7 @@ from firefusion_assets.core.pictures import (
     MASK_COLOUR,
     MISS_COLOUR,
     Composite,
+    Picture,
     contact_sheet,
     on_grey,
     outline,
@@ -37,26 +38,28 @@ def painted_sheet(examples: Sequence[PaintedExample], composite: Composite) -> I
         examples: what to show.
         composite: shows the examples' bands.
     """
-    rows, captions = [], []
+    captions = []
     for example in examples:
-        scenes = [example.background, example.painted]
-        if example.nearest is not None:
-            scenes.append(example.nearest)
-        # Side by side in one picture, so that all are stretched alike.
-        background, painted, *nearest = np.split(composite(np.concatenate(scenes, axis=2)), len(scenes), axis=1)
-        rows.append(
-            [
-                background,
-                on_grey(background, (example.mask, MASK_COLOUR)),
-                painted,
-                on_grey(painted, (example.ignore, IGNORE_COLOUR), (example.label, LABEL_COLOUR)),
-                *nearest,
-            ]
-        )
         verdict = "" if example.accepted else f"; REJECTED: {example.reason}"
         distance = "" if math.isnan(example.nearest_distance) else f"; nearest fire at {example.nearest_distance:.3g}"
         captions.append(f"{example.caption}{distance}{verdict}")
-    return contact_sheet(rows, PAINTED_COLUMNS, captions)
+    return contact_sheet([painted_tiles(example, composite) for example in examples], PAINTED_COLUMNS, captions)
+
+
+def painted_tiles(example: PaintedExample, composite: Composite) -> list[Picture]:
+    """Return the pictures of one synthetic patch, as `PAINTED_COLUMNS` names them; the last may be missing."""
+    scenes = [example.background, example.painted]
+    if example.nearest is not None:
+        scenes.append(example.nearest)
+    # Side by side in one picture, so that all are stretched alike.
+    background, painted, *nearest = np.split(composite(np.concatenate(scenes, axis=2)), len(scenes), axis=1)
+    return [
+        background,
+        on_grey(background, (example.mask, MASK_COLOUR)),
+        painted,
+        on_grey(painted, (example.ignore, IGNORE_COLOUR), (example.label, LABEL_COLOUR)),
+        *nearest,
+    ]
 
 
 def prediction_sheet(examples: Sequence[PredictionExample], composite: Composite) -> Image.Image:

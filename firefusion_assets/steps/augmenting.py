@@ -12,21 +12,17 @@ import yaml
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
-from firefusion_assets.core.fires import SIZES
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.chunks import PaintJob
-from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_plan
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
+from firefusion_assets.inpainting.verdicts import Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Fold, Replicate, read_folds, read_replicates
+from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
-from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
-from firefusion_assets.report.painted_examples import save_examples
-from firefusion_assets.report.sheets import composite_of, painted_sheet
+from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
@@ -159,36 +155,6 @@ def _paint_replicate(
     return paint(job, painter, screen, lineage.store, work / replicate.folder, progress, shards=device_count())
 
 
-def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Screen what a config painted, and keep examples for pictures; return facts."""
-    config, replicates = lineage.config(key), read_replicates(lineage, key)
-    painted = lineage.find("synthetic_images", key).path
-    plans = lineage.find("inpainting_masks", key).path
-    counts = []
-    for replicate in replicates:
-        synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
-        plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
-        screen = Screen(config.screening, train)
-        images, folder = config.sampling.images, work / replicate.folder
-        counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
-    first = replicates[0]
-    examples = _examples(first.fold, painted / first.folder, plans / first.folder, work / first.folder)
-    save_examples(examples, work / "examples.npz")
-    if examples:
-        painted_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")
-    total = {name: sum(count[name] for count in counts) for name in counts[0]}
-    changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
-    passed, tried = total.pop("n_passed"), total["tried"]
-    sizes = {name: (total.pop(f"passed_{name}_px"), total.pop(f"tried_{name}_px")) for name in SIZES}
-    if not tried:
-        return total
-    shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
-    shares |= {f"accepted_{name}_px_share": some / of for name, (some, of) in sizes.items() if of}
-    if config.screening.detectors:
-        shares["label_detected_share"] = detected / tried
-    return {**total, **shares}
-
-
 def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write the accepted patches of a config as an overlay store, and real ones that it adds; return facts."""
     replicates = read_replicates(lineage, key)
@@ -211,38 +177,3 @@ def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     )
     added = sum(len(store.added_ids) for store in stores)
     return {"n_added": added, "n_accepted": verdicts.facts["n_images"], "n_held_back": held_back}
-
-
-def _examples(fold: Fold, painted: Path, plans: Path, verdicts: Path) -> list[PaintedExample]:
-    """Return accepted patches, from small fires to large ones, and one or two rejected ones."""
-    synthetic = SyntheticPatches(painted)
-    size = fold.train.meta.patch_size
-    plan, judged = Plan.read(plans, size), Verdicts.read(verdicts, size)
-    accepted = judged.rows[judged.rows["accepted"]].sort_values("label_pixels", kind="stable")
-    rejected = judged.rows[~judged.rows["accepted"] & judged.rows["changed_share"].notna()]
-    rejected = rejected[rejected["reason"].str.startswith("only")]
-    n_rejected = min(2, len(rejected))
-    spread = accepted.index[:: max(1, len(accepted) // (EXAMPLES - n_rejected))][: EXAMPLES - n_rejected]
-    return [_example(fold, synthetic, plan, judged, number) for number in [*spread, *rejected.index[:n_rejected]]]
-
-
-def _example(fold: Fold, synthetic: SyntheticPatches, plan: Plan, judged: Verdicts, number: int) -> PaintedExample:
-    row, verdict = plan.rows.iloc[number], judged.rows.loc[number]
-    top, left, side = (int(row[f"crop_{name}"]) for name in ("y", "x", "size"))
-    crop = (slice(top, top + side), slice(left, left + side))
-    nearest = None
-    if verdict["nearest_patch"]:
-        burning = fold.train.read(verdict["nearest_patch"])
-        nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], side)
-    return PaintedExample(
-        background=fold.train.read(row["background"]).bands[:, *crop],
-        painted=synthetic.read(number)[:, *crop],
-        mask=plan.labels[number][crop],
-        label=judged.labels[number][crop],
-        ignore=judged.ignored[number][crop],
-        nearest=nearest,
-        nearest_distance=float(verdict["nearest_distance"]),
-        caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}",
-        accepted=bool(verdict["accepted"]),
-        reason=str(verdict["reason"]),
-    )

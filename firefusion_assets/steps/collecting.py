@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import UNPARTITIONED
+from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
 from firefusion_assets.ingest.base_store import BAD_FILES, left_out
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
@@ -17,6 +17,7 @@ from firefusion_assets.lineage.folds import Fold, read_folds
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, PredictionExample, ReportInputs, Roles
 from firefusion_assets.report.painted_examples import load_examples
 from firefusion_assets.steps.scoring import score_detector, worst_predictions
+from firefusion_assets.steps.screening import GALLERY
 from firefusion_assets.steps.status import asset_state, orphans
 from firefusion_assets.study import augmentation_keys
 
@@ -84,9 +85,15 @@ def _config(lineage: Lineage, key: str) -> ConfigResult:
         | {"n_images": lineage.find("augmented_lmdb", key).facts["n_added"]},
         cost={asset: lineage.find(asset, key).cost["seconds"] for asset in _COSTLY},
         painted=load_examples(screened.path / "examples.npz"),
+        gallery=_gallery(screened),
         settings=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         **roles._asdict(),
     )
+
+
+def _gallery(screened: Artifact) -> str:
+    file = screened.path / GALLERY
+    return f"../../{screened.asset}/{screened.fingerprint}/{GALLERY}" if file.is_file() else ""
 
 
 def _predictions(lineage: Lineage, fold: Fold, configs: Sequence[ConfigResult]) -> list[PredictionExample]:

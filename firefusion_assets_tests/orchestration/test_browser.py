@@ -1,5 +1,5 @@
 """The UI as a person uses it, in Chromium: graph, backfill of all keys, pictures and verdict without a click, the
-report opened by its link, the schedule turned on.
+report opened by its link, the schedule turned on; and the gallery, sorted.
 """
 
 import importlib.util
@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 import requests
 
+from firefusion_assets.core.pictures import Composite
+from firefusion_assets.report.gallery import Painted, write_gallery
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment
+from firefusion_assets_tests.builders.reports import BANDS, painted
 from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, TINY_STUDY, write_study
 
 CHROMIUM = shutil.which("chromium")
@@ -131,4 +134,31 @@ def test_from_the_graph_to_the_report(urls: tuple[str, str]) -> None:
         )
         running_now = [{"scheduleState": {"status": "RUNNING"}}]
         wait_for(lambda: asked(ui, schedules)["schedulesOrError"]["results"] == running_now, 60)
+        browser.close()
+
+
+def test_the_gallery_is_sorted_and_hides_what_is_not_asked_for(tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    scores = [2.0, float("nan"), 10.0, -1.0]
+    patches = [Painted(painted(accepted=score != 10), {"seam_score": score}) for score in scores]
+    write_gallery("t", patches, Composite(BANDS, BANDS), None, "", tmp_path / "gallery.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page.goto(f"file://{tmp_path}/gallery.html")
+
+        def order() -> list[int]:
+            shown = page.locator("article:visible")
+            return [int(str(shown.nth(place).get_attribute("data-number"))) for place in range(shown.count())]
+
+        assert order() == [0, 1, 2, 3]
+        for choice, expected in (("seam_score 1", [3, 0, 2, 1]), ("seam_score -1", [2, 0, 3, 1])):
+            page.select_option("#order", choice)
+            assert order() == expected, "what wasn't measured stands last"
+        page.uncheck("#rejected")
+        assert order() == [0, 3, 1]
+        page.select_option("#order", "number 1")
+        assert order() == [0, 1, 3]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
         browser.close()

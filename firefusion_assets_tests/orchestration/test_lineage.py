@@ -87,6 +87,14 @@ def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definit
         assert picture.startswith("![") and len(picture) < 130_000, asset
         preview = metadata(result, asset)["preview"]
         assert preview.startswith("[![") and f"/tiny/{asset}/" in preview and len(preview) < 1000, asset
+    gallery = Path(screened["path"]) / "gallery.html"
+    assert screened["gallery"].endswith(f"/screened_images/{gallery.parent.name}/gallery.html")
+    assert gallery.read_text().count("<article") == screened["tried"] and screened["scores"].startswith("![")
+    assert (
+        0 <= screened["real_accepted_share"] <= 1
+        and f"../../screened_images/{gallery.parent.name}/"
+        in (Path(metadata(result, "augmentation_report")["path"]) / "report.html").read_text()
+    )
     assert "peak_memory_gib" in metadata(result, "trained_unet")
     columns = {column.name for column in metadata(result, "screened_images")["dagster/column_schema"].columns}
     verdicts = lineage_of(study).find("screened_images", "native").path / "fold-0" / "replicate-0" / "verdicts.parquet"

@@ -9,6 +9,7 @@ from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
 from firefusion_assets.orchestration.step import Step, picture
+from firefusion_assets.steps.addresses import address_of
 
 
 @lineage_asset(group="2_augmentation", kinds={"yaml"})
@@ -85,13 +86,18 @@ def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
 
     Publishes `fold-N/replicate-R/`: `verdicts.parquet` (accept or reject with reason), `labels.npy`, `ignored.npy`;
-    examples.
+    `gallery.html`: patches with their scores, beside those of real fires (`real_scores.parquet`); examples.
     """
-    from firefusion_assets.steps.augmenting import screen_config
+    from firefusion_assets.steps.screening import GALLERY, SCORES, screen_config
 
     screened = step.build(screen_config)
     facts = screened.facts
     copied = 0 if step.lineage.config(step.key).generator.copies else facts["n_copies"]
+    shown: dict[str, Any] = {}
+    if (screened.path / GALLERY).is_file():
+        shown["gallery"] = dg.MetadataValue.url(address_of(step.lineage.study.name, screened, GALLERY))
+    if (screened.path / SCORES).is_file():
+        shown["scores"] = picture(screened.path / SCORES)
     enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
     return step.published(
         screened,
@@ -100,6 +106,7 @@ def screened_images(step: Step) -> dg.MaterializeResult:
             checks.result(checks.NO_COPIES, copied == 0, n_copies=facts["n_copies"]),
         ],
         table_file="fold-0/replicate-0/verdicts.parquet",
+        **shown,
     )
 
 

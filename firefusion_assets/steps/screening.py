@@ -1,0 +1,138 @@
+"""Screening what a config painted, and showing it: examples, histograms of scores, the gallery."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from firefusion_assets.core.fires import SIZES
+from firefusion_assets.inpainting.nearest import cut_around
+from firefusion_assets.inpainting.painting import SyntheticPatches
+from firefusion_assets.inpainting.plan import Plan
+from firefusion_assets.inpainting.real_scores import score_real_fires
+from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
+from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.lineage.folds import Fold, read_replicates
+from firefusion_assets.report.gallery import Painted, write_gallery
+from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
+from firefusion_assets.report.painted_examples import save_examples
+from firefusion_assets.report.score_plots import scores_of, write_score_plots
+from firefusion_assets.report.sheets import composite_of, painted_sheet
+
+GALLERY: Final = "gallery.html"
+"""The page of painted patches."""
+SCORES: Final = "scores.png"
+"""Histograms of the scores of painted patches and real fires."""
+_SHOWN: Final = 120
+"""Patches of a gallery, so that its page still opens."""
+
+
+def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+    """Screen what a config painted, and show the first replicate's verdicts in pictures; return facts."""
+    config, replicates = lineage.config(key), read_replicates(lineage, key)
+    painted = lineage.find("synthetic_images", key).path
+    plans = lineage.find("inpainting_masks", key).path
+    counts = []
+    for replicate in replicates:
+        synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
+        plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
+        screen = Screen(config.screening, train)
+        images, folder = config.sampling.images, work / replicate.folder
+        counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
+    first = replicates[0]
+    size = first.fold.train.meta.patch_size
+    look = _Look(
+        first.fold,
+        SyntheticPatches(painted / first.folder),
+        Plan.read(plans / first.folder, size),
+        Verdicts.read(work / first.folder, size),
+    )
+    examples = [look.example(number) for number in _chosen(look.judged.rows)]
+    save_examples(examples, work / "examples.npz")
+    real_shares: Mapping[str, float] = {}
+    if examples:
+        painted_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")
+        real_shares = _show(lineage, key, look, work)
+    total = {name: sum(count[name] for count in counts) for name in counts[0]}
+    changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
+    passed, tried = total.pop("n_passed"), total["tried"]
+    sizes = {name: (total.pop(f"passed_{name}_px"), total.pop(f"tried_{name}_px")) for name in SIZES}
+    if not tried:
+        return total
+    shares = {"accepted_share": passed / tried, "label_changed_share": changed / tried}
+    shares |= {f"accepted_{name}_px_share": some / of for name, (some, of) in sizes.items() if of}
+    if config.screening.detectors:
+        shares["label_detected_share"] = detected / tried
+    return {**total, **shares, **real_shares}
+
+
+class _Look(NamedTuple):
+    """A replicate that was painted and judged."""
+
+    fold: Fold
+    synthetic: SyntheticPatches
+    plan: Plan
+    judged: Verdicts
+
+    def example(self, number: int) -> PaintedExample:
+        """Return one painted patch, cut to what was painted."""
+        row, verdict = self.plan.rows.iloc[number], self.judged.rows.loc[number]
+        top, left, side = (int(row[f"crop_{name}"]) for name in ("y", "x", "size"))
+        crop = (slice(top, top + side), slice(left, left + side))
+        nearest = None
+        if verdict["nearest_patch"]:
+            burning = self.fold.train.read(verdict["nearest_patch"])
+            nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], side)
+        return PaintedExample(
+            background=self.fold.train.read(row["background"]).bands[:, *crop],
+            painted=self.synthetic.read(number)[:, *crop],
+            mask=self.plan.labels[number][crop],
+            label=self.judged.labels[number][crop],
+            ignore=self.judged.ignored[number][crop],
+            nearest=nearest,
+            nearest_distance=float(verdict["nearest_distance"]),
+            caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}",
+            accepted=bool(verdict["accepted"]),
+            reason=str(verdict["reason"]),
+        )
+
+
+def _chosen(rows: pd.DataFrame) -> list[int]:
+    """Return accepted patches, from small fires to large ones, and one or two rejected ones."""
+    accepted = rows[rows["accepted"]].sort_values("label_pixels", kind="stable")
+    rejected = rows[~rows["accepted"] & rows["changed_share"].notna()]
+    rejected = rejected[rejected["reason"].str.startswith("only")]
+    n_rejected = min(2, len(rejected))
+    spread = accepted.index[:: max(1, len(accepted) // (EXAMPLES - n_rejected))][: EXAMPLES - n_rejected]
+    return [*spread, *rejected.index[:n_rejected]]
+
+
+def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, float]:
+    """Write gallery, histograms and the scores of real fires; return the share of these that would pass."""
+    config, rows = lineage.config(key), look.judged.rows
+    real = score_real_fires(config.screening, look.fold.train, look.fold.table["sun_elevation"], config.masks.dilation)
+    real.to_parquet(work / "real_scores.parquet", index=False)
+    drawn = write_score_plots(rows, real, work / SCORES)
+    shown = rows.index[:: -(-len(rows) // _SHOWN)]
+    scores = scores_of(rows)
+    patches = (Painted(look.example(number), rows.loc[number, scores].astype(float).to_dict()) for number in shown)
+    words = [f"{len(shown)} of the {len(rows)} patches that were painted for the first replicate of fold 0."]
+    passed = {} if real.empty else {"real_accepted_share": float(real["accepted"].mean())}
+    if passed:
+        words.append(
+            f"Of the train part's {len(real)} patches with real fires, each judged by what the others teach, "
+            f"{passed['real_accepted_share']:.0%} would be accepted."
+        )
+    else:
+        words.append("The train part has too few burning patches to judge real fires by others.")
+    write_gallery(
+        f"{lineage.study.name}: what {key} painted",
+        patches,
+        composite_of(lineage.study),
+        work / SCORES if drawn else None,
+        " ".join(words),
+        work / GALLERY,
+    )
+    return passed
