@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from firefusion_assets_tests.builders.studies import LoadDefinitions, loaded
 
@@ -11,6 +12,10 @@ CORES = os.sched_getaffinity(0)
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("firefusion", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("firefusion")
 
 
 @pytest.fixture

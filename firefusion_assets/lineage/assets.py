@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from firefusion_assets.study.source import PICTURES_ALONE
-
 if TYPE_CHECKING:
     from firefusion_assets.lineage.fingerprints import Lineage
 
@@ -51,6 +49,8 @@ class Asset:
 
 
 def _patches(lineage: "Lineage", key: str) -> Any:
+    from firefusion_assets.study.source import PICTURES_ALONE  # the command's help imports this table
+
     return [lineage.study.name, lineage.study.dataset.model_dump(mode="json", exclude=PICTURES_ALONE)]
 
 

@@ -111,7 +111,7 @@ def test_long_captions_are_wrapped_into_the_sheet() -> None:
     assert long.height > short.height
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     width=st.integers(1, 200),
     height=st.integers(1, 200),

@@ -101,7 +101,7 @@ def masks(draw: st.DrawFn) -> tuple[Mask, Mask]:
 
 @pytest.mark.parametrize("n_bands", [3, 10])
 @pytest.mark.parametrize("engine", ["copy-paste", pytest.param("native", marks=pytest.mark.slow)])
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(pairs=st.lists(masks(), min_size=1, max_size=3), seed=st.integers(0, 2**62), fill=st.booleans())
 def test_engines_paint_valid_dn_inside_and_nothing_outside(
     painters: dict[tuple[str, int], Painter],

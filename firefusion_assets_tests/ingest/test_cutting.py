@@ -119,7 +119,7 @@ def test_emptiness_is_that_of_b1_whatever_bands_are_wanted(tmp_path: Path) -> No
     np.testing.assert_array_equal(patches[2].bands, np.stack([planes["B10"], planes["B2"]])[:, :, 16:])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(3, 20), margin=st.integers(0, 9))
 def test_strips_hold_their_margin_and_give_back_the_scene(
     tmp_path_factory: pytest.TempPathFactory, height: int, width: int, size: int, margin: int

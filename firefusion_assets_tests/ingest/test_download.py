@@ -152,7 +152,7 @@ def test_a_cut_connection_goes_on_where_it_was(server: Server, tmp_path: Path) -
     assert (tmp_path / "a.zip").read_bytes() == PAYLOAD
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(PAYLOAD)), max_size=3), ranges=st.booleans())
 def test_wherever_it_is_cut_the_bytes_are_the_servers(
     server: Server, tmp_path_factory: pytest.TempPathFactory, cuts: list[int], ranges: bool

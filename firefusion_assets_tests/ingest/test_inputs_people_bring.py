@@ -137,7 +137,7 @@ def test_a_value_that_means_unknown_is_a_setting(tmp_path: Path, ignore: int, no
     assert patch.ignore[0].all() and not patch.ignore[1:].any() and not patch.label.any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     dtype=st.sampled_from(["uint8", "int16", "uint16", "int32"]),
     nodata=st.sampled_from([None, 0, 7, 255, -9999, 65535]),

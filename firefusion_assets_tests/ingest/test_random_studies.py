@@ -203,7 +203,6 @@ def write(drawn: Drawn, folder: Path) -> None:
 @pytest.mark.slow
 @settings(
     max_examples=int(os.environ.get("FIREFUSION_STUDIES_TO_TRY", "40")),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(drawn=studies())

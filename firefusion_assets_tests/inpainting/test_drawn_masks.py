@@ -38,7 +38,7 @@ def mask_of(pixels: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("kind", DRAWN)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pixels=st.lists(st.tuples(st.integers(0, SIZE - 2), st.integers(0, SIZE - 1)), min_size=1, max_size=60),
     seed=st.integers(0, 2**32),

@@ -44,7 +44,7 @@ def plan_of(
     return Plan.read(folder, part.meta.patch_size)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(kind=KINDS, seed=st.integers(0, 2**31), tries=st.integers(0, 20))
 def test_masks_lie_on_ground_within_their_edit_and_crop(
     tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int, tries: int

@@ -139,7 +139,7 @@ def test_a_saturated_pixel_counts_as_detected(part: PatchPart) -> None:
     assert judge(part, painted, patch).detected_share == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), share=st.floats(0, 1))
 def test_outside_the_edit_mask_the_label_is_the_backgrounds(part: PatchPart, seed: int, share: float) -> None:
     patch, (label, edit) = ground(seed), masks()

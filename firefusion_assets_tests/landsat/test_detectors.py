@@ -72,7 +72,7 @@ def unlike(found: Mask, context: plain.Context) -> list[tuple[int, int, float]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, SUNS)
 def test_on_burning_ground_they_follow_the_plain_rules(seed: int, sun: float) -> None:
     bands = burning_ground(seed)
@@ -83,7 +83,7 @@ def test_on_burning_ground_they_follow_the_plain_rules(seed: int, sun: float) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, SUNS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_on_arbitrary_numbers_they_follow_the_plain_rules(seed: int, sun: float) -> None:
@@ -109,7 +109,7 @@ def test_the_grounds_of_these_tests_hold_every_kind_of_pixel() -> None:
     assert sum(int(found.sum()) for found in published) > 5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS, SUNS, st.integers(1, 40000))
 def test_more_energy_in_swir2_never_undetects_a_certain_fire(seed: int, sun: float, energy: int) -> None:
     bands = burning_ground(seed)
@@ -128,7 +128,7 @@ def test_more_energy_in_swir2_never_undetects_a_certain_fire(seed: int, sun: flo
         assert after[name][fire].all(), name
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SEEDS, st.integers(20, 90), st.integers(0, 40))
 def test_results_dont_depend_on_tiling(seed: int, cut: int, tile: int) -> None:
     bands = burning_ground(seed, (110, 100))

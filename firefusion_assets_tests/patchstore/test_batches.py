@@ -57,7 +57,7 @@ def assert_same(got: PatchBatch, want: PatchBatch) -> None:
         np.testing.assert_array_equal(array, other)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_batch_holds_patches_bands_and_orientations_as_asked(
     store: Path, written: dict[str, Patch], data: st.DataObject

@@ -26,7 +26,7 @@ def assert_same(read: Patch, written: Patch) -> None:
     assert read.weight == written.weight
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(1, 70),
     n_bands=st.integers(1, 10),

@@ -23,7 +23,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(PATCHES)), share=st.floats(0, 1, exclude_max=True))
 def test_one_flipped_bit_is_found_by_the_name_of_its_record(
     tmp_path_factory: pytest.TempPathFactory, name: str, share: float

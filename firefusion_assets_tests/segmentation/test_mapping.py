@@ -89,7 +89,7 @@ def starts(length: int) -> list[int]:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 110), st.integers(1, 110), st.integers(0, 5), st.integers(1, 3))
 def test_a_map_is_the_weighted_mean_of_all_windows(height: int, width: int, edge: int, networks: int) -> None:
     dn = ground(height, width)

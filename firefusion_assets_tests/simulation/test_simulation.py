@@ -191,7 +191,7 @@ def larger_window() -> tuple[Scene, Rendered]:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 90), st.integers(0, 90), st.integers(1, 38), st.integers(1, 38))
 def test_any_window_is_a_cut_of_any_larger_one(row: int, column: int, height: int, width: int) -> None:
     scene, whole = larger_window()

@@ -143,7 +143,7 @@ def test_tiff_of_16_bit_is_taken_in_exactly_and_8_bit_is_marked(part: PatchPart,
     assert painter.bit_depths(plan.rows[::-1]) == painter.bit_depths(plan.rows)[::-1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     factor=st.integers(1, 4),
     dtype=st.sampled_from([np.uint8, np.uint16]),
@@ -282,7 +282,7 @@ def test_names_tell_the_row(
     assert assigned(part, names, plan_rows(*pairs), tmp_path) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ids=st.lists(st.text("ab-_1", min_size=1, max_size=5), min_size=2, max_size=5, unique=True), data=st.data())
 def test_pairs_are_found_by_their_ids_or_refused_as_ambiguous(
     part: PatchPart, tmp_path_factory: pytest.TempPathFactory, ids: list[str], data: st.DataObject

@@ -76,7 +76,7 @@ def stream(train: PatchPart, physics: bool = False) -> CropStream:
     return CropStream(train, fit_scaling(train, 1), 16, 1, physics)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(8, 40),
     width=st.integers(8, 40),

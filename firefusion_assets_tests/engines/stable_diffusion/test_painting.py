@@ -356,7 +356,7 @@ def masks(draw: st.DrawFn) -> tuple[Mask, Mask]:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     pairs=st.lists(masks(), min_size=1, max_size=3), seed=st.integers(0, 2**62), name=st.sampled_from(["crop", "patch"])
 )

@@ -38,7 +38,7 @@ def stretches(draw: st.DrawFn) -> Stretch:
     return Stretch(kind=kind, low=(low,), high=(high,), dn_max=DN_MAX)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(stretch=stretches())
 def test_every_dn_turns_back_and_rises_from_minus_one_to_one(stretch: Stretch) -> None:
     values = stretch.to_model(EVERY_DN)
@@ -179,7 +179,7 @@ def test_enlarging_is_bilinear_with_the_blocks_lifted() -> None:
     np.testing.assert_allclose(enlarge(torch.from_numpy(values)[None, None], 4)[0, 0], expected, atol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     values=arrays(np.float32, (1, 2, 4, 5), elements=st.sampled_from([-1, -0.999, -0.3, 0, 0.9, 0.99, 1])),
     factor=st.integers(2, 8),

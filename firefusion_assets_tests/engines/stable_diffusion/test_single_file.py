@@ -182,7 +182,7 @@ def test_two_levels_of_one_layer_by_hand(tiny: Path, tmp_path: Path) -> None:
         assert torch.equal(weight, expected[f"{blocks[block]}.{inner}"]), name
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     attention=st.lists(st.booleans(), min_size=1, max_size=5),
     layers=st.integers(1, 3),
@@ -209,7 +209,7 @@ def test_any_unet_structure_is_undone_by_diffusers(attention: list[bool], layers
     assert all(undone[key] is weight for key, weight in weights.items())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(levels=st.integers(1, 5), layers=st.integers(1, 3))
 def test_any_vae_structure_is_undone_by_diffusers(levels: int, layers: int) -> None:
     vae = AutoencoderKL(

@@ -22,7 +22,7 @@ def by_brute_force(differences: list[float]) -> float:
     return sum(value >= abs(sum(whole)) for value in sums) / len(sums)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(differences=DIFFERENCES)
 def test_the_test_is_brute_force(differences: list[float]) -> None:
     assert swap_test(np.array(differences)) == pytest.approx(by_brute_force(differences), abs=1e-12)
