@@ -11,7 +11,8 @@ from firefusion_assets.ingest.patch_table import Georeference
 from firefusion_assets.ingest.rasters import BadFileError, Raster, read_raster, to_dn
 from firefusion_assets.ingest.sources.patch_inputs import PatchInput
 from firefusion_assets.ingest.sources.raster_files import RasterFile
-from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
+from firefusion_assets.landsat.bands import CONDITION_BANDS
+from firefusion_assets.landsat.conditions import CIRRUS_BAND, condition_columns
 from firefusion_assets.patchstore import Patch
 
 _TOLERANCE: Final = 1e-3

@@ -23,7 +23,8 @@ from firefusion_assets.ingest.cutting import ProductPatch, Strip, strips
 from firefusion_assets.ingest.patch_table import Georeference, Taken, patch_row
 from firefusion_assets.ingest.sources.patch_inputs import PatchOrigin
 from firefusion_assets.ingest.sources.products import ProductListing
-from firefusion_assets.landsat.conditions import CIRRUS_BAND, CONDITION_BANDS, condition_columns
+from firefusion_assets.landsat.bands import CONDITION_BANDS
+from firefusion_assets.landsat.conditions import CIRRUS_BAND, condition_columns
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, Mask, detect
 from firefusion_assets.landsat.fire_rules import REACH
 from firefusion_assets.landsat.products.naming import ProductError

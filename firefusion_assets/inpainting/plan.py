@@ -14,19 +14,14 @@ import pandas as pd
 
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.core.errors import UserError
-from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
-from firefusion_assets.inpainting.backgrounds import count_reasons, judge
+from firefusion_assets.inpainting.choice import JUDGED, Choice, PlanError, choose
 from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed
-from firefusion_assets.landsat.detectors import detect
+from firefusion_assets.landsat.conditions import by_reflectance
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Backgrounds
-
-JUDGED: Final = "backgrounds.parquet"
-"""Table that goes with a plan: why a patch of the train part is no background; see `judge`."""
 
 CROP_PADDING: Final = 8
 """px of ground around the edit mask that a row's crop shows."""
@@ -38,10 +33,6 @@ _COLUMNS = {
     "row": int, "background": str, "mask": str, "turn": int, "y": int, "x": int, "label_pixels": int,
     "crop_y": int, "crop_x": int, "crop_size": int, "seed": int,
 }  # fmt: skip
-
-
-class PlanError(UserError, ValueError):
-    """A train part that nothing can be painted on."""
 
 
 class Draw(NamedTuple):
@@ -86,60 +77,6 @@ class Plan:
         return cls(rows, labels, np.concatenate([plan.edits for plan in plans]))
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What the rows of a plan are made of.
-
-    Attributes:
-        judged: the patches of the part, of `judge`.
-        backgrounds: those to paint on.
-        scenes: of each of them.
-        fires: by patch, the mask of its fire within its bounding box, and the box's first row and column.
-    """
-
-    judged: pd.DataFrame
-    backgrounds: list[str]
-    scenes: tuple[str, ...]
-    fires: dict[str, tuple[Mask, int, int]]
-
-
-def choose(part: PatchPart, table: pd.DataFrame, settings: Backgrounds, masks: Masks) -> Choice:
-    """Find a part's backgrounds and fires.
-
-    Args:
-        part: the fold's train part.
-        table: of the patches, indexed by patch id.
-        settings: what a background is.
-        masks: what masks are made of.
-
-    Raises:
-        PlanError: if there is no fire, or no background.
-    """
-    table = table.loc[list(part.ids)]
-    judged = judge(table, settings, part.meta.patch_size)
-    free = judged[judged["reason"] == ""]
-    choice = Choice(judged, free.index.tolist(), tuple(free["scene"]), _fires(part, table, masks))
-    if not choice.fires:
-        if masks.whole:
-            raise PlanError(
-                "the train part holds no fire that its patch's border doesn't cut; set masks.whole: false, or cut "
-                "larger patches"
-            )
-        if masks.source == "label":
-            raise PlanError("the train part holds no fire, so there is no mask; add scenes or change split.seed")
-        raise PlanError(
-            f"{masks.source} sees no fire in the train part's patches with fire, so there is no mask; use "
-            "masks.source: label, or another detector"
-        )
-    if not choice.backgrounds and not masks.stays:
-        counts = ", ".join(f"{kind} {n}" for kind, n in count_reasons(judged).items())
-        raise PlanError(
-            f"none of the train part's {len(judged)} patches can be painted on ({counts}); add scenes, or loosen "
-            "backgrounds.min_clear, max_water or max_fill in study.yaml"
-        )
-    return choice
-
-
 def write_plan(
     part: PatchPart,
     table: pd.DataFrame,
@@ -179,7 +116,9 @@ def write_plan(
         pair = number // sampling.seeds_per_pair
         background, mask = _pair(pair, choice, masks, sampling, draw)
         rng = generator(draw.seed, "place", draw.fold, pair)
-        placed = _place_row(part.read(background), choice.fires[mask], masks, rng)
+        ground = part.read(background)
+        avoided = _avoided(ground, part.meta.bands, masks, float(table.loc[background, "sun_elevation"]))
+        placed = _place_row(ground, choice.fires[mask], masks, avoided, rng)
         if placed is None:
             continue
         rows.append(
@@ -209,30 +148,6 @@ def write_plan(
     }
 
 
-def _fires(part: PatchPart, table: pd.DataFrame, masks: Masks) -> dict[str, tuple[Mask, int, int]]:
-    """Return the fires of a part by the patch that they burn in."""
-    fires = {}
-    for patch_id, elevation in table.loc[table["fire_pixels"] > 0, "sun_elevation"].items():
-        patch = part.read(str(patch_id))
-        mask = patch.label
-        if masks.source != "label":
-            bands = dict(zip(part.meta.bands, patch.bands, strict=True))
-            mask = detect([masks.source], bands, elevation)[masks.source] & ~patch.ignore
-        if masks.whole:
-            mask = mask & ~_cut_off(mask)
-        if mask.any():
-            piece, y, x = trimmed(mask)
-            fires[str(patch_id)] = piece.copy(), y, x  # a view would keep the whole mask
-    return fires
-
-
-def _cut_off(mask: Mask) -> Mask:
-    """Return the fires of a mask that reach its border."""
-    numbers = numbered_fires(mask)
-    border = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
-    return np.isin(numbers, border[border > 0])
-
-
 def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: Draw) -> tuple[str, str]:
     fires = list(choice.fires)
     n, m = len(choice.backgrounds), len(fires)
@@ -253,7 +168,18 @@ def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: D
     return background(turn * n + j), fire(turn * m + (j + shift) % m)
 
 
-def _place_row(background: Patch, fire: tuple[Mask, int, int], masks: Masks, rng: np.random.Generator) -> Placed | None:
+def _avoided(background: Patch, bands: Sequence[str], masks: Masks, sun_elevation: float) -> Mask:
+    """Return where no label may lie."""
+    avoided = background.ignore | background.label
+    if masks.avoid:
+        planes = by_reflectance(dict(zip(bands, background.bands, strict=True)), sun_elevation)
+        avoided = np.logical_or.reduce([avoided, *(planes[name] for name in masks.avoid)])
+    return avoided
+
+
+def _place_row(
+    background: Patch, fire: tuple[Mask, int, int], masks: Masks, avoided: Mask, rng: np.random.Generator
+) -> Placed | None:
     piece, y, x = fire
     size = len(background.label)
     shape = masks.shape(piece, size, rng)
@@ -263,7 +189,7 @@ def _place_row(background: Patch, fire: tuple[Mask, int, int], masks: Masks, rng
         label = np.zeros_like(background.label)
         label[y : y + shape.shape[0], x : x + shape.shape[1]] = shape
         return Placed(label, dilated(label, masks.dilation) & ~background.ignore, 0, y, x)
-    return place(shape, background.ignore | background.label, background.ignore, masks.dilation, rng)
+    return place(shape, avoided, background.ignore, masks.dilation, rng)
 
 
 def _crop(edit: Mask) -> dict[str, int]:

@@ -35,5 +35,8 @@ SOLAR_IRRADIANCE: Final = {
 PIXEL_SIZE: Final = 30.0
 """Ground sampling distance in m."""
 
+CONDITION_BANDS: Final = ("B2", "B4", "B5", "B6")
+"""Bands that tell cloud, snow and water."""
+
 FALSE_COLOUR: Final = ("B7", "B6", "B2")
 """Bands as red, green and blue in which a fire glows."""

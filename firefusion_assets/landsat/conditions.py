@@ -9,14 +9,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from firefusion_assets.landsat.bands import CONDITION_BANDS
 from firefusion_assets.landsat.detectors import Bands, Mask
 from firefusion_assets.landsat.products.quality import Quality
 from firefusion_assets.landsat.reflectance import LANDSAT_8, Calibration
 
 Field = npt.NDArray[np.float32]
-
-CONDITION_BANDS: Final = ("B2", "B4", "B5", "B6")
-"""The bands that the rule needs."""
 
 CIRRUS_BAND: Final = "B9"
 """The band that tells cirrus besides, where it is at hand."""

@@ -13,10 +13,11 @@ from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
 from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.inpainting.choice import JUDGED, choose
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
-from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, choose, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage

@@ -112,14 +112,16 @@ def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
     config = lineage.config(key)
     asked = dict.fromkeys((*config.screening.detectors, config.masks.source))
     detectors = [name for name in asked if name not in ("label", *SUNLESS_DETECTORS)]
-    if not detectors:
+    needs = [f"the detectors {', '.join(detectors)}"] if detectors else []
+    needs += ["masks.avoid"] if config.masks.avoid else []
+    if not needs:
         return
     patches = lineage.find("landsat_patches", UNPARTITIONED).path
     if pd.read_parquet(patches / TABLE, columns=["sun_elevation"])["sun_elevation"].isna().any():
         yield (
             "dataset.sun_elevation: missing, and some patches are not georeferenced, so it can't be computed; "
-            f"the detectors {', '.join(detectors)} of {key!r} need it: set it in degrees, or use "
-            "screening.detectors: [] and masks.source: label"
+            f"{' and '.join(needs)} of {key!r} need it: set it in degrees, or use screening.detectors: [], "
+            "masks.source: label and no masks.avoid"
         )
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, Composite, contact_sheet, on_grey, outline
 from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.inpainting.choice import JUDGED
 from firefusion_assets.inpainting.painting import SyntheticPatches
-from firefusion_assets.inpainting.plan import JUDGED, Plan
+from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import Patches, PatchPart
 from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.study.augmentation import Sampling

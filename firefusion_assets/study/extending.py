@@ -15,7 +15,7 @@ from firefusion_assets.study.yaml_files import Settings, YamlError, read_yaml
 _NAMED_BY: Final = {"dataset": "source", "generator": "engine", "masks": "kind", "of": "kind"}
 """The key of a section that says what its other keys are: another one starts the section anew."""
 
-_KEPT: Final = {"masks": ("source", "dilation")}
+_KEPT: Final = {"masks": ("source", "whole", "avoid", "dilation")}
 """Keys that mean the same whatever that one says."""
 
 

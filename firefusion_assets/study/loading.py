@@ -81,6 +81,7 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     if study is None:
         return config
     problems = [*config.generator.misfits(study, config), *_detector_misfits(config, study)]
+    problems += [f"masks.{line}" for line in config.masks.misfits(study)]
     problems += [f"screening.rules.{line}" for rule in config.screening.rules for line in rule.misfits(study)]
     if problems:
         raise StudyError(f"{file}: {problem}" for problem in problems)

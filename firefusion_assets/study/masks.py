@@ -1,13 +1,18 @@
 """What a kind of masks is: `masks` of a config, and how a real fire's mask becomes the shape of a painted one."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from firefusion_assets.landsat.bands import CONDITION_BANDS
 from firefusion_assets.study.part import Part
+
+if TYPE_CHECKING:
+    from firefusion_assets.study.models import Study
 
 Mask = npt.NDArray[np.bool_]
 
@@ -28,8 +33,23 @@ class Masks(Part):
     `intersection`: all)."""
     whole: bool = False
     """Leave out fires that the border of their patch cuts off, and with them masks that end in straight edges."""
+    avoid: tuple[Literal["cloud", "snow", "water"], ...] = ()
+    """Where no label may lie, told by the reflectance of B2, B4, B5 and B6; fill and a background's own fires never
+    hold one."""
     dilation: int = Field(3, ge=1, le=16)
     """px by which the edit mask is larger than the label mask."""
+
+    def misfits(self, study: "Study") -> Iterable[str]:
+        """Say what doesn't fit the study's data: a line ``KEY: PROBLEM; REMEDY`` each."""
+        if not self.avoid:
+            return
+        missing = [band for band in CONDITION_BANDS if band not in study.dataset.bands]
+        if self.stays:
+            yield f"avoid: {self.kind} masks stay where real fires burn; leave it out"
+        if not study.dataset.landsat:
+            yield f"avoid: told by Landsat's reflectance; with source `{study.dataset.source}` leave it out"
+        elif missing:
+            yield f"avoid: needs {', '.join(missing)}, which dataset.bands leaves out; add them there, or leave it out"
 
     @abstractmethod
     def shape(self, fire: Mask, size: int, rng: np.random.Generator) -> Mask:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
+from firefusion_assets.inpainting.choice import JUDGED, PlanError, choose
 from firefusion_assets.inpainting.mask_kinds import AnnotatedMasks, TransplantedMasks
-from firefusion_assets.inpainting.plan import JUDGED, Draw, Plan, PlanError, choose, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter
 from firefusion_assets.study.augmentation import Sampling

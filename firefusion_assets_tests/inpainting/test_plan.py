@@ -13,9 +13,10 @@ from scipy.ndimage import label as components_of
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.orientation import turned
+from firefusion_assets.inpainting.choice import PlanError
 from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
 from firefusion_assets.inpainting.masks import place
-from firefusion_assets.inpainting.plan import Draw, Plan, PlanError, write_plan
+from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.masks import Masks
@@ -172,6 +173,28 @@ def test_whole_masks_leave_out_what_a_border_cuts(tmp_path: Path) -> None:
     assert shapes(part, tmp_path / "all", False) == {(2, 10), (6, 23)}
     with pytest.raises(PlanError, match="holds no fire that its patch's border doesn't cut; set masks.whole: false"):
         shapes(PatchPart(store, ["free", "cut"]), tmp_path / "none", True)
+
+
+@pytest.mark.parametrize("avoid", [(), ("water",), ("cloud",), ("water", "cloud")])
+def test_labels_lie_on_no_ground_that_is_avoided(tmp_path: Path, avoid: tuple[str, ...]) -> None:
+    reflectance = {"land": (0.05, 0.08, 0.3, 0.2), "water": (0.06, 0.04, 0.02, 0.01), "cloud": (0.5, 0.5, 0.5, 0.4)}
+    kinds = np.array(["land", "water", "cloud"])[np.repeat([0, 1, 0, 2], 8)]
+    spectra = np.array([reflectance[kind] for kind in kinds]).T
+    # DN of Landsat-8 level-1 products: reflectance times the sine of the sun's elevation, offset 0.1, steps of 2e-5.
+    dn = np.rint((spectra * np.sin(np.radians(50.0)) + 0.1) / 2e-5).astype(np.uint16)
+    bands = np.broadcast_to(dn[:, None, :], (4, 32, 32))
+    fire = np.zeros((32, 32), bool)
+    fire[10:13, 3:6] = True
+    with PatchWriter(tmp_path / "part", StoreMeta(study="t", bands=("B2", "B4", "B5", "B6"), patch_size=32)) as writer:
+        for name, mask in (("free", fire & False), ("fire", fire)):
+            writer.add_patch(name, Patch(bands, mask, fire & False))
+    store = Patches(tmp_path / "part")
+    part, masks = PatchPart(store, store.base_ids), TransplantedMasks.model_validate({"avoid": avoid})
+    sampling = Sampling(images=60, max_tries=60)
+    write_plan(part, table_of(part), Backgrounds(), masks, sampling, Draw(0, 0, 1), tmp_path)
+    plan = Plan.read(tmp_path, 32)
+    touched = {str(kind) for label in plan.labels for kind in kinds[label.any(axis=0)]}
+    assert len(plan.rows) == 60 and touched == {"land", "water", "cloud"} - {*avoid}
 
 
 def test_an_empty_plan_is_valid(part: PatchPart, tmp_path: Path) -> None:

@@ -261,10 +261,11 @@ training: {bands: [red]}
 def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s",
+        STUDY.replace("[B2, B5, B6, B7]", "[B2, B4, B5, B6, B7]"),
         base="generator: {engine: native, crop: 48, steps: 7}\nsampling: {images: 9, seed: 4}\nmasks: {dilation: 2}",
         child="extends: base\nsampling: {images: 3}",
         other="extends: child\ngenerator: {engine: copy-paste}",
-        boxes="extends: base\nmasks: {kind: box}",
+        boxes="extends: base\nmasks: {kind: box, whole: true, avoid: [water]}",
         seen="extends: boxes\nmasks: {source: murphy}",
         spread="extends: seen\nmasks: {kind: spread, wind: 2}",
         moved="extends: spread\nmasks: {kind: transplanted}",
@@ -282,6 +283,25 @@ def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tm
         "spread": ("spread", "murphy", 2),
         "moved": ("transplanted", "murphy", 2),
     }
+    assert all(one.whole and one.avoid == ("water",) for one in masks.values())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind", "expected"),
+    [
+        ("source: simulated, bands: [B2, B5, B6, B7]", "box", "masks.avoid: needs B4, which dataset.bands leaves out"),
+        ("source: simulated, bands: [B2, B4, B5, B6, B7]", "annotated", "masks.avoid: annotated masks stay where real"),
+        ("source: folder, images: i, masks: m, pairs: {table: t}, groups: {table: g}, bands: [B7, B6, B2]", "box",
+         "masks.avoid: told by Landsat's reflectance; with source `folder` leave it out"),
+    ],
+)  # fmt: skip
+def test_ground_that_cannot_be_told_cannot_be_avoided(tmp_path: Path, dataset: str, kind: str, expected: str) -> None:
+    text = f"name: t\ndataset: {{{dataset}}}\ntraining: {{bands: [B7, B6, B2]}}\n"
+    config = f"generator: {{engine: native}}\nsampling: {{images: 1}}\nmasks: {{kind: {kind}, avoid: [water, cloud]}}"
+    folder = write_study(tmp_path / "s", text, c=config)
+    with pytest.raises(StudyError) as error:
+        load_augmentation(folder, "c", load_study(folder))
+    assert expected in str(error.value)
 
 
 def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:
