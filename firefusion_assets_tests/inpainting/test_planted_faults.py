@@ -18,7 +18,7 @@ from firefusion_assets_tests.builders.real_data import REAL_PATCHES, needs_patch
 
 pytestmark = needs_patches
 BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B9", "B10", "B11")
-RULES = [{"rule": name} for name in ("seam", "saturated", "outside", "memorised", "depth")]
+RULES = [{"rule": name} for name in ("seam", "saturated", "outside", "memorised", "depth", "cold")]
 
 Bands = npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
@@ -83,7 +83,8 @@ def test_paint_that_is_shifted_within_the_label_is_the_same_copy(part: PatchPart
 
 @pytest.mark.parametrize(
     ("fault", "reason"), [("nothing", "nothing was painted"), ("seam", "a seam"), ("depth", "the label's values"),
-                          ("outside", "fire outside the label"), ("cold", "of the label changed")],
+                          ("outside", "fire outside the label"), ("cold", "of the label changed"),
+                          ("half", "of the label are as cold as ground")],
 )  # fmt: skip
 def test_a_planted_fault_is_told_by_name(part: PatchPart, moved: Painted, fault: str, reason: str) -> None:
     after = moved.after.copy()
@@ -97,6 +98,7 @@ def test_a_planted_fault_is_told_by_name(part: PatchPart, moved: Painted, fault:
         hottest = moved.after[:, moved.label][:, moved.after[6, moved.label].argmax()]
         after[:, moved.edit & ~moved.label] = hottest[:, None]
     else:
-        cold = moved.label & (np.arange(256) % 4 > 0)
+        columns = np.nonzero(moved.label)[1]
+        cold = moved.label & (np.arange(256) % 4 > 0 if fault == "cold" else np.arange(256) < np.median(columns))
         after[:, cold] = moved.background.bands[:, cold]
     assert reason in judged(part, moved, after).reason
