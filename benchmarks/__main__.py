@@ -10,6 +10,7 @@ from benchmarks import (
     ingest,
     ingest_memory,
     memory,
+    native,
     paint,
     patch_store,
     product_memory,
@@ -31,6 +32,7 @@ _BENCHMARKS = {
         training,
         claims,
         paint,
+        native,
         fire_map,
     )
 }

@@ -5,16 +5,20 @@ What a crop holds is drawn in `crops`; `pipeline` samples the network.
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.training_loop import (
     TrainingLoop,
     learning_rate,
@@ -39,9 +43,13 @@ _WARM_UP: Final = 50
 """Steps over which the learning rate rises."""
 _CONTRAST_STEPS: Final = 50
 """Steps whose crops contrast and noise are measured on."""
+_AHEAD: Final = 2
+"""Steps that are drawn before they are learned from."""
 _EMA_DECAY: Final = 0.995
 _LABEL_WEIGHT: Final = 4.0
 """A label pixel's weight in the loss; other pixels of the edit mask have 1."""
+
+Array = npt.NDArray[np.float32]
 
 
 def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Callable[[str], None]) -> dict[str, float]:
@@ -69,7 +77,7 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     unet = pipeline.to(compute_device()).unet.train()
     averaged = copy.deepcopy(unet)
     # A rate of 1, which the schedule multiplies: diffusers' cosine starts only after its warm-up, this one at once.
-    optimizer = torch.optim.Adam(unet.parameters(), lr=1.0)
+    optimizer = torch.optim.Adam(unet.parameters(), lr=1.0, fused=True)
     loop = TrainingLoop(
         work,
         generator.model_dump_json(exclude={"checkpoint_every"}),
@@ -83,12 +91,18 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
         remedy="lower generator.learning_rate",
         progress=progress,
     )
-    for step in loop:
+
+    def drawn(step: int) -> Example:
         crops = streams[step // generator.steps].batch(step, generator.batch_size)
-        loop.descend(optimizer, training_loss(pipeline, crops, generator.seed, step))
-        if loop.due(generator.checkpoint_every):
-            loop.save()
-            loop.report(loop.mean_loss(since=max(0, loop.step - generator.checkpoint_every)))
+        return noisy_example(pipeline, crops, seeding.generator(generator.seed, "noise", step))
+
+    # Another core, where there is one, draws while this one learns.
+    with ThreadPoolExecutor(1) as pool, closing(ahead(pool, drawn, range(loop.step, steps), _AHEAD)) as examples:
+        for _, example in zip(loop, examples, strict=True):
+            loop.descend(optimizer, training_loss(pipeline, example.result()))
+            if loop.due(generator.checkpoint_every):
+                loop.save()
+                loop.report(loop.mean_loss(since=max(0, loop.step - generator.checkpoint_every)))
 
     pipeline.register_modules(unet=averaged.eval())
     pipeline.save_pretrained(work)
@@ -103,22 +117,36 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     }
 
 
-def training_loss(pipeline: NativeInpaintPipeline, crops: Crops, seed: int, step: int) -> torch.Tensor:
-    """Return the weighted mean squared error of v inside the edit masks, for noise drawn for this step."""
-    rng = seeding.generator(seed, "noise", step)
+class Example(NamedTuple):
+    """What the network learns from in a step: float32 (N, ..., S, S) each, but for the noise levels, int64 (N,)."""
+
+    target: Array
+    ground: Array
+    label: Array
+    edit: Array
+    valid: Array
+    noise: Array
+    timesteps: npt.NDArray[np.int64]
+
+
+def noisy_example(pipeline: NativeInpaintPipeline, crops: Crops, rng: np.random.Generator) -> Example:
+    """Return crops as the network sees them, with noise and its levels."""
     filled, shape = fill_in(crops), crops.bands.shape
-    target, ground, label, edit, valid, noise, timesteps = (
-        torch.from_numpy(array).to(pipeline.unet.device)
-        for array in (
-            pipeline.contrast.whiten(crops.bands, filled, crops.label, crops.edit),
-            filled,
-            crops.label,
-            crops.edit,
-            crops.valid,
-            pipeline.noise.draw(rng, shape, rng.standard_normal((*shape[:2], 1, 1), np.float32)),
-            rng.integers(0, TRAIN_TIMESTEPS, len(filled)),
-        )
+    return Example(
+        pipeline.contrast.whiten(crops.bands, filled, crops.label, crops.edit),
+        filled,
+        crops.label,
+        crops.edit,
+        crops.valid,
+        pipeline.noise.draw(rng, shape, rng.standard_normal((*shape[:2], 1, 1), np.float32)),
+        rng.integers(0, TRAIN_TIMESTEPS, len(filled)),
     )
+
+
+def training_loss(pipeline: NativeInpaintPipeline, example: Example) -> torch.Tensor:
+    """Return the weighted mean squared error of v inside the edit masks."""
+    device = pipeline.unet.device
+    target, ground, label, edit, valid, noise, timesteps = (torch.from_numpy(array).to(device) for array in example)
     noisy = pipeline.scheduler.add_noise(target, noise, timesteps)
     velocity = pipeline.scheduler.get_velocity(target, noise, timesteps)
     predicted = pipeline.unet(network_input(noisy, ground, label, edit), timesteps).sample
