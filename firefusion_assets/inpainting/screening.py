@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
 
+from firefusion_assets.core.dilation import dilated
 from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
@@ -119,6 +120,8 @@ class Screen:
             # Outside the label a detector may see fire that was not asked for: it is unknown, so it is ignored.
             beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
             ignored |= (label & ~fire) | beside
+        if self.settings.ring:
+            ignored |= dilated(fire, self.settings.ring) & edit & ~fire
         return Verdict(
             accepted=not reasons,
             reason="; ".join(reasons),

@@ -100,6 +100,8 @@ class Screening(StrictModel):
     """More rules that a patch has to pass, each once."""
     label: Literal["mask", "refined"] = "refined"
     """`mask`: the label mask is the label; `refined`: only its confirmed pixels, the rest is ignored."""
+    ring: int = Field(0, ge=0, le=16)
+    """px of paint around the label that are ignored: where a fire fades, nobody knows where it ends."""
 
     @field_validator("rules")
     @classmethod

@@ -72,6 +72,19 @@ def test_fire_beside_the_mask_is_ignored_too(part: PatchPart) -> None:
     assert verdict.ignore[edit & ~label].all()
 
 
+@pytest.mark.parametrize("label", ["mask", "refined"])
+def test_a_ring_of_paint_around_the_label_is_ignored(part: PatchPart, label: str) -> None:
+    patch, (mask, edit) = ground(), masks()
+    plain, ringed = (judge(part, burn(patch, mask), patch, label=label, ring=ring) for ring in (0, 2))
+    np.testing.assert_array_equal(ringed.label, plain.label)
+    rows, columns = np.indices(mask.shape)
+    distance = np.min([np.hypot(rows - y, columns - x) for y, x in np.argwhere(mask)], axis=0)
+    ring = (distance > 0) & (distance <= 2)
+    assert ring.any() and (ring <= edit).all()
+    np.testing.assert_array_equal(ringed.ignore, plain.ignore | ring)
+    assert not (judge(part, burn(patch, mask), patch, label=label, ring=16).ignore & ~patch.ignore & ~edit).any()
+
+
 def test_nothing_painted_is_rejected_whatever_is_asked_for(part: PatchPart) -> None:
     patch = ground()
     for changes in ({}, {"min_changed": 0, "min_detected": 0}, {"min_changed": 0, "detectors": []}):
