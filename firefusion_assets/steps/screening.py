@@ -12,6 +12,7 @@ from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.real_scores import score_real_fires
 from firefusion_assets.inpainting.screening import Screen
+from firefusion_assets.inpainting.texture import TextureDistance, texture_distance
 from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
@@ -110,7 +111,7 @@ def _chosen(rows: pd.DataFrame) -> list[int]:
 
 
 def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, float]:
-    """Write gallery, histograms and the scores of real fires; return the share of these that would pass."""
+    """Write gallery, histograms and the scores of real fires; return how many of these would pass, and the distance."""
     config, rows = lineage.config(key), look.judged.rows
     real = score_real_fires(config.screening, look.fold.train, look.fold.table["sun_elevation"], config.masks.dilation)
     real.to_parquet(work / "real_scores.parquet", index=False)
@@ -127,6 +128,14 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
         )
     else:
         words.append("The train part has too few burning patches to judge real fires by others.")
+    facts = passed
+    if (distance := _texture_distance(look)) is not None:
+        facts = {**passed, "texture_distance": distance.distance}
+        words.append(
+            f"Colour and texture of accepted fires are at a kernel distance of {distance.distance:.2f} "
+            f"({distance.low:.2f} to {distance.high:.2f}) from those of real ones: about 0 is alike, and copies are "
+            "most alike, so this predicts no use."
+        )
     write_gallery(
         f"{lineage.study.name}: what {key} painted",
         patches,
@@ -135,4 +144,12 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
         " ".join(words),
         work / GALLERY,
     )
-    return passed
+    return facts
+
+
+def _texture_distance(look: _Look) -> TextureDistance | None:
+    """Compare the accepted patches of a replicate with the real fires of its train part."""
+    rows, train = look.judged.rows, look.fold.train
+    painted = ((look.synthetic.read(number), look.plan.labels[number]) for number in rows.index[rows["accepted"]])
+    real = (train.read(patch_id) for patch_id in train.statistics.fire)
+    return texture_distance(painted, ((patch.bands, patch.label & ~patch.ignore) for patch in real))
