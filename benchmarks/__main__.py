@@ -14,6 +14,7 @@ from benchmarks import (
     paint,
     patch_store,
     product_memory,
+    screening,
     stable_diffusion,
     training,
 )
@@ -32,6 +33,7 @@ _BENCHMARKS = {
         training,
         claims,
         paint,
+        screening,
         native,
         fire_map,
     )
