@@ -43,9 +43,8 @@ docs:  ## the pages of docs/ as a site in build/site
 bench:  ## measurements against plain baselines, on CPU or GPU as found
 	$(BIN)/python -m benchmarks
 
-ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000, with the studies of workspace.yaml or with FIREFUSION_STUDY
-	@$(BIN)/firefusion report --serve & reports=$$!; trap "kill $$reports 2>/dev/null" EXIT INT TERM; \
-	$(BIN)/dagster dev $(if $(FIREFUSION_STUDY),-m firefusion_assets.definitions,-w workspace.yaml)
+ui: $(DAGSTER_HOME)/dagster.yaml  ## Dagster on http://localhost:3000, with the study of FIREFUSION_STUDY, by default the demo
+	@$(BIN)/firefusion ui
 
 data:  ## the active fire data set into data/activefire/input; REGIONS="Oceania Europe" for parts of the big set
 	-$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[data]'

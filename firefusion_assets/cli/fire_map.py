@@ -23,7 +23,12 @@ def fire_map(
     output: Annotated[Path, typer.Option(help="Gets a folder a scene.")] = Path("maps"),
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Probability of fire.", show_default="that of the networks' validation"),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Probability of fire.",
+            show_default="the study's evaluation.threshold when they were trained",
+        ),
     ] = None,
     bands: Annotated[
         str | None,

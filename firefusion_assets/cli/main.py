@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firefusion_assets.cli import data, exchange, fine_tune, fire_map, publish, run, show, start, stores
+from firefusion_assets.cli import data, exchange, fine_tune, fire_map, publish, run, show, start, stores, ui
 from firefusion_assets.cli.options import for_this_study
 from firefusion_assets.core.errors import UserError
 
@@ -43,6 +43,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "status": show.status,
     "check": show.check,
     "report": show.report,
+    "ui": ui.ui,
     "settings": show.settings,
     "curve": show.curve,
     "map": fire_map.fire_map,

@@ -13,6 +13,8 @@ from firefusion_assets.core.errors import RequestError
 from firefusion_assets.steps.addresses import PORT
 
 if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
+
     from firefusion_assets.steps.status import AssetState
 
 _COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "invalid": "red"}
@@ -62,7 +64,10 @@ def report(
 ) -> None:
     """Show the last comparison of all configs, and the path of the report; or serve the reports to a browser."""
     if serve:
-        _serve(study, port)
+        server = report_server_of(study, several=study is None and not os.environ.get("FIREFUSION_STUDY"), port=port)
+        typer.echo(f"Reports: http://127.0.0.1:{server.server_port}/")
+        with server, suppress(KeyboardInterrupt):
+            server.serve_forever()
         return
     from firefusion_assets.steps.reporting import report_table
 
@@ -92,28 +97,27 @@ def curve(
     typer.echo(f"{output}\n{output.with_suffix('.csv')}")
 
 
-def _serve(study: Path | None, port: int) -> None:
-    """Serve one study if it is named, else all that a UI of several shows."""
+def report_server_of(study: Path | None, several: bool, port: int = PORT) -> "ThreadingHTTPServer":
+    """Return a server of the reports of one study, or of all that a UI of several shows.
+
+    Raises:
+        RequestError: if the port is taken.
+    """
     from firefusion_assets.lineage.opening import studies_folder
     from firefusion_assets.steps.serving import report_server
     from firefusion_assets.study import StudyError
 
-    if study or os.environ.get("FIREFUSION_STUDY"):
-        lineages = [open_study(study)]
-    else:
-        lineages = []
+    lineages = [] if several else [open_study(study)]
+    if several:
         for file in sorted(studies_folder().glob("*/study.yaml")):
             try:
                 lineages.append(open_study(file.parent))
             except StudyError as error:  # one of several, and no reason to hide the others
                 typer.echo(f"Not served: {error}", err=True)
     try:
-        server = report_server({lineage.study.name: lineage for lineage in lineages}, port)
+        return report_server({lineage.study.name: lineage for lineage in lineages}, port)
     except OSError as error:
         raise RequestError(f"127.0.0.1:{port} can't be used ({error.strerror}); choose another with --port") from error
-    typer.echo(f"Reports: http://127.0.0.1:{server.server_port}/")
-    with server, suppress(KeyboardInterrupt):
-        server.serve_forever()
 
 
 def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def init(
     keys = " ".join(augmentation_keys(folder))
     typer.echo(
         f"\nNext:\n  firefusion check --study {folder}\n  firefusion run --study {folder} {keys}\n"
-        f"  cd {folder} && dagster dev -w workspace.yaml     # the same in Dagster's UI"
+        f"  firefusion ui --study {folder}     # the same in Dagster's UI"
     )
 
 

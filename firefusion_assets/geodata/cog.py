@@ -80,12 +80,15 @@ def write_cog(
                 interleave="band",
                 bigtiff="if_safer",
                 sparse_ok=False,
+                **({} if colours is not None else {"photometric": "minisblack"}),
             ) as dataset:
                 for number, name in enumerate(bands, start=1):
                     dataset.set_band_description(number, name)
                 if colours is not None:
                     dataset.write_colormap(1, colours)
                     dataset.colorinterp = [ColorInterp.palette]
+                else:  # else GDAL takes three and four bands of bytes for a photograph, the fourth for its opacity
+                    dataset.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)]
                 dataset.update_tags(**(tags or {}))
                 yield CogWriter(dataset)
             # What is counted in classes has no mean.

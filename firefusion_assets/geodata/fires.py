@@ -58,10 +58,11 @@ def fire_polygons(fire: Path, probability: Path, spread: Path, detectors: Path |
                         row[name.replace("-", "_")] = float((_inside(beside, number, window, inside) == 1).mean())
                 rows.append(row)
         finally:
+            names = [name.replace("-", "_") for name in beside.descriptions] if beside is not None else []
             if beside is not None:
                 beside.close()
         crs = mask.crs
-    columns = ["pixels", "peak", "confidence", "spread"]
+    columns = ["pixels", "peak", "confidence", "spread", *names]
     fires = gpd.GeoDataFrame(rows, columns=None if rows else [*columns, "geometry"], geometry="geometry", crs=crs)
     area = fires.to_crs(EQUAL_AREA).area if crs else np.nan
     fires.insert(1, "area_m2", area)

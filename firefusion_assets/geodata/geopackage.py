@@ -15,5 +15,7 @@ def write_geopackage(path: Path, layers: Mapping[str, pd.DataFrame]) -> None:
     for name, rows in layers.items():
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")  # an image may have none
-            pyogrio.write_dataframe(rows, partial, layer=name, driver="GPKG")
+            # What no row tells; all our shapes are polygons.
+            kind = {"geometry_type": "Polygon"} if "geometry" in rows and rows.empty else {}
+            pyogrio.write_dataframe(rows, partial, layer=name, driver="GPKG", **kind)
     partial.replace(path)

@@ -88,7 +88,7 @@ def paint(
 def _progress_line(job: PaintJob, painted: int, accepted: int, seconds: float) -> str:
     wanted = job.sampling.images
     line = (
-        f"fold {job.fold} replicate {job.replicate}: {painted} painted, {accepted} of {wanted} accepted, "
+        f"fold {job.fold} replicate {job.replicate}: {painted} painted, {accepted} accepted, {wanted} wanted, "
         f"{painted / seconds:.1f} images/s"
     )
     if not accepted:

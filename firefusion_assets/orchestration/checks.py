@@ -12,6 +12,7 @@ from firefusion_assets.artifacts.store import Artifact, ArtifactStore
 STORE_INTACT = "store_intact"
 NO_BAD_FILES = "no_bad_files"
 NO_LEAK = "no_leak"
+ENOUGH_TESTED = "enough_tested"
 BACKGROUND_UNTOUCHED = "background_untouched"
 ENOUGH_ACCEPTED = "enough_accepted"
 NO_COPIES = "no_copies"
@@ -27,6 +28,8 @@ _BLOCKING = {
 }
 _WARNING = {
     NO_BAD_FILES: "Every file of the raw input could be used.",
+    ENOUGH_TESTED: "Fires of at least 10 groups are evaluated: intervals from fewer are unreliable, and from one there "
+    "is none. More folds test more groups (split.folds).",
     ENOUGH_ACCEPTED: "As many patches were accepted as the config asks for, and at least half of the painted ones.",
     NO_COPIES: "No painted fire is nearly a real one of the train part.",
     FINDS_FIRE: "Every U-Net finds some of the test fires.",

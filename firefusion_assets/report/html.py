@@ -27,6 +27,8 @@ from firefusion_assets.report.plots import write_plots
 from firefusion_assets.report.sheets import composite_of, painted_sheet, prediction_sheet
 from firefusion_assets.report.statistics.answers import answers
 from firefusion_assets.report.statistics.comparison import comparison
+from firefusion_assets.report.statistics.contrasts import named_contrasts
+from firefusion_assets.report.statistics.swap_test import smallest_p
 from firefusion_assets.report.statistics.warnings import warnings
 from firefusion_assets.report.tables import (
     data_table,
@@ -72,6 +74,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
         study=inputs.study,
         batch=inputs.study.training.batch_composition,
         part=inputs.part_name,
+        smallest_p=smallest_p(inputs.study.replicates.count, len(named_contrasts(inputs))),
         warnings=warnings(inputs),
         answers=sentences,
         main=main_table(inputs, table),

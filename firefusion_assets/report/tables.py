@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 from rich.console import Console
 from rich.table import Table
 
+from firefusion_assets.core.fires import SIZES
 from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
 from firefusion_assets.report.statistics.answers import points
 from firefusion_assets.report.statistics.comparison import BY_SIZE
@@ -17,6 +18,16 @@ from firefusion_assets.report.statistics.comparison import BY_SIZE
 _MISSING: Final = "–"
 _GREY: Final = "color: #6b7480; font-weight: 400; font-style: italic; background: #f5f6f8"
 """Of rows that don't count."""
+
+_NAMES: Final = {
+    "n_images": "added",
+    "accepted_share": "accepted of all painted",
+    "label_changed_share": "share of the label that was painted",
+    "label_detected_share": "share of the label that detectors confirm",
+    "real_accepted_share": "real fires that would be accepted",
+    "texture_distance": "kernel distance of texture to real fires",
+}
+"""Facts whose names say too little."""
 
 Formatter = Callable[[float], str]
 
@@ -141,7 +152,8 @@ def data_table(data: Mapping[str, Any]) -> Styler:
 
 def name_of(name: str) -> str:
     """Turn a column's name into a title: `n_fire_patches` becomes `Fire patches`."""
-    words = {"n_images": "added"}.get(name, name.removeprefix("n_")).replace("_", " ")
+    of_sizes = {f"accepted_{size}_px_share": f"accepted of {_pixels(*ends)}" for size, ends in SIZES.items()}
+    words = (_NAMES | of_sizes).get(name, name.removeprefix("n_")).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -60,7 +60,8 @@ def _config(lineage: Lineage, key: str) -> ConfigResult:
     metrics = asset_state(lineage, "dice_metrics", key)
     if metrics.state == "invalid":
         return ConfigResult(key=key, description="", engine="", status="invalid", note=metrics.why)
-    note = _NOTES.get(metrics.state, "").format(metrics.command)
+    # A page may be read anywhere: without the study's folder its commands would be about the demo.
+    note = _NOTES.get(metrics.state, "").format(f"{metrics.command} --study FOLDER")
     config = lineage.config(key)
     engine, description = config.generator.engine, config.description
     generator = config.generator

@@ -138,14 +138,15 @@ def map_scenes(
             progress(f"{label}: found, {_summary(target)}")
         else:
             try:
-                with warnings.catch_warnings(), open_scene(file, model.bands, of_images) as scene:
+                with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # an image may have no place
-                    if _is_strange(model, scene):
-                        progress(
-                            f"{label}: WARNING: its values are far from those that the networks learned from; is it of "
-                            "the same sensor, unit and type?"
-                        )
-                    _map_scene(model, scene, file, target, progress)
+                    with open_scene(file, model.bands, of_images) as scene:
+                        if _is_strange(model, scene):
+                            progress(
+                                f"{label}: WARNING: its values are far from those that the networks learned from; is "
+                                "it of the same sensor, unit and type?"
+                            )
+                        _map_scene(model, scene, file, target, progress)
             except SceneError as error:
                 problems.append(str(error))
                 continue
@@ -255,4 +256,5 @@ def map_record(target: Path) -> dict[str, Any]:
 def _summary(target: Path) -> str:
     record = map_record(target)
     area = "" if record["fire_km2"] is None else f", {record['fire_km2']:.2f} km2"
-    return f"{record['fires']} fires, {record['fire_pixels']} px{area}: {target}"
+    fires = f"{record['fires']} fire{'' if record['fires'] == 1 else 's'}"
+    return f"{fires}, {record['fire_pixels']} px{area}: {target}"

@@ -35,7 +35,6 @@ def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifac
                     judged["Config"], judged["Verdict"], judged["Difference to baseline"], strict=True
                 )
             ],
-            "comparison": texts.to_dict("records"),
         }
 
     data = [(asset, lineage.find(asset, UNPARTITIONED).fingerprint) for asset in ("landsat_patches", "scene_split")]
@@ -50,7 +49,7 @@ def report_table(lineage: Lineage) -> str:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    return f"{text_table(last_comparison(lineage))}\n\n{_where(_last_report(lineage))}"
+    return f"{text_table(last_comparison(lineage))}\n\n{_where(_last_report(lineage).path)}"
 
 
 def last_comparison(lineage: Lineage) -> pd.DataFrame:
@@ -59,25 +58,30 @@ def last_comparison(lineage: Lineage) -> pd.DataFrame:
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    table = pd.read_csv(_last_report(lineage) / "comparison.csv")
+    table = pd.read_csv(_last_report(lineage).path / "comparison.csv")
     return table.astype({"verdict": object}).fillna({"verdict": ""})
 
 
 def report_figures(lineage: Lineage, keys: Iterable[str]) -> str:
     """Return a line for each config with its Dice and its difference to the baseline, and the path of the report.
 
+    Configs that the report has no figure of are named last, with the command that makes them.
+
     Raises:
         MissingUpstreamError: if there is no report.
     """
-    table = last_comparison(lineage).set_index("key", drop=False)
-    return "\n".join([*text_figures(table.loc[list(keys)]), _where(_last_report(lineage))])
+    table, missing = last_comparison(lineage).set_index("key", drop=False), _last_report(lineage).facts["not_current"]
+    lines = [*text_figures(table.loc[list(keys)]), _where(_last_report(lineage).path)]
+    if missing:
+        lines.append(f"Without a figure of today's settings: {', '.join(missing)}; {run_command(' '.join(missing))}")
+    return "\n".join(lines)
 
 
-def _last_report(lineage: Lineage) -> Path:
+def _last_report(lineage: Lineage) -> Artifact:
     report = lineage.store.pointed(REPORT, UNPARTITIONED)
     if report is None:
         raise MissingUpstreamError(f"{lineage.folder} has no report yet; make it: {run_command('KEY')}")
-    return report.path
+    return report
 
 
 def _where(folder: Path) -> str:

@@ -95,5 +95,10 @@ def _shrunk(file: Path, width: int) -> bytes:
 
 
 def _index(lineages: Mapping[str, Lineage]) -> str:
-    rows = "".join(f'<li><a href="/{quote(name)}/">{escape(name)}</a></li>' for name in sorted(lineages))
+    rows = "".join(
+        f'<li><a href="/{quote(name)}/">{escape(name)}</a></li>'
+        if lineage.store.pointed(REPORT, UNPARTITIONED) is not None
+        else f"<li>{escape(name)}: no report yet</li>"
+        for name, lineage in sorted(lineages.items())
+    )
     return f"<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul>"

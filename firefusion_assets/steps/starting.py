@@ -19,7 +19,7 @@ DEMO: Final = Path(__file__).parents[1] / "demo"
 _CONFIGS: Final = Path(__file__).with_name("new_study")
 """The configs of a new study; DETECTORS and CROP are filled in."""
 _WORKSPACE: Final = """\
-# dagster dev -w workspace.yaml, in this folder: .env says which study it is.
+# For `dagster dev -w workspace.yaml` in this folder, where .env says which study it is; `firefusion ui` needs no file.
 load_from:
   - python_module:
       module_name: firefusion_assets.definitions
@@ -88,7 +88,7 @@ def _study_text(name: str, proposal: Proposal) -> str:
         bands = list(FALSE_COLOUR)
     sections: list[tuple[str, Mapping[str, Any]]] = [
         ("dataset", proposal.dataset),
-        ("training", {"bands": bands[:3], "filters": 4, "steps": 200}),
+        ("training", {"bands": bands, "filters": 4, "steps": 200}),
         ("replicates", {"count": 8}),
     ]
     lines = [f"name: {name}", f"description: Does painted data help on {name}?"]

@@ -79,10 +79,7 @@ def urls(tmp_path: Path) -> Iterator[tuple[str, str]]:
     ports = free_port(), free_port()
     ui, reports = (f"http://127.0.0.1:{port}" for port in ports)
     environment = cli_environment(study, home) | {"FIREFUSION_REPORTS": reports, "PYTHONPATH": os.pathsep.join(["."])}
-    with (
-        running(cli_command("firefusion", "report", "--serve", "--port", str(ports[1])), environment),
-        running(cli_command("dagster", "dev", "-m", "firefusion_assets.definitions", "-p", str(ports[0])), environment),
-    ):
+    with running(cli_command("firefusion", "ui", "--port", str(ports[0])), environment):
         wait_for(lambda: answers(f"{ui}/server_info") and answers(reports), 120)
         yield ui, reports
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyogrio
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 from scipy.ndimage import label as components
 
@@ -105,6 +106,8 @@ def test_what_is_written_opens_in_a_gis(networks: Path, tmp_path: Path) -> None:
         with rasterio.open(folder / name) as dataset:
             assert dataset.descriptions == bands
             assert (dataset.crs, dataset.transform) == ("EPSG:32616", TRANSFORM)
+            assert not {ColorInterp.red, ColorInterp.alpha} & {*dataset.colorinterp}, "a GIS would see through it"
+            assert not dataset.read(masked=True).mask.any()
             if name == "fire.tif":
                 assert dataset.colormap(1)[1] == (230, 60, 0, 255) and dataset.nodata == 255
     assert pyogrio.list_layers(folder / "fires.gpkg")[:, 0].tolist() == ["fires"]

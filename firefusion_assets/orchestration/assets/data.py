@@ -39,20 +39,23 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
     )
 
 
-@lineage_asset(group="1_data", kinds={"python", "parquet"}, checks=(checks.NO_LEAK,))
+@lineage_asset(group="1_data", kinds={"python", "parquet"}, checks=(checks.NO_LEAK, checks.ENOUGH_TESTED))
 def scene_split(step: Step) -> dg.MaterializeResult:
     """Which group of scenes is in the train, validation and test part of which fold.
 
     Publishes `split.parquet`: fold, patch_id, group, scene, part, fire_pixels.
     """
-    from firefusion_assets.steps.patches import split_scenes
+    from firefusion_assets.report.statistics.intervals import FEW_GROUPS
+    from firefusion_assets.steps.patches import evaluated_fires, split_scenes
 
     split = step.build(split_scenes)
     # A split by patch is leaky by the user's own wish; the report says so at its top.
     passed = split.facts["n_leaks"] == 0 or split.facts["by"] == "patch"
+    groups, pixels = evaluated_fires(step.lineage, split)
+    enough = checks.result(checks.ENOUGH_TESTED, groups >= FEW_GROUPS, groups=groups, fire_pixels=pixels)
     return step.published(
         split,
-        [checks.result(checks.NO_LEAK, passed, n_leaks=split.facts["n_leaks"])],
+        [checks.result(checks.NO_LEAK, passed, n_leaks=split.facts["n_leaks"]), enough],
         parts=table(split.facts["parts"]),
         table_file="split.parquet",
     )

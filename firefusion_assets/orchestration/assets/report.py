@@ -21,7 +21,8 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
     Reads what the keys point at, so it can be made when only some configs are done; a figure made from other
     settings than today's is shown as stale. Publishes `report.html`, `comparison.csv` and plots.
     """
-    from firefusion_assets.steps.reporting import publish_report
+    from firefusion_assets.report.tables import comparison_texts
+    from firefusion_assets.steps.reporting import last_comparison, publish_report
 
     report = publish_report(step.lineage, step.progress)
     missing = report.facts["not_current"]
@@ -31,7 +32,7 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
         verdict=dg.MetadataValue.md(_verdicts(report.facts)),
         report=dg.MetadataValue.url(address_of(step.lineage.study.name, report, "report.html")),
         report_file=dg.MetadataValue.path(str(report.path / "report.html")),
-        comparison=table(report.facts["comparison"]),
+        comparison=table(comparison_texts(last_comparison(step.lineage)).to_dict("records")),
         answers=dg.MetadataValue.md("\n".join(f"- {answer}" for answer in report.facts["answers"])),
         sheet="dice.png",
     )

@@ -72,8 +72,8 @@ def _rest_on(found: list[Contrast]) -> list[str]:
         return []
     least = min(measured, key=lambda one: one.replicates)
     return [
-        f"This rests on {count(least.replicates, 'replicate')} and {count(least.groups, 'group')} with fire, as good "
-        f"as {least.effective_groups:.1f} of equal size."
+        f"This rests on {count(least.replicates, 'replicate')} and {count(least.groups, 'group')} with fire, which "
+        f"decide as much as {least.effective_groups:.1f} groups would that burn equally."
     ]
 
 

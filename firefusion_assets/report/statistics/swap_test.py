@@ -55,6 +55,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
+def smallest_p(replicates: int, contrasts: int) -> float:
+    """Return the smallest p that so many replicates can give, adjusted for so many contrasts."""
+    return min(1.0, contrasts * (0.5 ** (replicates - 1) if replicates <= _EXACT_UP_TO else 1 / (_RANDOM_SWAPS + 1)))
+
+
 def replicates_needed(contrasts: int) -> int:
     """Return the least number of pairs whose test can fall below the level shared by so many contrasts."""
     return next(u for u in count(1) if 2 / 2**u < LEVEL / contrasts)

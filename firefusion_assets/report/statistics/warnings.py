@@ -64,8 +64,8 @@ def _size_warnings(inputs: ReportInputs) -> Iterator[str]:
         )
     if fire_patches < FEW_FIRE_PATCHES:
         yield (
-            f"The {inputs.part_name} part has {count(fire_patches, 'patch', 'patches')} with fire: a few of them "
-            "decide the Dice."
+            f"The {inputs.part_name} part has {count(fire_patches, 'patch', 'patches')} with fire "
+            f"({int(part['fire_pixels'].sum()):,} px): a few of them decide the Dice."
         )
 
 

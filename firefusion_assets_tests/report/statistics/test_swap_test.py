@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firefusion_assets.report.statistics.swap_test import holm, replicates_needed, swap_test
+from firefusion_assets.report.statistics.swap_test import holm, replicates_needed, smallest_p, swap_test
 
 DIFFERENCES = st.lists(st.integers(-50, 50).map(lambda value: value / 1000), min_size=0, max_size=10)
 
@@ -63,3 +63,9 @@ def test_holm_multiplies_the_smallest_by_all_and_so_on(p: list[float], adjusted:
 def test_replicates_that_contrasts_need(contrasts: int, needed: int) -> None:
     assert replicates_needed(contrasts) == needed
     assert 2 / 2**needed < 0.05 / contrasts <= 2 / 2 ** (needed - 1)
+
+
+@pytest.mark.parametrize(("replicates", "contrasts"), [(1, 1), (6, 1), (8, 6), (12, 3), (20, 2)])
+def test_no_p_is_below_the_smallest(replicates: int, contrasts: int) -> None:
+    all_alike = swap_test(np.ones(replicates))
+    assert holm([all_alike, *[1.0] * (contrasts - 1)])[0] == pytest.approx(smallest_p(replicates, contrasts))

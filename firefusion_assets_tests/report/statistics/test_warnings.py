@@ -24,7 +24,7 @@ def test_what_makes_a_replication_is_said_first() -> None:
 def test_the_part_that_is_evaluated_is_the_one_that_can_be_small() -> None:
     replica = study(evaluation={"part": "val"})
     _, small = warnings(inputs(study=replica, split=split(fire_patches=9, evaluated="val")))
-    assert small == "The validation part has 27 patches with fire: a few of them decide the Dice."
+    assert small == "The validation part has 27 patches with fire (300 px): a few of them decide the Dice."
     only_two_parts = split(evaluated="val").query("part != 'test'")
     assert len(warnings(inputs(study=replica, split=only_two_parts))) == 1
     by_patch = study(evaluation={"part": "val"}, split={"by": "patch", "folds": 3})
