@@ -181,7 +181,7 @@ def test_the_report_shows_stale_missing_invalid_and_orphaned_configs(
         "baseline": "current", "broken": "invalid", "copy-paste": "stale", "native": "stale", "new": "missing",
     }  # fmt: skip
     html = (path / "report.html").read_text()
-    assert "firefusion run copy-paste" in html and "magic" in html and "mask" in html
+    assert "firefusion run copy-paste --study FOLDER" in html and "magic" in html and "mask" in html
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "all_current"]
     assert not check.passed and not check.blocking
     for file in configs.glob("*.yaml"):

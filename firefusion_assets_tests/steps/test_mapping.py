@@ -153,6 +153,11 @@ def test_a_scene_without_fire_gives_an_empty_layer(networks: Path, tmp_path: Pat
     (folder,) = mapped(networks, tmp_path / "calm.tif", output=tmp_path / "maps")
     polygons = gpd.read_file(folder / "fires.gpkg")
     assert len(polygons) == 0 and {"pixels", "area_m2", "peak", "confidence", "spread"} <= set(polygons.columns)
+    planes = dict.fromkeys(burning_planes(COLLECTION_2), np.full((HEIGHT, WIDTH), 9_000, np.uint16))
+    (folder,) = mapped(networks, write_product(tmp_path / "in", COLLECTION_2, planes), output=tmp_path / "maps")
+    layer = pyogrio.read_info(folder / "fires.gpkg")
+    assert (layer["features"], layer["geometry_type"]) == (0, "Polygon")
+    assert {"schroeder", "murphy", "kumar_roy", "voting"} <= {*layer["fields"]}
 
 
 def test_bad_scenes_are_told_at_the_end_and_the_others_are_mapped(networks: Path, tmp_path: Path) -> None:

@@ -110,5 +110,7 @@ def test_a_study_without_a_report_says_so(tmp_path: Path) -> None:
     with report_server({"tiny": lineage_of(write_study(tmp_path / "study"))}, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         response, content = get(server.server_port, "/tiny/")
+        _, index = get(server.server_port, "/")
         server.shutdown()
     assert response.status == 404 and b"firefusion run" in content
+    assert b"tiny: no report yet" in index and b"href" not in index
