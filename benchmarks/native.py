@@ -83,6 +83,7 @@ def measure() -> Iterator[tuple[str, float, float]]:
 def _our_speed(settings: NativeGenerator, fold: Fold, model: Path) -> float:
     """Return steps a second; what a training does once is measured with one step and taken off."""
     once = settings.model_copy(update={"steps": 1})
+    model.mkdir()
     with TemporaryDirectory() as other:
         seconds = _seconds(lambda: fit(settings, fold.train, model, _silent))
         return (_STEPS - 1) / (seconds - _seconds(lambda: fit(once, fold.train, Path(other), _silent)))

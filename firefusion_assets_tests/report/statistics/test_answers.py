@@ -12,7 +12,8 @@ def test_each_verdict_is_a_sentence_with_its_figures() -> None:
     configs = [config("baseline", "none", runs(*BASELINE)), config("pasted", "copy-paste", runs(*BETTER))]
     assert answers(inputs(configs=configs)) == [
         "pasted is better than baseline (+10.4 points, 95 % interval +9.7 to +11.1, adjusted p 0.008).",
-        "This rests on 8 replicates and 12 groups with fire, which decide as much as 12.0 groups would that burn equally.",
+        "This rests on 8 replicates and 12 groups with fire, which decide as much as 12.0 groups would that burn "
+        "equally.",
     ]
     configs = [config("baseline", "none", runs(*BASELINE)), config("pasted", "copy-paste", runs(*(0.4, 0.6) * 4))]
     assert answers(inputs(configs=configs))[0].startswith("pasted against baseline: no claim (")
