@@ -126,7 +126,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=(TRAIN_STATISTICS,),
         ),
-        Asset("inpainting_masks", 3, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
+        Asset("inpainting_masks", 4, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
             4,

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from firefusion_assets.core.pictures import Composite, Picture, data_uri, png_bytes
+from firefusion_assets.report.histograms import title_of
 from firefusion_assets.report.inputs import PaintedExample
-from firefusion_assets.report.score_plots import title_of
 from firefusion_assets.report.sheets import painted_tiles
 
 _SIDE: Final = 128

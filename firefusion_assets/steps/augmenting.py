@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import yaml
@@ -15,6 +15,7 @@ from firefusion_assets.core.devices import device_count
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.choice import JUDGED, choose
 from firefusion_assets.inpainting.chunks import PaintJob
+from firefusion_assets.inpainting.drawn_masks import form
 from firefusion_assets.inpainting.overlay import add_accepted
 from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
@@ -23,10 +24,14 @@ from firefusion_assets.inpainting.verdicts import Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate, read_folds, read_replicates
 from firefusion_assets.patchstore import Patches, PatchWriter
+from firefusion_assets.report.histograms import write_form_histograms
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.study.engine import Launch, Run
+
+FORMS: Final = "forms.png"
+"""Histograms of what planned and real masks are like."""
 
 
 def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
@@ -97,7 +102,18 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
     if config.sampling.tries:
         first = replicates[0]
         plan_sheet(first.fold.train, work / first.folder, composite_of(lineage.study)).save(work / "sheet.png")
+        _show_forms(lineage, key, first, work)
     return {"kind": config.masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
+
+
+def _show_forms(lineage: Lineage, key: str, replicate: Replicate, work: Path) -> None:
+    """Draw what a replicate's masks are like beside the real ones that they are made from."""
+    fold, masks = replicate.fold, lineage.config(key).masks
+    planned = Plan.read(work / replicate.folder, fold.train.meta.patch_size).labels
+    real = choose(fold.train, fold.table, lineage.study.backgrounds, masks).fires.values()
+    if len(planned):
+        drawn, of_real = (pd.DataFrame(map(form, some)) for some in (planned, (mask for mask, *_ in real)))
+        write_form_histograms(drawn, of_real, work / FORMS)
 
 
 def planned_backgrounds(masks: Artifact) -> pd.DataFrame | None:

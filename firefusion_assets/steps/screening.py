@@ -17,9 +17,9 @@ from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.report.gallery import Painted, write_gallery
+from firefusion_assets.report.histograms import scores_of, write_score_histograms
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
-from firefusion_assets.report.score_plots import scores_of, write_score_plots
 from firefusion_assets.report.sheets import composite_of, painted_sheet
 
 GALLERY: Final = "gallery.html"
@@ -115,7 +115,7 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
     config, rows = lineage.config(key), look.judged.rows
     real = score_real_fires(config.screening, look.fold.train, look.fold.table["sun_elevation"], config.masks.dilation)
     real.to_parquet(work / "real_scores.parquet", index=False)
-    drawn = write_score_plots(rows, real, work / SCORES)
+    drawn = write_score_histograms(rows, real, work / SCORES)
     shown = rows.index[:: -(-len(rows) // _SHOWN)]
     scores = scores_of(rows)
     patches = (Painted(look.example(number), rows.loc[number, scores].astype(float).to_dict()) for number in shown)

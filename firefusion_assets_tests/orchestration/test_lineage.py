@@ -95,6 +95,7 @@ def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definit
         and f"../../screened_images/{gallery.parent.name}/"
         in (Path(metadata(result, "augmentation_report")["path"]) / "report.html").read_text()
     )
+    assert metadata(result, "inpainting_masks")["forms"].startswith("![")
     assert "peak_memory_gib" in metadata(result, "trained_unet")
     columns = {column.name for column in metadata(result, "screened_images")["dagster/column_schema"].columns}
     verdicts = lineage_of(study).find("screened_images", "native").path / "fold-0" / "replicate-0" / "verdicts.parquet"

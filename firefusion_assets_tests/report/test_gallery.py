@@ -6,13 +6,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from PIL import Image
-
 from firefusion_assets.core.pictures import Composite
 from firefusion_assets.report.gallery import Painted, write_gallery
-from firefusion_assets.report.score_plots import scores_of, write_score_plots
 from firefusion_assets_tests.builders.reports import BANDS, painted
 
 COMPOSITE = Composite(BANDS, BANDS)
@@ -58,24 +53,3 @@ def test_the_page_is_the_same_again(tmp_path: Path) -> None:
     for page in pages:
         write_gallery("t", [Painted(painted(), {"seam_score": 1.0})], COMPOSITE, None, "", page)
     assert pages[0].read_bytes() == pages[1].read_bytes()
-
-
-def test_histograms_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
-    verdicts = pd.DataFrame(
-        {
-            "accepted": [True, False, True],
-            "changed_share": [1.0, 0.2, 0.9],
-            "seam_score": [np.nan, np.nan, np.nan],
-            "nearest_distance": [0.4, np.nan, np.inf],
-            "label_pixels": [3, 4, 5],
-        }
-    )
-    assert scores_of(verdicts) == ["changed_share", "nearest_distance"]
-    real = pd.DataFrame({"patch_id": ["p"], "nearest_distance": [0.7]})
-    assert write_score_plots(verdicts, real, tmp_path / "scores.png")
-    with Image.open(tmp_path / "scores.png") as picture:
-        assert picture.width > 1000
-    alone = write_score_plots(verdicts, pd.DataFrame(), tmp_path / "alone.png")
-    assert alone and (tmp_path / "alone.png").read_bytes() != (tmp_path / "scores.png").read_bytes()
-    nothing = verdicts.drop(columns=["changed_share", "nearest_distance"])
-    assert not write_score_plots(nothing, real, tmp_path / "none.png")

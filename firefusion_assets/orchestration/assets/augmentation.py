@@ -49,16 +49,18 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
     Publishes `fold-N/replicate-R/`: `plan.parquet`, `labels.npy`, `edits.npy`, and `backgrounds.parquet`: why a patch
     of the train part is no background.
     """
-    from firefusion_assets.steps.augmenting import plan_masks, planned_backgrounds
+    from firefusion_assets.steps.augmenting import FORMS, plan_masks, planned_backgrounds
     from firefusion_assets.steps.preflight import require_sun
 
     require_sun(step.lineage, step.key)
     masks = step.build(plan_masks)
     judged = planned_backgrounds(masks)
+    shown: dict[str, Any] = {"forms": picture(masks.path / FORMS)} if (masks.path / FORMS).is_file() else {}
     return step.published(
         masks,
         table_file="fold-0/replicate-0/plan.parquet",
         **({} if judged is None else rejection_metadata(judged)),
+        **shown,
     )
 
 
