@@ -84,7 +84,9 @@ def load_augmentation(folder: Path, key: str, study: Study | None) -> Augmentati
     problems += [f"masks.{line}" for line in config.masks.misfits(study)]
     problems += [f"screening.rules.{line}" for rule in config.screening.rules for line in rule.misfits(study)]
     if problems:
-        raise StudyError(f"{file}: {problem}" for problem in problems)
+        # What was taken over is told where it is written.
+        places = (settings.places.get(tuple(problem.partition(":")[0].split(".")), file) for problem in problems)
+        raise StudyError(f"{place}: {problem}" for place, problem in zip(places, problems, strict=True))
     return config
 
 

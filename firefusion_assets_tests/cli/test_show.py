@@ -146,7 +146,7 @@ def test_check_tells_all_problems_at_once_and_counts_the_input(tmp_path: Path) -
 
     misfits = write_study(tmp_path / "misfits", configs=configs)
     told = firefusion_refuses("check", study=misfits)
-    assert "a.yaml: generator.crop: 48 px is larger than a patch" in told
+    assert "a.yaml:1: generator.crop: 48 px is larger than a patch" in told
     assert f"b.yaml: generator.images: {misfits / 'painted'}: there is no such folder" in told
     assert "c.yaml:1: generator" in told and "d.yaml: generator.base_model" in told
     files = [line.split(":")[0] for line in told.splitlines() if ".yaml" in line and line.startswith("/")]

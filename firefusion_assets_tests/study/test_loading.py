@@ -258,6 +258,19 @@ training: {bands: [red]}
         load_augmentation(other, "c", load_study(other))
 
 
+def test_a_setting_that_was_taken_over_is_told_where_it_is_written(tmp_path: Path) -> None:
+    folder = write_study(
+        tmp_path / "s",
+        STUDY.replace("[B2, B5, B6, B7]", "[B2, B6, B7]"),
+        base="generator: {engine: copy-paste}\nsampling: {images: 1}\nscreening:\n  detectors: [murphy]",
+        child="extends: base\ngenerator: {engine: native}",
+    )
+    for key in ("base", "child"):
+        with pytest.raises(StudyError) as error:
+            load_augmentation(folder, key, load_study(folder))
+        assert f"{folder / 'augmentations' / 'base.yaml'}:4: screening.detectors: murphy needs B5" in str(error.value)
+
+
 def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "s",
