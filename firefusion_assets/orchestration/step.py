@@ -12,6 +12,7 @@ from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.tracking import Run, tracked
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.orchestration.columns import column_schema
 from firefusion_assets.steps.addresses import address_of
 
 PICTURE_LIMIT: Final = 90_000
@@ -87,7 +88,7 @@ class Step:
         shown |= {name: rounded(value) for name, value in facts.items() if isinstance(value, int | float | str)}
         shown["path"] = dg.MetadataValue.path(str(artifact.path))
         if table_file and (tables := sorted(artifact.path.glob(table_file))):
-            shown["dagster/column_schema"] = column_schema(tables[0])
+            shown["dagster/column_schema"] = column_schema(self.asset, tables[0])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.fingerprint), metadata=shown, check_results=list(checks)
         )
@@ -118,13 +119,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
         for row in rows
     ]
     return dg.MetadataValue.table(records)
-
-
-def column_schema(file: Path) -> dg.TableSchema:
-    """Return the columns of a Parquet file with their types."""
-    from pyarrow.parquet import read_schema
-
-    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in read_schema(file)])
 
 
 def picture(file: Path) -> dg.MarkdownMetadataValue:

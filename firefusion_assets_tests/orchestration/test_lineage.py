@@ -100,6 +100,10 @@ def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definit
     columns = {column.name for column in metadata(result, "screened_images")["dagster/column_schema"].columns}
     verdicts = lineage_of(study).find("screened_images", "native").path / "fold-0" / "replicate-0" / "verdicts.parquet"
     assert columns == set(pd.read_parquet(verdicts).columns)
+    for asset in ASSETS:
+        schema = metadata(result, asset).get("dagster/column_schema")
+        unexplained = [column.name for column in schema.columns if not column.description] if schema else []
+        assert not unexplained, asset
     report = metadata(result, "augmentation_report")
     assert len(report["verdict"]) < 1000 and "not decidable" in report["verdict"]
     assert report["report"].endswith("/report.html") and Path(report["report_file"]).is_file()
