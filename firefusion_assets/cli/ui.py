@@ -43,8 +43,9 @@ def ui(
     if reports.hostname in ("127.0.0.1", "localhost"):  # else another machine serves them
         server = report_server_of(study, several=workspace is not None, port=reports.port or 80)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+    # A terminal sends Ctrl-C to both; Dagster ends its own processes, and this one waits for it. Not ignored: Dagster
+    # would inherit that.
+    signal.signal(signal.SIGINT, lambda *_: None)
     process = subprocess.Popen(command)  # noqa: S603 - our own command
-    # A terminal sends Ctrl-C to both; Dagster ends its own processes, and this one waits for it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     raise typer.Exit(max(process.wait(), 0))

@@ -107,7 +107,9 @@ def _histogram(axis: Axes, panel: _Panel, real: str) -> None:
     of_real = panel.real[np.isfinite(panel.real)]
     shown = np.concatenate([*made.values(), of_real])
     low, high = shown.min(), shown.max()
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1).tolist()
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _BINS + 1).tolist()
     for colour, (name, values) in zip(COLOURS, made.items(), strict=False):
         axis.hist(values, edges, weights=_shares(values), label=name, color=colour, alpha=0.55)
     axis.hist(of_real, edges, weights=_shares(of_real), label=real, color="black", lw=1.6, histtype="step")
