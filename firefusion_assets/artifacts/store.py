@@ -4,16 +4,17 @@
     <root>/<asset>/keys/<key>.json           points a partition ("_" for an unpartitioned asset) at its object
     <root>/<asset>/.work/<fingerprint>/      an unfinished attempt; a later one goes on there
     <root>/<asset>/.locks/<fingerprint>      held while an object is being made
+    <root>/.damaged/                         objects and pointers that turned out damaged
 
 A manifest holds what the object was made from (`uses` and `settings`), what its maker says of it, what it cost, and
 size and hash of every file. What an object means is none of the store's business.
 """
 
 import errno
-import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.cost import CostMeter
+from firefusion_assets.artifacts.damage import damages, set_aside, sha256
 from firefusion_assets.core.atomic_files import flush, write_atomically
 from firefusion_assets.core.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 UNPARTITIONED = "_"
@@ -75,18 +78,41 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def find(self, asset: str, fingerprint: str) -> Artifact | None:
+    def find(
+        self, asset: str, fingerprint: str, *, whole: bool = False, tell: Callable[[str], None] = _LOG.warning
+    ) -> Artifact | None:
         """Return a finished object, or None; costs a look at its manifest.
 
-        Where another object is being made, what is found counts as used by it.
+        Where another object is being made, what is found counts as used by it. What turns out damaged is moved to
+        `.damaged`, and is not found.
+
+        Args:
+            asset: name of the asset.
+            fingerprint: what the object is made from.
+            whole: compare every byte with what was published, once a process.
+            tell: called with a line on what is damaged.
         """
         folder = self.root / asset / fingerprint
         if not (folder / MANIFEST).is_file():
             return None
-        manifest = json.loads((folder / MANIFEST).read_text())
-        uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
+            settings = manifest.get("settings")
+            found = Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, settings)
+            broken = list(damages(folder, manifest["files"], contents=True)) if whole else []
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            broken = [f"{folder / MANIFEST}: can't be read ({error})"]
+        if broken:
+            self._set_aside(folder, broken, tell)
+            return None
         _note_use(asset, fingerprint)
-        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, manifest.get("settings"))
+        return found
+
+    def _set_aside(self, path: Path, broken: Sequence[str], tell: Callable[[str], None]) -> None:
+        where = set_aside(self.root, path)
+        if where is not None:
+            tell(f"{'; '.join(broken)}. Moved to {where}; it is made again when it is needed")
 
     def build(
         self,
@@ -113,7 +139,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: if the disk is full or files can't be read back as they were written.
         """
-        if (found := self.find(asset, fingerprint)) is not None:
+        if (found := self.find(asset, fingerprint, whole=True, tell=progress)) is not None:
             return found
         base = self.root / asset
         lock = FileLock(_made(base / ".locks") / fingerprint)
@@ -123,7 +149,9 @@ class ArtifactStore:
             progress(f"another process is making {asset}/{fingerprint}; waiting for it")
             lock.acquire()
         try:
-            return self.find(asset, fingerprint) or self._make(asset, fingerprint, make, uses, settings)
+            return self.find(asset, fingerprint, whole=True, tell=progress) or self._make(
+                asset, fingerprint, make, uses, settings
+            )
         finally:
             lock.release()
 
@@ -165,7 +193,7 @@ class ArtifactStore:
         for path in files:
             flush(path)
         manifest["files"] = {
-            path.relative_to(work).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
+            path.relative_to(work).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
         }
         text = json.dumps(manifest, indent=1, sort_keys=True)
         write_atomically(work / MANIFEST, lambda path: path.write_text(text))
@@ -184,7 +212,12 @@ class ArtifactStore:
         pointer = self.root / asset / "keys" / f"{key}.json"
         if not pointer.is_file():
             return None
-        return self.find(asset, json.loads(pointer.read_text())["fingerprint"])
+        try:
+            fingerprint = str(json.loads(pointer.read_text())["fingerprint"])
+        except (ValueError, KeyError, TypeError) as error:
+            self._set_aside(pointer, [f"{pointer}: can't be read ({error})"], _LOG.warning)
+            return None
+        return self.find(asset, fingerprint)
 
     def keys(self, asset: str) -> list[str]:
         """Return the keys that have a pointer."""
@@ -198,15 +231,12 @@ class ArtifactStore:
             contents: compare hashes too and not only sizes; reads every byte.
         """
         files = json.loads((artifact.path / MANIFEST).read_text())["files"]
-        found = []
-        for name, entry in files.items():
-            path = artifact.path / name
-            remedy = f"remove {artifact.path} and materialize {artifact.asset} again"
-            if not path.is_file():
-                found.append(f"{path}: missing; {remedy}")
-            elif path.stat().st_size != entry["bytes"] or (contents and _sha256(path) != entry["sha256"]):
-                found.append(f"{path}: changed since it was published; {remedy}")
-        return found
+        return list(damages(artifact.path, files, contents))
+
+    def objects(self) -> Iterator[ObjectId]:
+        """Yield all finished objects."""
+        for manifest in sorted(self.root.glob(f"[!.]*/[!.]*/{MANIFEST}")):
+            yield manifest.parent.parent.name, manifest.parent.name
 
 
 def _note_use(asset: str, fingerprint: str) -> None:
@@ -227,8 +257,3 @@ def link(source: Path, target: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,9 +10,16 @@ from firefusion_assets.core.errors import RequestError
 
 
 def verify(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="base.lmdb or overlay.lmdb of an object.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="base.lmdb or overlay.lmdb: compare their records one by one."),
+    ] = None,
+    study: StudyOption = None,
 ) -> None:
-    """Compare every record of patch stores with its checksum."""
+    """Compare all that a study has made with what was published; set aside what is damaged, which `run` makes again."""
+    if not folders:
+        _verify_objects(study)
+        return
     from firefusion_assets.patchstore import PatchStoreError
     from firefusion_assets.patchstore import verify as verifying
 
@@ -25,6 +32,16 @@ def verify(
     if problems:
         raise RequestError("\n".join([*problems, "Remove the objects that hold these stores and make them again."]))
     typer.echo("every record is as it was written")
+
+
+def _verify_objects(study: Path | None) -> None:
+    lineage, broken = open_study(study), list[str]()
+    objects = list(lineage.store.objects())
+    for asset, fingerprint in objects:
+        lineage.store.find(asset, fingerprint, whole=True, tell=broken.append)
+    if broken:
+        raise RequestError("\n".join([*broken, "What is needed of it is made again by: firefusion run KEY"]))
+    typer.echo(f"{len(objects)} objects in {lineage.store.root}: every file is as it was published")
 
 
 def prune(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, study: StudyOption = None) -> None:

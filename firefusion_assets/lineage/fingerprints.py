@@ -90,7 +90,7 @@ class Lineage:
             MissingUpstreamError: if there is none; the message holds the command that makes it.
         """
         try:
-            found = self.store_of(asset).find(asset, self.fingerprint(asset, key))
+            found = self.store_of(asset).find(asset, self.fingerprint(asset, key), whole=True)
         except MissingUpstreamError:  # the command for what is asked for makes the patches too
             found = None
         if found is None:
