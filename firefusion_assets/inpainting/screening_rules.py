@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from firefusion_assets.patchstore import Patch, PatchPart
     from firefusion_assets.study.models import Study
 
-_LARGE: Final = 20
-"""px from which shares of a fire's pixels are compared: of smaller fires chance decides them."""
-
-_FEWEST: Final = 4
-"""Real fires of that size without which nothing is known of such shares."""
-
 _PIXELS: Final = 4000
 """Pixels of real fires that painted ones are compared with, at most."""
 
@@ -71,48 +65,6 @@ class _SeamJudge:
         if contrast <= self._max_contrast:
             return Judgement(contrast)
         return Judgement(contrast, f"a seam: the step around the painted area is {contrast:.1f} times the ground's own")
-
-
-class SaturatedRule(Rule):
-    """As much of a large fire has to saturate B7 as of real ones, and no more.
-
-    Lowest and highest share are quantiles of the train part's own fires of 20 px and more; smaller fires, and all where
-    the train part has fewer than four such, can't be told.
-    """
-
-    rule: Literal["saturated"]
-    """Which rule judges."""
-    quantile: float = Field(0.02, ge=0, lt=0.5)
-    """Share of real fires that lie below the lowest share, and as many above the highest."""
-
-    def misfits(self, study: "Study") -> Iterator[str]:
-        """Say so where there is no B7 of Landsat."""
-        if not study.dataset.landsat or "B7" not in study.dataset.bands:
-            yield "rule: saturated looks at B7 of Landsat, which the data lack; leave the rule out"
-
-    def fitted(self, train: "PatchPart") -> Judge:
-        """Return the judge, which knows the shares of real fires."""
-        from firefusion_assets.landsat.detectors import SATURATED
-
-        band = train.meta.bands.index("B7")
-        shares = [
-            float((patch.bands[band, patch.label] == SATURATED).mean())
-            for patch in _burning(train)
-            if patch.label.sum() >= _LARGE
-        ]
-        lowest, highest = np.quantile(shares or [0], [self.quantile, 1 - self.quantile])
-
-        def judge(patch: ScreenedPatch) -> Judgement:
-            if patch.label.sum() < _LARGE or len(shares) < _FEWEST:
-                return Judgement(float("nan"))
-            share = float((patch.after[band, patch.label] == SATURATED).mean())
-            if lowest <= share <= highest:
-                return Judgement(share)
-            return Judgement(
-                share, f"{share:.0%} of the label saturate B7, of real fires {lowest:.0%} to {highest:.0%}"
-            )
-
-        return judge
 
 
 class SpectrumRule(Rule):

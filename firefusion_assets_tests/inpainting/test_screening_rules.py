@@ -10,7 +10,7 @@ import rasterio
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.inpainting import screening_rules
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.screening_rules import OutsideRule, SaturatedRule, SeamRule, SpectrumRule
+from firefusion_assets.inpainting.screening_rules import OutsideRule, SeamRule, SpectrumRule
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study import StudyError
 from firefusion_assets.study.augmentation import Screening
@@ -143,22 +143,6 @@ def judged(rule: Rule, train: PatchPart, patch: Patch, sun: float = 50.0) -> Jud
 @pytest.fixture
 def train(tmp_path: Path) -> PatchPart:
     return train_of([burning(seed, 6 + seed % 3, saturated=0.2 + 0.05 * seed) for seed in range(8)], tmp_path / "train")
-
-
-def test_a_fire_that_never_saturates_or_always_does_is_no_real_one(train: PatchPart) -> None:
-    rule = SaturatedRule(rule="saturated")
-    assert judged(rule, train, burning(20)) == Judgement(pytest.approx(0.4, abs=0.02))
-    assert judged(rule, train, burning(20, saturated=0)).reason == (
-        "0% of the label saturate B7, of real fires 20% to 54%"
-    )
-    assert judged(rule, train, burning(20, saturated=1)).reason.startswith("100% of the label saturate B7")
-    assert np.isnan(judged(rule, train, burning(20, 3, saturated=0)).score), "nine pixels tell nothing"
-
-
-def test_too_few_large_fires_tell_nothing_of_saturation(tmp_path: Path) -> None:
-    few = train_of([burning(seed) for seed in range(3)], tmp_path)
-    judgement = judged(SaturatedRule(rule="saturated"), few, burning(20, saturated=0))
-    assert np.isnan(judgement.score) and judgement.reason == ""
 
 
 def test_pixels_unlike_real_fire_in_all_bands_together_are_found(train: PatchPart) -> None:
