@@ -26,7 +26,7 @@ def python(*arguments: str | Path, folder: Path, path: str = "") -> str:
 def test_a_wheel_starts_a_study_outside_of_the_checkout(tmp_path: Path) -> None:
     source = tmp_path / "source"
     skipped = shutil.ignore_patterns("__pycache__", "artifacts", "*.egg-info")
-    for name in ("firefusion_assets", "data"):
+    for name in ("firefusion_assets", "data", "docs"):
         shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=skipped)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
@@ -36,7 +36,8 @@ def test_a_wheel_starts_a_study_outside_of_the_checkout(tmp_path: Path) -> None:
     site = tmp_path / "site"
     shutil.unpack_archive(wheel, site, "zip")
     assert (site / "firefusion_assets" / "report" / "report.html").is_file()
-    assert (site / "firefusion_assets" / "py.typed").is_file()
+    for name in ("py.typed", "report/gallery.html", "docs/studies.md", "docs/ui.png"):
+        assert (site / "firefusion_assets" / name).is_file(), name
 
     python("-m", "firefusion_assets.cli", "init", "mine", "--like", "demo", folder=tmp_path, path=str(site))
     printed = python("-m", "firefusion_assets.cli", "check", "--study", "mine", folder=tmp_path, path=str(site))

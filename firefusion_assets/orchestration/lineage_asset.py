@@ -14,6 +14,7 @@ from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
 from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
+from firefusion_assets.steps.addresses import page_address
 from firefusion_assets.study import Study
 
 
@@ -26,12 +27,14 @@ class LineageAsset:
         group: where the UI shows it.
         kinds: badges in the UI.
         checks: names of the checks that it answers.
+        page: of the documentation, that says more.
     """
 
     run: Callable[[Step], dg.MaterializeResult]
     group: str
     kinds: Set[str]
     checks: tuple[str, ...]
+    page: str
 
     def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
@@ -56,7 +59,7 @@ class LineageAsset:
                 )
                 for upstream in asset.upstream
             ],
-            description=cleandoc(self.run.__doc__ or ""),
+            description=f"{cleandoc(self.run.__doc__ or '')}\n\n[Read more]({page_address(self.page)})",
             group_name=self.group,
             kinds={*self.kinds},
             owners=study.owners,
@@ -74,7 +77,7 @@ class LineageAsset:
 
 
 def lineage_asset(
-    group: str, kinds: Set[str], checks: tuple[str, ...] = ()
+    group: str, kinds: Set[str], page: str, checks: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Step], dg.MaterializeResult]], LineageAsset]:
     """Make an asset of a function that is named as one of `lineage.assets` and documented for the UI."""
-    return lambda run: LineageAsset(run, group, kinds, checks)
+    return lambda run: LineageAsset(run, group, kinds, checks, page)

@@ -15,6 +15,11 @@ def address() -> str:
     return (os.environ.get("FIREFUSION_REPORTS") or f"http://127.0.0.1:{PORT}").rstrip("/")
 
 
+def page_address(page: str) -> str:
+    """Return where a page of the documentation is served."""
+    return f"{address()}/docs/{page}"
+
+
 def address_of(study: str, artifact: "Artifact", file: str) -> str:
     """Return where a file of an object is served."""
     return f"{address()}/{study}/{artifact.asset}/{artifact.fingerprint}/{quote(file)}"

@@ -3,6 +3,7 @@
 /                                    the studies
 /STUDY/                              leads to the study's last report
 /STUDY/ASSET/FINGERPRINT/FILE        a file of an object; a picture in fewer pixels with ?width=PX
+/docs/PAGE                           a page of the documentation
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,13 @@ from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
 from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
 
+DOCS: Final = Path(__file__).parents[1] / "docs"
+"""The documentation's pages, which the package holds."""
+_STYLE: Final = (
+    "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}td,th{border:1px solid #d5dbe3;padding:.2rem .6rem;"
+    "text-align:left;vertical-align:top}pre{background:#f5f6f8;padding:.6rem;overflow-x:auto}img{max-width:100%}"
+)
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".png": "image/png",
@@ -51,6 +59,9 @@ def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPSe
                     self.send_response(HTTPStatus.FOUND)
                     self.send_header("Location", f"/{quote(parts[0])}/{REPORT}/{report.fingerprint}/report.html")
                     self.end_headers()
+            elif (page := _page(parts)) is not None:
+                is_text = page.suffix == ".md"
+                self._answer(_rendered(page) if is_text else page.read_bytes(), ".html" if is_text else page.suffix)
             elif (file := _file(lineages, parts)) is not None:
                 width = parse_qs(query).get("width", [""])[0]
                 shrunk = file.suffix == ".png" and width.isdecimal() and int(width) > 0
@@ -69,6 +80,22 @@ def report_server(lineages: Mapping[str, Lineage], port: int) -> ThreadingHTTPSe
             """Say nothing: the terminal is Dagster's."""
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+
+def _page(parts: list[str]) -> Path | None:
+    """Return a file of the documentation, if the path names one; no study has paths of two parts."""
+    pages = {file.name: file for file in DOCS.glob("*") if file.suffix in (".md", ".png")}
+    return pages.get(parts[1]) if len(parts) == 2 and parts[0] == "docs" else None
+
+
+def _rendered(page: Path) -> bytes:
+    """Return a page as HTML that needs no other file."""
+    from markdown_it import MarkdownIt
+
+    text = page.read_text(encoding="utf-8")
+    title = text.partition("\n")[0].lstrip("# ")
+    body = MarkdownIt("commonmark").enable("table").render(text)
+    return f"<!DOCTYPE html><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>{body}".encode()
 
 
 def _file(lineages: Mapping[str, Lineage], parts: list[str]) -> Path | None:
@@ -101,4 +128,4 @@ def _index(lineages: Mapping[str, Lineage]) -> str:
         else f"<li>{escape(name)}: no report yet</li>"
         for name, lineage in sorted(lineages.items())
     )
-    return f"<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul>"
+    return f'<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul><p><a href="/docs/index.md">Documentation</a>'

@@ -12,6 +12,7 @@ import yaml
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
+from firefusion_assets.steps.serving import DOCS
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
@@ -107,6 +108,12 @@ def test_metadata_has_stable_names_and_a_small_picture(study: Path, load_definit
     report = metadata(result, "augmentation_report")
     assert len(report["verdict"]) < 1000 and "not decidable" in report["verdict"]
     assert report["report"].endswith("/report.html") and Path(report["report_file"]).is_file()
+
+
+def test_each_asset_says_where_to_read_more(study: Path, load_definitions: LoadDefinitions) -> None:
+    for spec in load_definitions(study).resolve_all_asset_specs():
+        page = (spec.description or "").rpartition("/docs/")[2].rstrip(")")
+        assert (DOCS / page).is_file() and page.endswith(".md"), spec.key
 
 
 def test_the_overlay_holds_the_accepted_patches_and_nothing_changed_outside_the_edit(study: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.steps.addresses import address_of
-from firefusion_assets.steps.serving import report_server
+from firefusion_assets.steps.serving import DOCS, report_server
 from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 
@@ -101,6 +101,17 @@ def test_nothing_else_is_served(port: int, path: str) -> None:
     assert b"secret" not in content.replace(b"secret.html", b"") and b"half" not in content
 
 
+def test_the_documentation_is_served_page_by_page(port: int) -> None:
+    for page in DOCS.glob("*.md"):
+        response, content = get(port, f"/docs/{page.name}")
+        assert response.status == 200 and b"<h1>" in content, page
+    _, content = get(port, "/docs/studies.md")
+    assert b"<table>" in content and b'href="reference.md"' in content
+    assert get(port, "/docs/ui.png")[0].status == 200
+    for path in ("/docs/", "/docs/..%2Fpyproject.toml", "/docs/nothing.md", "/docs/studies.md/x"):
+        assert get(port, path)[0].status == 404, path
+
+
 def test_nothing_can_be_changed(port: int) -> None:
     response, _ = get(port, "/tiny/augmentation_report/f1/report.html", "DELETE")
     assert response.status == 501
@@ -113,4 +124,4 @@ def test_a_study_without_a_report_says_so(tmp_path: Path) -> None:
         _, index = get(server.server_port, "/")
         server.shutdown()
     assert response.status == 404 and b"firefusion run" in content
-    assert b"tiny: no report yet" in index and b"href" not in index
+    assert b"tiny: no report yet" in index and b'href="/tiny/' not in index

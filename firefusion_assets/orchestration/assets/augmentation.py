@@ -12,7 +12,7 @@ from firefusion_assets.orchestration.step import Step, picture
 from firefusion_assets.steps.addresses import address_of
 
 
-@lineage_asset(group="2_augmentation", kinds={"yaml"})
+@lineage_asset(group="2_augmentation", kinds={"yaml"}, page="studies.md")
 def augmentation_config(step: Step) -> dg.MaterializeResult:
     """The augmentation config with everything it extends; its data version is its fingerprint.
 
@@ -24,7 +24,7 @@ def augmentation_config(step: Step) -> dg.MaterializeResult:
     return step.published(step.build(write_config), config=dg.MetadataValue.json(config))
 
 
-@lineage_asset(group="2_augmentation", kinds={"pytorch", "huggingface"})
+@lineage_asset(group="2_augmentation", kinds={"pytorch", "huggingface"}, page="studies.md")
 def finetuned_model(step: Step) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
@@ -42,7 +42,7 @@ def finetuned_model(step: Step) -> dg.MaterializeResult:
     return step.published(model, **shown)
 
 
-@lineage_asset(group="2_augmentation", kinds={"numpy", "parquet"})
+@lineage_asset(group="2_augmentation", kinds={"numpy", "parquet"}, page="studies.md")
 def inpainting_masks(step: Step) -> dg.MaterializeResult:
     """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
 
@@ -64,7 +64,9 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
     )
 
 
-@lineage_asset(group="2_augmentation", kinds={"pytorch", "numpy"}, checks=(checks.BACKGROUND_UNTOUCHED,))
+@lineage_asset(
+    group="2_augmentation", kinds={"pytorch", "numpy"}, page="studies.md", checks=(checks.BACKGROUND_UNTOUCHED,)
+)
 def synthetic_images(step: Step) -> dg.MaterializeResult:
     """Fires painted into real patches down the plan, until enough pass the screening.
 
@@ -83,7 +85,12 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
     )
 
 
-@lineage_asset(group="2_augmentation", kinds={"numpy", "parquet"}, checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES))
+@lineage_asset(
+    group="2_augmentation",
+    kinds={"numpy", "parquet"},
+    page="studies.md",
+    checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES),
+)
 def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
 
@@ -112,7 +119,9 @@ def screened_images(step: Step) -> dg.MaterializeResult:
     )
 
 
-@lineage_asset(group="2_augmentation", kinds={"lmdb"}, checks=(checks.STORE_INTACT, checks.COUNTS_MATCH))
+@lineage_asset(
+    group="2_augmentation", kinds={"lmdb"}, page="outputs.md", checks=(checks.STORE_INTACT, checks.COUNTS_MATCH)
+)
 def augmented_lmdb(step: Step) -> dg.MaterializeResult:
     """The accepted patches as an overlay over the base store: only what this config adds.
 

@@ -8,7 +8,9 @@ from firefusion_assets.orchestration.rejections import rejection_metadata
 from firefusion_assets.orchestration.step import Step, table
 
 
-@lineage_asset(group="1_data", kinds={"python", "lmdb"}, checks=(checks.STORE_INTACT, checks.NO_BAD_FILES))
+@lineage_asset(
+    group="1_data", kinds={"python", "lmdb"}, page="inputs.md", checks=(checks.STORE_INTACT, checks.NO_BAD_FILES)
+)
 def landsat_patches(step: Step) -> dg.MaterializeResult:
     """Real (or simulated) patches with their labels, checked and written to the base store.
 
@@ -39,7 +41,9 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
     )
 
 
-@lineage_asset(group="1_data", kinds={"python", "parquet"}, checks=(checks.NO_LEAK, checks.ENOUGH_TESTED))
+@lineage_asset(
+    group="1_data", kinds={"python", "parquet"}, page="studies.md", checks=(checks.NO_LEAK, checks.ENOUGH_TESTED)
+)
 def scene_split(step: Step) -> dg.MaterializeResult:
     """Which group of scenes is in the train, validation and test part of which fold.
 

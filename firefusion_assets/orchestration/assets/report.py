@@ -14,7 +14,7 @@ _SHORT_MARKDOWN: Final = 1000
 """Characters of Markdown from which the UI shows a button instead."""
 
 
-@lineage_asset(group="4_report", kinds={"report", "csv"}, checks=(checks.ALL_CURRENT,))
+@lineage_asset(group="4_report", kinds={"report", "csv"}, page="report.md", checks=(checks.ALL_CURRENT,))
 def augmentation_report(step: Step) -> dg.MaterializeResult:
     """Every config side by side: does painted fire help, by how much, and can the figure be trusted?
 

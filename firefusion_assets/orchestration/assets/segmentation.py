@@ -7,7 +7,7 @@ from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.step import Step, table
 
 
-@lineage_asset(group="3_segmentation", kinds={"pytorch"})
+@lineage_asset(group="3_segmentation", kinds={"pytorch"}, page="reference.md")
 def trained_unet(step: Step) -> dg.MaterializeResult:
     """A U-Net for each fold and replicate, trained on the real train part and what the config adds.
 
@@ -18,7 +18,7 @@ def trained_unet(step: Step) -> dg.MaterializeResult:
     return step.published(step.build(train_config), table_file="history.parquet")
 
 
-@lineage_asset(group="3_segmentation", kinds={"pytorch", "parquet"}, checks=(checks.FINDS_FIRE,))
+@lineage_asset(group="3_segmentation", kinds={"pytorch", "parquet"}, page="report.md", checks=(checks.FINDS_FIRE,))
 def dice_metrics(step: Step) -> dg.MaterializeResult:
     """Dice and its companions on the held-out test groups.
 
