@@ -128,4 +128,5 @@ def _index(lineages: Mapping[str, Lineage]) -> str:
         else f"<li>{escape(name)}: no report yet</li>"
         for name, lineage in sorted(lineages.items())
     )
-    return f'<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul><p><a href="/docs/index.md">Documentation</a>'
+    docs = '<p><a href="/docs/index.md">Documentation</a></p>'
+    return f"<!DOCTYPE html><meta charset=utf-8><title>FireFusion reports</title><h1>Reports</h1><ul>{rows}</ul>{docs}"
