@@ -153,7 +153,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset("dice_metrics", 3, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset(REPORT, 9, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset(REPORT, 10, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

@@ -10,8 +10,8 @@ from firefusion_assets.report.inputs import METRICS, ConfigResult, DetectorResul
 from firefusion_assets.report.statistics.contrasts import Contrast, contrasts, replicate_dice
 from firefusion_assets.report.statistics.intervals import dice, false_alarm_interval
 
-BY_SIZE: Final = {f"dice_{name}": size for name, size in SIZES.items()}
-"""Columns of the Dice on patches whose fire is of a class of sizes."""
+BY_SIZE: Final = {f"dice_of_{name}_px": size for name, size in SIZES.items()}
+"""Columns of the Dice on patches whose fire is of a class of sizes; `dice_` and a number alone is a replicate's."""
 
 
 def comparison(inputs: ReportInputs) -> pd.DataFrame:

@@ -82,10 +82,10 @@ def test_figures_by_size_count_the_pixels_of_patches_whose_fire_is_that_large() 
         }
     )  # fmt: skip
     row = compared(configs=[config("baseline", "none", [(0, 0, 0.5)], patches=rows)]).loc["baseline"]
-    assert row["dice_1_4"] == pytest.approx(6 / (6 + 1 + 2))
-    assert row["dice_5_19"] == pytest.approx(30 / (30 + 2 + 9))
-    assert row["dice_20_99"] == pytest.approx(220 / (220 + 9 + 9))
-    assert row["dice_100"] == pytest.approx(8200 / (8200 + 500 + 1000))
+    assert row["dice_of_1_4_px"] == pytest.approx(6 / (6 + 1 + 2))
+    assert row["dice_of_5_19_px"] == pytest.approx(30 / (30 + 2 + 9))
+    assert row["dice_of_20_99_px"] == pytest.approx(220 / (220 + 9 + 9))
+    assert row["dice_of_100_px"] == pytest.approx(8200 / (8200 + 500 + 1000))
     assert row["fire_free_km2"] == 10
     assert row["false_alarms_low"] < 700 < row["false_alarms_high"]
 
