@@ -109,7 +109,7 @@ class SpectrumRule(Rule):
             share = float((tree.query(logs)[0] > radius).mean())
             if share <= self.max_share:
                 return Judgement(share)
-            return Judgement(share, f"{share:.0%} of the label look like no real fire pixel in all bands together")
+            return Judgement(share, f"{share:.0%} of the label looks like no real fire pixel in all bands together")
 
         return judge
 

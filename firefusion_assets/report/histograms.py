@@ -49,17 +49,17 @@ def write_score_histograms(verdicts: pd.DataFrame, real: pd.DataFrame, path: Pat
     """Draw a histogram of each score; returns whether there is one.
 
     Args:
-        verdicts: of painted patches: accepted, and scores.
+        verdicts: of painted patches: passed, and scores.
         real: scores of real fires, as `inpainting.real_scores` gives them.
         path: the PNG file.
     """
-    accepted = verdicts["accepted"].to_numpy(bool)
+    passed = verdicts["passed"].to_numpy(bool)
     panels = [
         _Panel(
             title_of(score),
             {
-                "painted, accepted": verdicts[score].to_numpy(float)[accepted],
-                "painted, rejected or surplus": verdicts[score].to_numpy(float)[~accepted],
+                "painted, passed": verdicts[score].to_numpy(float)[passed],
+                "painted, rejected": verdicts[score].to_numpy(float)[~passed],
             },
             real[score].to_numpy(float) if score in real else np.empty(0),
         )

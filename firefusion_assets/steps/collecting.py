@@ -24,8 +24,8 @@ from firefusion_assets.study import augmentation_keys
 _COSTLY: Final[tuple[AssetName, ...]] = ("finetuned_model", "synthetic_images", "trained_unet", "dice_metrics")
 _SCORES = "detector_scores"
 _NOTES = {
-    "missing": "not measured yet: {}",
-    "stale": "measured with other settings or data than today's; measure again: {}",
+    "missing": "Not measured yet: {}",
+    "stale": "Measured with other settings or data than today's; measure again: {}",
 }
 
 

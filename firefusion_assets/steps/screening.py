@@ -13,7 +13,7 @@ from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.real_scores import score_real_fires
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.texture import TextureDistance, texture_distance
-from firefusion_assets.inpainting.verdicts import Verdicts, screen_painted
+from firefusion_assets.inpainting.verdicts import SURPLUS, Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.report.gallery import Painted, write_gallery
@@ -115,11 +115,17 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
     config, rows = lineage.config(key), look.judged.rows
     real = score_real_fires(config.screening, look.fold.train, look.fold.table["sun_elevation"], config.masks.dilation)
     real.to_parquet(work / "real_scores.parquet", index=False)
-    drawn = write_score_histograms(rows, real, work / SCORES)
+    passed_rows = rows["reason"].isin(["", SURPLUS])
+    drawn = write_score_histograms(rows.assign(passed=passed_rows), real, work / SCORES)
     shown = rows.index[:: -(-len(rows) // _SHOWN)]
     scores = scores_of(rows)
     patches = (Painted(look.example(number), rows.loc[number, scores].astype(float).to_dict()) for number in shown)
-    words = [f"{len(shown)} of the {len(rows)} patches that were painted for the first replicate of fold 0."]
+    surplus = int((rows["reason"] == SURPLUS).sum())
+    rejected = len(rows) - surplus - int(rows["accepted"].sum())
+    words = [
+        f"{len(shown)} of the {len(rows)} patches that were painted for the first replicate of fold 0. Of all, "
+        f"{rows['accepted'].sum()} were accepted, {rejected} rejected, and {surplus} passed but weren't needed."
+    ]
     passed = {} if real.empty else {"real_accepted_share": float(real["accepted"].mean())}
     if passed:
         words.append(
@@ -132,9 +138,9 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
     if (distance := _texture_distance(look)) is not None:
         facts = {**passed, "texture_distance": distance.distance}
         words.append(
-            f"Colour and texture of accepted fires are at a kernel distance of {distance.distance:.2f} "
-            f"({distance.low:.2f} to {distance.high:.2f}) from those of real ones: about 0 is alike, and copies are "
-            "most alike, so this predicts no use."
+            f"Colour and texture of accepted fires are at a kernel distance of {distance.distance:.3g} "
+            f"({distance.low:.3g} to {distance.high:.3g}) from those of real ones: within some units of 0 they are "
+            "alike, at hundreds not at all. Copies are most alike, so this predicts no use."
         )
     write_gallery(
         f"{lineage.study.name}: what {key} painted",

@@ -34,8 +34,8 @@ class Masks(Part):
     whole: bool = False
     """Leave out fires that the border of their patch cuts off, and with them masks that end in straight edges."""
     avoid: tuple[Literal["cloud", "snow", "water"], ...] = ()
-    """Where no label may lie, told by the reflectance of B2, B4, B5 and B6; fill and a background's own fires never
-    hold one."""
+    """Where no label may lie, told by Landsat's reflectance in B2, B4, B5 and B6; fill and a background's own fires
+    never hold one."""
     dilation: int = Field(3, ge=1, le=16)
     """px by which the edit mask is larger than the label mask."""
 

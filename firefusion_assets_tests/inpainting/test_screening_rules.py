@@ -152,7 +152,7 @@ def test_pixels_unlike_real_fire_in_all_bands_together_are_found(train: PatchPar
     half_cold.bands[:, 10:14, 12:19] = 9000
     judgement = judged(rule, train, half_cold)
     assert 28 / 49 <= judgement.score < 0.7, "the cold ones, and a few of the hot ones"
-    assert judgement.reason.endswith("% of the label look like no real fire pixel in all bands together")
+    assert judgement.reason.endswith("% of the label looks like no real fire pixel in all bands together")
     swapped = burning(21)
     swapped.bands[4:] = swapped.bands[:3:-1]  # hot in B6, less so in B7: each band alone has real values
     assert judged(rule, train, swapped).score > 0.9

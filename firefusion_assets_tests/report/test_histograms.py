@@ -15,7 +15,7 @@ from firefusion_assets.report.histograms import scores_of, write_form_histograms
 def test_histograms_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
     verdicts = pd.DataFrame(
         {
-            "accepted": [True, False, True],
+            "passed": [True, False, True],
             "changed_share": [1.0, 0.2, 0.9],
             "seam_score": [np.nan, np.nan, np.nan],
             "nearest_distance": [0.4, np.nan, np.inf],
