@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ _MANY_VALUES: Final = 32
 """Above so many values in masks it is told that they look like images."""
 _MASKS_READ: Final = 200
 """Masks whose values are looked at; so many tell what values mean."""
+_FEW_GROUPS: Final = range(4, 31)
+"""Numbers of groups with an event of which one test part would hold too few to tell anything."""
 
 
 @dataclass
@@ -34,12 +36,14 @@ class Proposal:
         guesses: a line for each that a person has to look at.
         tables: rows of CSV tables that a person has to fill in, the header first, by file name.
         landsat: whether it is of Landsat's DN, which the fire detectors can judge.
+        folds: in how many folds groups had better be tested.
     """
 
     dataset: dict[str, Any]
     guesses: list[str] = field(default_factory=list)
     tables: dict[str, list[list[str]]] = field(default_factory=dict)
     landsat: bool = False
+    folds: int = 1
 
 
 def propose(images: Path, masks: Path) -> Proposal:
@@ -86,8 +90,26 @@ def propose(images: Path, masks: Path) -> Proposal:
             )
         )
     _look_at_images(listed, proposal)
-    _look_at_masks(listed_masks, proposal)
+    with_event = _look_at_masks(listed_masks, proposal)
+    if len(listed_masks) <= _MASKS_READ:
+        burning = _groups_with_event([file.name for file in listed], with_event, dataset)
+        if burning in _FEW_GROUPS:
+            proposal.folds = 3 if burning < 10 else 5
     return proposal
+
+
+def _groups_with_event(images: Sequence[str], masks: Sequence[str], dataset: Mapping[str, Any]) -> int:
+    """Return how many groups the masks with an event belong to; 0 where names don't tell."""
+    pairs, pattern = dataset["pairs"], dataset.get("groups", {}).get("pattern")
+    if "mask" not in pairs or pattern is None:
+        return 0
+    groups = {
+        match["id"]: group["group"]
+        for name in images
+        if (match := re.fullmatch(pairs["image"], name)) and (group := re.fullmatch(pattern, name))
+    }
+    ids = (match["id"] for name in masks if (match := re.fullmatch(pairs["mask"], name)))
+    return len({groups[one] for one in ids if one in groups})
 
 
 def _active_fire_names(files: Sequence[RasterFile]) -> list[PatchName]:
@@ -192,9 +214,9 @@ def _look_at_images(files: Sequence[RasterFile], proposal: Proposal) -> None:
         proposal.guesses.append(f"images hold {', '.join(unfit)}: integers from 0 to 65535 are read, scale them first")
 
 
-def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> None:
-    """Propose a value that means unknown, and tell what values are taken for an event."""
-    values: set[float] = set()
+def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> list[str]:
+    """Propose a value that means unknown, and tell what values are taken for an event; return who of them holds one."""
+    values, with_event = set[float](), list[str]()
     for file in files[:: max(1, len(files) // _MASKS_READ)]:
         with _opened(file) as raster:
             if raster.count > 1:
@@ -202,7 +224,9 @@ def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> None:
                     f"{file}: has {raster.count} bands, as images do; masks have one, 0 where there is no event. Are "
                     "--images and --masks swapped?"
                 )
-            values |= {*np.unique(raster.read(1)).tolist()}
+            found = {*np.unique(raster.read(1)).tolist()}
+        values |= found
+        with_event += [file.name] if found - {0} else []
     events = sorted(values - {0})
     if len(events) > _MANY_VALUES:
         proposal.guesses.insert(
@@ -210,7 +234,7 @@ def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> None:
             f"masks: hold {len(events)} different values above 0, as images do. Are these the masks? All but 0 count "
             "as the event",
         )
-        return
+        return []
     if len(events) > 1 and events[-1] == 255:
         proposal.dataset["mask_ignore"] = 255
         proposal.guesses.append("dataset.mask_ignore: masks hold 255 beside smaller values; it is taken for unknown")
@@ -220,6 +244,7 @@ def _look_at_masks(files: Sequence[RasterFile], proposal: Proposal) -> None:
         proposal.guesses.append(f"masks hold {shown}: all but 0 count as the event")
     if not events:
         proposal.guesses.append("masks: the ones looked at hold no event (all 0)")
+    return with_event
 
 
 @contextmanager

@@ -88,6 +88,7 @@ def _study_text(name: str, proposal: Proposal) -> str:
         bands = list(FALSE_COLOUR)
     sections: list[tuple[str, Mapping[str, Any]]] = [
         ("dataset", proposal.dataset),
+        *([("split", {"folds": proposal.folds})] if proposal.folds > 1 else []),
         ("training", {"bands": bands, "filters": 4, "steps": 200}),
         ("replicates", {"count": 8}),
     ]
@@ -95,6 +96,8 @@ def _study_text(name: str, proposal: Proposal) -> str:
     for section, values in sections:
         if section == "dataset":
             lines += [f"# Look at this: {guess}" for guess in proposal.guesses]
+        if section == "split":
+            lines.append("# Events of few groups: in one test part there would be too few to claim anything.")
         if section == "training":
             lines.append("# For a first look on a CPU; on a GPU take filters: 64, as the thesis did, and steps: 4000.")
         if section == "replicates":

@@ -64,6 +64,7 @@ def test_what_is_proposed_for_ones_own_images_is_checked_without_a_problem(
     settings = load_study(study)
     assert settings.name == "my-lakes"
     assert (settings.dataset.patch_size, len(settings.dataset.bands)) == (16, bands)
+    assert settings.split.folds == 3, "events of four lakes"
     assert settings.training.bands == settings.dataset.bands, "what an event shows in isn't known"
     assert "No problem found." in firefusion("check", study=study)
     assert open_lineage(study).config("copy-paste").screening.detectors == ()
@@ -84,7 +85,9 @@ def test_a_study_of_pngs_runs_to_the_split_with_the_groups_that_were_seen(
 
     split = pd.read_parquet(open_lineage(study).find("scene_split", "").path / "split.parquet")
     assert sorted(split["group"].unique()) == ["lake0", "lake1", "lake2", "lake3"]
-    assert (split["fire_pixels"] > 0).sum() == 4 and set(split["fire_pixels"]) == {0, 20}
+    tested = split[(split["part"] == "test") & (split["fire_pixels"] > 0)]
+    assert split["fold"].nunique() == 3, "one fold would test one lake of four"
+    assert sorted(tested["group"]) == ["lake0", "lake1", "lake2", "lake3"] and set(split["fire_pixels"]) == {0, 20}
 
 
 def test_what_names_do_not_tell_is_asked_for(tmp_path: Path) -> None:
