@@ -120,7 +120,8 @@ def _difference(
     if baseline is None or result is baseline or stale or result.metrics.empty:
         return {}
     if claim is not None:
-        low, high = claim.interval
+        # An interval from one group is infinite: nothing is known.
+        low, high = (end if np.isfinite(end) else float("nan") for end in claim.interval)
         return {"difference": claim.difference, "low": low, "high": high, "p": claim.p, "verdict": claim.verdict}
     of_result, of_baseline = headline_dice(result, headline), headline_dice(baseline, headline)
     if isinstance(result, DetectorResult):  # it has no replicates

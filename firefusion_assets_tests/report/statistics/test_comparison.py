@@ -114,6 +114,15 @@ def test_nothing_is_compared_with_a_stale_baseline() -> None:
     assert answers(given) == ["There is no answer yet: 'baseline', the baseline, has no current result."]
 
 
+def test_an_interval_from_one_group_is_missing_and_not_infinite() -> None:
+    configs = [
+        config(key, engine, runs(*dice), patches=patches(runs(*dice), groups=1))
+        for key, engine, dice in (("baseline", "none", (0.5, 0.51)), ("pasted", "copy-paste", (0.6, 0.62)))
+    ]
+    row = compared(configs=configs, study=study(replicates={"count": 2})).loc["pasted"]
+    assert row["difference"] == pytest.approx(0.105) and pd.isna(row["low"]) and pd.isna(row["high"])
+
+
 def test_one_figure_has_no_spread() -> None:
     table = compared(configs=[config("baseline", "none", runs(0.5)), config("a", "native", runs(0.6))])
     assert table.loc[["baseline", "a"], "dice_std"].isna().all()
