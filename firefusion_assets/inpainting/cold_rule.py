@@ -67,8 +67,8 @@ class ColdRule(Rule):
         def judge(patch: ScreenedPatch) -> Judgement:
             share = cold_share(patch.after, patch.label, ~patch.edit & (patch.after > 0).all(0))
             if not share > highest:
-                return Judgement(share)
-            return Judgement(share, f"{share:.0%} of the label are as cold as ground, allowed {highest:.0%}")
+                return Judgement(share, limit=highest)
+            return Judgement(share, f"{share:.0%} of the label are as cold as ground, allowed {highest:.0%}", highest)
 
         return judge
 

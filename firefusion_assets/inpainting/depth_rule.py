@@ -54,8 +54,9 @@ class DepthRule(Rule):
                 return Judgement(float("nan"))
             chance = float(gamma.sf(sum(terms), len(terms)))
             if chance >= self.least_chance:
-                return Judgement(chance)
-            return Judgement(chance, "the label's values lie on a coarse grid, as those of an 8-bit picture do")
+                return Judgement(chance, limit=self.least_chance)
+            reason = "the label's values lie on a coarse grid, as those of an 8-bit picture do"
+            return Judgement(chance, reason, self.least_chance)
 
         return judge
 

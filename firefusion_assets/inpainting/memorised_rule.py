@@ -59,8 +59,9 @@ class MemorisedRule(Rule):
         def judge(patch: ScreenedPatch) -> Judgement:
             correlation, source = fires.most_alike(patch.after, patch.label)
             if not correlation > highest:
-                return Judgement(correlation)
-            return Judgement(correlation, f"a copy: correlates by {correlation:.2f} with the real fire of {source}")
+                return Judgement(correlation, limit=highest)
+            reason = f"a copy: correlates by {correlation:.2f} with the real fire of {source}"
+            return Judgement(correlation, reason, highest)
 
         return judge
 

@@ -45,6 +45,7 @@ class Verdict:
         label: bool (H, W), the patch's label: the background's own outside the edit mask, accepted pixels inside.
         ignore: bool (H, W), pixels that neither loss nor metrics look at.
         scores: what each of the config's rules measured.
+        limits: of the scores, where there is one.
     """
 
     accepted: bool
@@ -55,6 +56,7 @@ class Verdict:
     label: Mask
     ignore: Mask
     scores: Mapping[str, float]
+    limits: Mapping[str, float]
 
 
 class Screen:
@@ -131,6 +133,7 @@ class Screen:
             label=(background.label & ~edit) | fire,
             ignore=background.ignore | ignored,
             scores={name: judgement.score for name, judgement in judged.items()},
+            limits={name: judgement.limit for name, judgement in judged.items() if judgement.limit is not None},
         )
 
     def _found(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> dict[str, Mask]:

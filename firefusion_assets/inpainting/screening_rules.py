@@ -63,8 +63,9 @@ class _SeamJudge:
             return Judgement(float("nan"))
         contrast = float((np.abs(step[known]) / spread[known]).max())
         if contrast <= self._max_contrast:
-            return Judgement(contrast)
-        return Judgement(contrast, f"a seam: the step around the painted area is {contrast:.1f} times the ground's own")
+            return Judgement(contrast, limit=self._max_contrast)
+        reason = f"a seam: the step around the painted area is {contrast:.1f} times the ground's own"
+        return Judgement(contrast, reason, self._max_contrast)
 
 
 class SpectrumRule(Rule):
@@ -108,8 +109,9 @@ class SpectrumRule(Rule):
             logs = np.log(np.maximum(patch.after[:, patch.label].T.astype(np.float64), 1)) / scale
             share = float((tree.query(logs)[0] > radius).mean())
             if share <= self.max_share:
-                return Judgement(share)
-            return Judgement(share, f"{share:.0%} of the label looks like no real fire pixel in all bands together")
+                return Judgement(share, limit=self.max_share)
+            reason = f"{share:.0%} of the label looks like no real fire pixel in all bands together"
+            return Judgement(share, reason, self.max_share)
 
         return judge
 
@@ -151,8 +153,8 @@ class OutsideRule(Rule):
         ]
         share = float((seen[1] & ~seen[0] & around).sum() / max(1, patch.label.sum()))
         if share <= self.max_share:
-            return Judgement(share)
-        return Judgement(share, f"fire outside the label: {share:.0%} of its size")
+            return Judgement(share, limit=self.max_share)
+        return Judgement(share, f"fire outside the label: {share:.0%} of its size", self.max_share)
 
 
 def _burning(train: "PatchPart") -> "Iterator[Patch]":

@@ -38,7 +38,7 @@ class Verdicts:
     Attributes:
         rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
             fire patch, centre and distance, `copy` (of accepted ones: `copy`, `no copy`, `too small to tell`), and
-            `NAME_pixels` for each detector and `NAME_score` for each rule; in painted order.
+            `NAME_pixels` for each detector and `NAME_score` and `NAME_limit` for each rule; in painted order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -109,12 +109,13 @@ def screen_painted(
                 "copy": _copied(nearest, plan.labels[number]) if kept else "",
                 **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
                 **{f"{name}_score": score for name, score in verdict.scores.items()},
+                **{f"{name}_limit": limit for name, limit in verdict.limits.items()},
             }
         )
         labels.append(np.packbits(label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
     columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
-    columns |= {f"{rule.rule}_score": float for rule in screen.settings.rules}
+    columns |= {f"{rule.rule}_{figure}": float for rule in screen.settings.rules for figure in ("score", "limit")}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     table.to_parquet(folder / "verdicts.parquet", index=False)
     for name, planes in (("labels", labels), ("ignored", ignored)):

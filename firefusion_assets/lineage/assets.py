@@ -129,7 +129,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("inpainting_masks", 4, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
-            4,
+            5,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,

@@ -95,4 +95,6 @@ def meaning(asset: str, column: str) -> str | None:
         return f"px of the label that {column.removesuffix('_pixels')} sees"
     if column.endswith("_score"):
         return f"what rule {column.removesuffix('_score')} measured; empty where it can't tell"
+    if column.endswith("_limit"):
+        return f"score at which rule {column.removesuffix('_limit')} rejects; empty where there is none for all"
     return _OF_ASSETS.get((asset, column)) or _MEANING.get(column)

@@ -36,7 +36,13 @@ class Painted(NamedTuple):
 
 
 def write_gallery(
-    title: str, patches: Iterable[Painted], composite: Composite, histograms: Path | None, words: str, path: Path
+    title: str,
+    patches: Iterable[Painted],
+    composite: Composite,
+    histograms: Path | None,
+    limits: Mapping[str, float],
+    words: str,
+    path: Path,
 ) -> None:
     """Write the page.
 
@@ -45,6 +51,7 @@ def write_gallery(
         patches: what to show; read one after the other.
         composite: shows the patches' bands.
         histograms: the PNG of the scores' histograms, if there is one.
+        limits: of scores, where there is one for all patches.
         words: a paragraph that stands above the pictures.
         path: the HTML file.
     """
@@ -71,6 +78,7 @@ def write_gallery(
         words=words,
         patches=shown,
         names=names,
+        limits=limits,
         title_of=title_of,
         histograms=data_uri(histograms.read_bytes()) if histograms else None,
     )

@@ -27,17 +27,24 @@ Array = npt.NDArray[np.float64]
 
 
 class _Panel(NamedTuple):
-    """One histogram: values of what was made, by what it is, and of the real thing."""
+    """One histogram: values of what was made, by what it is, of the real thing, and what is rejected from where on."""
 
     title: str
     made: dict[str, Array]
     real: Array
+    limit: float = float("nan")
 
 
 def scores_of(verdicts: pd.DataFrame) -> list[str]:
     """Return the columns of verdicts that hold scores of at least one patch."""
     names = [name for name in verdicts if name in NAMED or str(name).endswith("_score")]
     return [name for name in names if np.isfinite(verdicts[name].astype(float)).any()]
+
+
+def limit_of(verdicts: pd.DataFrame, score: str) -> float:
+    """Return the score at which a rule rejects; missing (nan) where there is none for all patches."""
+    limits = verdicts.get(score.replace("_score", "_limit"), pd.Series(dtype=float)).dropna().unique()
+    return float(limits[0]) if len(limits) == 1 else float("nan")
 
 
 def title_of(score: str) -> str:
@@ -49,7 +56,7 @@ def write_score_histograms(verdicts: pd.DataFrame, real: pd.DataFrame, path: Pat
     """Draw a histogram of each score; returns whether there is one.
 
     Args:
-        verdicts: of painted patches: passed, and scores.
+        verdicts: of painted patches: passed, scores, and limits of rules' scores, which are drawn as dashed lines.
         real: scores of real fires, as `inpainting.real_scores` gives them.
         path: the PNG file.
     """
@@ -62,6 +69,7 @@ def write_score_histograms(verdicts: pd.DataFrame, real: pd.DataFrame, path: Pat
                 "painted, rejected": verdicts[score].to_numpy(float)[~passed],
             },
             real[score].to_numpy(float) if score in real else np.empty(0),
+            limit_of(verdicts, score),
         )
         for score in scores_of(verdicts)
     ]
@@ -113,6 +121,8 @@ def _histogram(axis: Axes, panel: _Panel, real: str) -> None:
     for colour, (name, values) in zip(COLOURS, made.items(), strict=False):
         axis.hist(values, edges, weights=_shares(values), label=name, color=colour, alpha=0.55)
     axis.hist(of_real, edges, weights=_shares(of_real), label=real, color="black", lw=1.6, histtype="step")
+    if np.isfinite(panel.limit):
+        axis.axvline(panel.limit, color=COLOURS[1], linestyle="--", linewidth=1.2)
     axis.set_title(panel.title, fontsize=10)
     axis.set_ylabel("share of its kind")
 

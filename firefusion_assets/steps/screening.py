@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from firefusion_assets.core.fires import SIZES
@@ -17,7 +18,7 @@ from firefusion_assets.inpainting.verdicts import SURPLUS, Verdicts, screen_pain
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_replicates
 from firefusion_assets.report.gallery import Painted, write_gallery
-from firefusion_assets.report.histograms import scores_of, write_score_histograms
+from firefusion_assets.report.histograms import limit_of, scores_of, write_score_histograms
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import composite_of, painted_sheet
@@ -147,6 +148,7 @@ def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, f
         patches,
         composite_of(lineage.study),
         work / SCORES if drawn else None,
+        {name: limit for name in scores if not np.isnan(limit := limit_of(rows, name))},
         " ".join(words),
         work / GALLERY,
     )

@@ -21,10 +21,12 @@ class Judgement(NamedTuple):
     Attributes:
         score: what was measured; missing (nan) where the rule can't tell.
         reason: why the patch may not be learned from, in words; empty if it may.
+        limit: the score between patches that may and that may not, where there is one for all.
     """
 
     score: float
     reason: str = ""
+    limit: float | None = None
 
 
 class Judge(Protocol):

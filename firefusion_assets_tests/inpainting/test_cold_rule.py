@@ -51,7 +51,7 @@ def judged(part: PatchPart, gain: npt.NDArray[np.float64], cold: float, **settin
 @pytest.mark.parametrize("gain", [FIRE, SCAR], ids=["fire", "scar"])
 def test_half_a_label_of_ground_is_told_and_a_whole_one_passes(tmp_path: Path, gain: npt.NDArray[np.float64]) -> None:
     part = part_of(tmp_path, gain)
-    assert judged(part, gain, 0.0) == Judgement(0.0)
+    assert judged(part, gain, 0.0) == Judgement(0.0, limit=0.25)
     half = judged(part, gain, 0.5)
     assert half.score == pytest.approx(0.5, abs=0.1) and "as cold as ground, allowed 25%" in half.reason
     assert not judged(part, gain, 0.1).reason

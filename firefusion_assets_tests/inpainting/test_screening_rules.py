@@ -177,14 +177,14 @@ def test_one_fire_that_outnumbers_the_others_tells_nothing(train: PatchPart, mon
 
 def test_fire_outside_the_label_is_found_and_the_backgrounds_own_is_not_held_against_it(train: PatchPart) -> None:
     rule = OutsideRule(rule="outside")
-    assert judged(rule, train, burning(22)) == Judgement(0.0)
+    assert judged(rule, train, burning(22)) == Judgement(0.0, limit=0.5)
     spilt = burning(22)
     spilt.bands[4:, 10:17, 19:23] = [[[24000]], [[60000]]]
     told = judged(rule, train, spilt)
     assert told.score == pytest.approx(28 / 49) and told.reason == "fire outside the label: 57% of its size"
     edit = dilated(spilt.label, 4)
     before = ScreenedPatch(spilt.label, edit, spilt.bands, spilt.bands, train.meta.bands, 50.0)
-    assert rule.fitted(train)(before) == Judgement(0.0)
+    assert rule.fitted(train)(before) == Judgement(0.0, limit=0.5)
     assert np.isnan(judged(rule, train, spilt, float("nan")).score)
 
 

@@ -139,7 +139,7 @@ def test_the_gallery_is_sorted_and_hides_what_is_not_asked_for(tmp_path: Path) -
 
     scores = [2.0, float("nan"), 10.0, -1.0]
     patches = [Painted(painted(accepted=score != 10), {"seam_score": score}) for score in scores]
-    write_gallery("t", patches, Composite(BANDS, BANDS), None, "", tmp_path / "gallery.html")
+    write_gallery("t", patches, Composite(BANDS, BANDS), None, {}, "", tmp_path / "gallery.html")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 400, "height": 800})

@@ -35,13 +35,14 @@ def test_each_patch_stands_with_its_verdict_and_its_scores(tmp_path: Path) -> No
         Painted(replace(painted(accepted=False), reason="a seam & <b>more</b>"), {"seam_score": 7.5}),
     ]
     file = tmp_path / "gallery.html"
-    write_gallery("demo: what native painted", iter(patches), COMPOSITE, None, "Two of two.", file)
+    write_gallery("demo: what native painted", iter(patches), COMPOSITE, None, {"seam_score": 3.0}, "Two of two.", file)
     page, articles = file.read_text(), Articles()
     articles.feed(page)
     assert [one["class"] for one in articles.found] == ["accepted", "rejected"]
     assert [one.get("data-seam_score") for one in articles.found] == ["1.25", "7.5"]
     assert not any("data-memorised_score" in one for one in articles.found)
     assert articles.pictures == [4, 3], "without a training fire beside it one picture less"
+    assert page.count("(limit 3)") == 2
     assert "a seam &amp; &lt;b&gt;more" in page and "Two of two." in page
     assert re.findall(r'option value="(\S+) (\S+)"', page) == [
         ("number", "1"), ("seam_score", "1"), ("seam_score", "-1"),
@@ -51,5 +52,5 @@ def test_each_patch_stands_with_its_verdict_and_its_scores(tmp_path: Path) -> No
 def test_the_page_is_the_same_again(tmp_path: Path) -> None:
     pages = [tmp_path / name for name in ("one.html", "two.html")]
     for page in pages:
-        write_gallery("t", [Painted(painted(), {"seam_score": 1.0})], COMPOSITE, None, "", page)
+        write_gallery("t", [Painted(painted(), {"seam_score": 1.0})], COMPOSITE, None, {"seam_score": 3.0}, "", page)
     assert pages[0].read_bytes() == pages[1].read_bytes()

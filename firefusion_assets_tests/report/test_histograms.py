@@ -9,7 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from firefusion_assets.report.histograms import scores_of, write_form_histograms, write_score_histograms
+from firefusion_assets.report.histograms import limit_of, scores_of, write_form_histograms, write_score_histograms
 
 
 def test_histograms_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
@@ -54,3 +54,9 @@ def test_the_distance_between_masks_is_that_of_kolmogorov_and_smirnov(
         values = np.unique([*planned[name], *real[name]])
         shares = [np.array([(table[name] <= value).mean() for value in values]) for table in (planned, real)]
         assert title == f"log10 of {name}, distance {np.abs(shares[0] - shares[1]).max():.2f}"
+
+
+def test_a_limit_is_known_where_it_is_one_for_all() -> None:
+    verdicts = pd.DataFrame({"seam_score": [1.0, 4.0], "seam_limit": [3.0, np.nan], "cold_limit": [0.2, 0.3]})
+    assert limit_of(verdicts, "seam_score") == 3
+    assert np.isnan(limit_of(verdicts, "cold_score")) and np.isnan(limit_of(verdicts, "changed_share"))
