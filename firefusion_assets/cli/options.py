@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _named: ContextVar[Path | None] = ContextVar("_named", default=None)
 
 
-def _noted(study: Path | None) -> Path | None:
+def noted(study: Path | None) -> Path | None:
     """Note the study that was named, and say so where none was: the demo isn't what most people mean."""
     _named.set(study)
     if study is None and not os.environ.get("FIREFUSION_STUDY"):
@@ -29,7 +29,7 @@ def _noted(study: Path | None) -> Path | None:
 StudyOption = Annotated[
     Path | None,
     typer.Option(
-        "--study", metavar="FOLDER", help="The study.", show_default="FIREFUSION_STUDY, else the demo", callback=_noted
+        "--study", metavar="FOLDER", help="The study.", show_default="FIREFUSION_STUDY, else the demo", callback=noted
     ),
 ]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A config of the study.")]

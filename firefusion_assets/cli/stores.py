@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firefusion_assets.cli.options import StudyOption, open_study
+from firefusion_assets.cli.options import StudyOption, noted, open_study
 from firefusion_assets.core.errors import RequestError
 
 
@@ -14,11 +14,11 @@ def verify(
         list[Path] | None,
         typer.Argument(metavar="FOLDER", help="base.lmdb or overlay.lmdb: compare their records one by one."),
     ] = None,
-    study: StudyOption = None,
+    study: Annotated[Path | None, typer.Option("--study", metavar="FOLDER", help="The study.")] = None,
 ) -> None:
     """Compare all that a study has made with what was published; set aside what is damaged, which `run` makes again."""
     if not folders:
-        _verify_objects(study)
+        _verify_objects(noted(study))
         return
     from firefusion_assets.patchstore import PatchStoreError
     from firefusion_assets.patchstore import verify as verifying
