@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from firefusion_assets.core.pictures import Composite, Picture, data_uri, png_bytes
 from firefusion_assets.report.histograms import title_of
 from firefusion_assets.report.inputs import PaintedExample
 from firefusion_assets.report.sheets import painted_tiles
+from firefusion_assets.report.templates import template
 
 _SIDE: Final = 128
 """px of a picture's side at most; the page shows small ones enlarged."""
@@ -66,14 +66,7 @@ def write_gallery(
         for example, scores in patches
     ]
     names = list(dict.fromkeys(name for one in shown for name in one["scores"]))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("gallery.html").render(
+    page = template("gallery.html").render(
         title=title,
         words=words,
         patches=shown,

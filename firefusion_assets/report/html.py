@@ -9,7 +9,6 @@ from typing import Final
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from firefusion_assets.core.pictures import (
@@ -40,6 +39,7 @@ from firefusion_assets.report.tables import (
     sizes_table,
     split_table,
 )
+from firefusion_assets.report.templates import template
 
 _SHEET_LIMIT: Final = 3_000_000
 """Bytes of a contact sheet, so that a page with many configs still opens."""
@@ -63,14 +63,7 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
         pd.concat(metrics, ignore_index=True).to_parquet(folder / "metrics.parquet", index=False)
     plots = write_plots(inputs, table, folder)
     sentences, composite = answers(inputs), composite_of(inputs.study)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = template("report.html").render(
         study=inputs.study,
         batch=inputs.study.training.batch_composition,
         part=inputs.part_name,
