@@ -9,6 +9,9 @@ from scipy.ndimage import binary_dilation, generate_binary_structure, label
 SIZES: Final = {"1_4": (1, 4), "5_19": (5, 19), "20_99": (20, 99), "100": (100, np.inf)}
 """Classes of fires by their pixels, the first and the last number included."""
 
+LARGE: Final = 20
+"""px from which shares of a fire's pixels, and fires themselves, are compared: of smaller ones chance decides."""
+
 
 def numbered_fires(
     mask: npt.NDArray[np.bool_], *, connectivity: Literal[4, 8] = 8, joined_within: int = 0

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from firefusion_assets.core.fires import LARGE
+from firefusion_assets.inpainting.log_dn import log_dn
 from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.rule import Judge, Judgement, Rule
 
 if TYPE_CHECKING:
     from firefusion_assets.patchstore import PatchPart
 
-_LEAST: Final = 20
-"""px from which shares of a fire's pixels are compared: of smaller fires chance decides them."""
 _COLD: Final = 0.25
 """Share of a real fire's typical contrast to the ground below which a pixel is cold."""
 _ALLOWED: Final = 0.25
@@ -52,7 +52,7 @@ class ColdRule(Rule):
         direction = gain / max(float((gain**2).sum()), 1e-9)
 
         def cold_share(bands: npt.NDArray[np.uint16], label: Mask, ground: Mask) -> float:
-            if label.sum() < _LEAST or not ground.any():
+            if label.sum() < LARGE or not ground.any():
                 return float("nan")
             return float((direction @ _contrast(bands, ground)[:, label] < _COLD).mean())
 
@@ -75,6 +75,6 @@ class ColdRule(Rule):
 
 def _contrast(bands: npt.NDArray[np.uint16], ground: Mask) -> Array:
     """Return log DN over the median of the ground in each band, (C, H, W)."""
-    logs = np.log(np.maximum(bands.astype(np.float64), 1))
+    logs = log_dn(bands)
     contrast: Array = logs - np.median(logs[:, ground], axis=1)[:, None, None]
     return contrast

@@ -9,16 +9,15 @@ from pydantic import Field
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import find_objects
 
-from firefusion_assets.core.fires import numbered_fires
+from firefusion_assets.core.fires import LARGE, numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
+from firefusion_assets.inpainting.log_dn import log_dn
 from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.rule import Judge, Judgement, Rule
 
 if TYPE_CHECKING:
     from firefusion_assets.patchstore import PatchPart
 
-_LEAST: Final = 20
-"""px from which fires are compared: smaller ones are alike by chance."""
 _LIKE: Final = 2.0
 """Times that one of two compared fires may be larger than the other."""
 _SHIFT: Final = 6
@@ -83,7 +82,7 @@ class _RealFires:
         gains = []
         for patch in map(train.read, train.statistics.fire):
             if not patch.label.all():
-                logs = _logs(patch.bands)
+                logs = log_dn(patch.bands)
                 gains.append(logs[:, patch.label].mean(1) - logs[:, ~patch.label].mean(1))
         order = (
             np.argsort(-np.abs(np.mean(gains, axis=0)), kind="stable") if gains else np.arange(len(train.meta.bands))
@@ -92,7 +91,7 @@ class _RealFires:
         within, fires = [], []
         for patch_id in train.statistics.fire:
             patch = train.read(patch_id)
-            logs = _logs(patch.bands[self._bands])
+            logs = log_dn(patch.bands[self._bands])
             within.append(logs[:, patch.label])
             fires += [
                 _Fire(patch_id, mask, logs[:, *box].copy(), logs[:, *_widened(box)].copy())
@@ -116,7 +115,7 @@ class _RealFires:
 
     def _seen(self, bands: npt.NDArray[np.uint16]) -> Array:
         """Return log DN of the compared bands over their spread in real fires."""
-        logs: Array = _logs(bands[self._bands]) / self._scale
+        logs: Array = log_dn(bands[self._bands]) / self._scale
         return logs
 
     def _most_alike(self, crop: Array, size: int, but: str = "") -> tuple[float, str]:
@@ -159,14 +158,10 @@ def _large(label: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
     numbers = numbered_fires(label)
     for number, box in enumerate(find_objects(numbers), start=1):
         mask = numbers[box] == number
-        if mask.sum() >= _LEAST:
+        if mask.sum() >= LARGE:
             yield box, mask
 
 
 def _widened(box: tuple[slice, slice]) -> tuple[slice, slice]:
     rows, columns = (slice(max(side.start - _SHIFT, 0), side.stop + _SHIFT) for side in box)
     return rows, columns
-
-
-def _logs(bands: npt.NDArray[np.uint16]) -> Array:
-    return np.log(np.maximum(bands.astype(np.float64), 1))

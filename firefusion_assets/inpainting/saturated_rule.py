@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from firefusion_assets.core.fires import LARGE
 from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.rule import Judge, Judgement, Rule
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from firefusion_assets.patchstore import PatchPart
     from firefusion_assets.study.models import Study
 
-_LARGE: Final = 20
-"""px from which shares of a fire's pixels are compared: of smaller fires chance decides them."""
 _FEWEST: Final = 4
 """Real fires of that size without which nothing is known of such shares."""
 _LEAST_ALIKE: Final = 1e-4
@@ -50,14 +49,14 @@ class SaturatedRule(Rule):
         from firefusion_assets.landsat.detectors import SATURATED
 
         band = train.meta.bands.index("B7")
-        fires = (patch for patch in map(train.read, train.statistics.fire) if patch.label.sum() >= _LARGE)
+        fires = (patch for patch in map(train.read, train.statistics.fire) if patch.label.sum() >= LARGE)
         hot = [fire.bands[band, fire.label] == SATURATED for fire in fires]
         counts = np.array([(one.sum(), one.size) for one in hot], np.int64).reshape(-1, 2)
         a, b = _beta(counts[:, 0], counts[:, 1]) if len(counts) >= _FEWEST else (1.0, 1.0)
 
         def judge(patch: ScreenedPatch) -> Judgement:
             pixels = int(patch.label.sum())
-            if pixels < _LARGE or len(counts) < _FEWEST:
+            if pixels < LARGE or len(counts) < _FEWEST:
                 return Judgement(float("nan"))
             saturated = int((patch.after[band, patch.label] == SATURATED).sum())
             share, found = saturated / pixels, betabinom(pixels, a, b)

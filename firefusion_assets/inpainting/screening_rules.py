@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from firefusion_assets.inpainting.log_dn import log_dn
 from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.rule import Judge, Judgement, Rule
 
@@ -90,7 +91,7 @@ class SpectrumRule(Rule):
 
         pixels, patch_of = [], []
         for number, patch in enumerate(_burning(train)):
-            logs = np.log(np.maximum(patch.bands[:, patch.label].T.astype(np.float64), 1))
+            logs = log_dn(patch.bands[:, patch.label].T)
             pixels.append(logs)
             patch_of.append(np.full(len(logs), number))
         if len(pixels) < 2:
@@ -106,7 +107,7 @@ class SpectrumRule(Rule):
         tree, radius = KDTree(real), float(np.quantile(cross_fitted, self.usual))
 
         def judge(patch: ScreenedPatch) -> Judgement:
-            logs = np.log(np.maximum(patch.after[:, patch.label].T.astype(np.float64), 1)) / scale
+            logs = log_dn(patch.after[:, patch.label].T) / scale
             share = float((tree.query(logs)[0] > radius).mean())
             if share <= self.max_share:
                 return Judgement(share, limit=self.max_share)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firefusion_assets.core.seeding import generator
+from firefusion_assets.inpainting.log_dn import log_dn
 from firefusion_assets.inpainting.masks import Mask
 
 _LEAST: Final = 9
@@ -40,7 +41,7 @@ def texture(bands: Bands, label: Mask) -> Array | None:
     Returns:
         float (3 C,); None for an event of fewer than 9 px, or without two of them side by side, or without ground.
     """
-    logs = np.log(np.maximum(bands.astype(np.float64), 1))
+    logs = log_dn(bands)
     ground = ~label & (bands > 0).all(0)
     beside = label[:, 1:] & label[:, :-1]
     if label.sum() < _LEAST or not ground.any() or not beside.any():
