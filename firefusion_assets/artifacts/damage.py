@@ -10,16 +10,21 @@ DAMAGED: Final = ".damaged"
 """Folder of a store that damaged objects are moved to, for a person to look at."""
 
 _hashes: dict[tuple[int, int, int, int], str] = {}
-"""Hash of each file that this process has read whole, by device, inode, size and modification time."""
+"""Hash of each file that this process has compared, by device, inode, size and modification time."""
 
 
 def sha256(path: Path) -> str:
-    """Return a file's hash; an unchanged file is read once by a process."""
+    """Return a file's hash."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_once(path: Path) -> str:
+    """Return a file's hash; a process reads an unchanged file once for it."""
     stat = path.stat()
     stamp = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
     if stamp not in _hashes:
-        with path.open("rb") as file:
-            _hashes[stamp] = hashlib.file_digest(file, "sha256").hexdigest()
+        _hashes[stamp] = sha256(path)
     return _hashes[stamp]
 
 
@@ -35,7 +40,7 @@ def damages(folder: Path, files: Mapping[str, Mapping[str, Any]], contents: bool
         path = folder / name
         if not path.is_file():
             yield f"{path}: missing"
-        elif path.stat().st_size != entry["bytes"] or (contents and sha256(path) != entry["sha256"]):
+        elif path.stat().st_size != entry["bytes"] or (contents and _read_once(path) != entry["sha256"]):
             yield f"{path}: changed since it was published"
 
 

@@ -106,6 +106,19 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert "missing" in store.damages(made, contents=False)[0]
 
 
+def test_what_was_published_is_read_back_even_where_nothing_but_bytes_changed(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    made = store.build("asset", "f", make_file("hello"))
+    file = made.path / "sub" / "file.txt"
+    before = file.stat()
+    file.write_text("HELLO")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    told: list[str] = []
+    assert store.find("asset", "f", whole=True, tell=told.append) is None
+    assert f"{file}: changed since it was published. Moved to" in told[0]
+    assert store.build("asset", "f", make_file("hello")).facts == {"length": 5}
+
+
 def test_a_full_disk_while_publishing_keeps_what_was_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ArtifactStore(tmp_path)
     store.point("asset", "key", store.build("asset", "old", make_file("old")))
