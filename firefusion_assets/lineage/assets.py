@@ -120,7 +120,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",
-            4,
+            5,
             ("landsat_patches", "scene_split", "augmentation_config"),
             _model,
             gpu=True,

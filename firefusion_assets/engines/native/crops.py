@@ -4,6 +4,7 @@ Every crop follows from the seed and its place in the stream alone, so a resumed
 Patches are read as they are needed: the store gives crops without copying whole patches.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,10 +23,14 @@ Mask = npt.NDArray[np.bool_]
 
 _PLAIN_SHARE: Final = 0.25
 """Share of crops with an empty label, from which the network learns to paint ground."""
+_DILATIONS: Final = 1, 5
+"""px, from and below, by which an edit mask is larger than its label."""
 _EMBERS_REACH: Final = 4
 """px around painted flames where embers may glow."""
 _BRIGHTNESS: Final = 0.1
-"""Standard deviation of a crop's gain (around 1) and offset (around 0), in scaled units."""
+"""Standard deviation of what is added to a crop, scaled units; a gain would make fires brighter and dimmer than any."""
+_GROUNDS: Final = 8
+"""Places of which the one with the least event is taken as ground without."""
 
 
 class Crops(NamedTuple):
@@ -71,15 +76,13 @@ class CropStream:
 
     def batch(self, step: int, n: int) -> Crops:
         """Return the ``n`` crops of a step."""
-        return Crops(*(np.stack(arrays) for arrays in zip(*(self._crop(step * n + i) for i in range(n)), strict=True)))
+        return _stacked([self._crop(step * n + i) for i in range(n)])
 
     def _crop(self, position: int) -> Crops:
         """Return one crop, without the leading axis."""
         rng = seeding.generator(self._seed, "crop", position)
-        number = seeding.cycled_index(position, len(self.fire_ids), self._seed, "fire patches")
-        patch = self._train.read(self.fire_ids[number])
-        crop = cut(patch, window_on_fire(patch.label & ~patch.ignore, self._size, rng))
-        dilation = int(rng.integers(1, 5))
+        crop = self._fire(position, rng)
+        dilation = int(rng.integers(*_DILATIONS))
         if rng.random() < _PLAIN_SHARE:
             mask, crop = crop.label, self._anywhere(rng)
             edit = _moved(dilated(mask, dilation), rng) & ~dilated(crop.label, dilation)
@@ -88,10 +91,29 @@ class CropStream:
                 crop = self._burning(crop.label, self._physics, rng)
             edit = sometimes_one_side(dilated(crop.label, dilation), rng)
         bands = self._brightened(crop.bands, rng)
-        planes = np.stack([crop.label & edit, edit, ~crop.ignore]).astype(np.float32)
-        valid = planes[2]
-        stack = np.ascontiguousarray(turned(np.concatenate([bands * valid, planes]), int(rng.integers(ORIENTATIONS))))
+        one = _crop(bands, crop.label, edit, ~crop.ignore)
+        stack = np.ascontiguousarray(turned(np.concatenate(one), int(rng.integers(ORIENTATIONS))))
         return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
+
+    def transplanted(self, n: int) -> tuple[Crops, Crops]:
+        """Return ``n`` crops with real fires, and as many with the same masks on ground that burns least."""
+        pairs = []
+        for position in range(n):
+            rng = seeding.generator(self._seed, "transplanted", position)
+            fire = self._fire(position, rng)
+            label = fire.label & ~fire.ignore
+            edit = dilated(label, int(rng.integers(*_DILATIONS)))
+            places = [self._anywhere(rng) for _ in range(_GROUNDS)]
+            unfit = [int(((place.label | place.ignore) & edit).sum()) for place in places]
+            for patch in (fire, places[unfit.index(min(unfit))]):
+                pairs.append(_crop(self._scaling.from_dn(patch.bands), label, edit, ~patch.ignore))
+        return _stacked(pairs[::2]), _stacked(pairs[1::2])
+
+    def _fire(self, position: int, rng: np.random.Generator) -> Patch:
+        """Return a window with a fire of the train part, each patch's in turn."""
+        number = seeding.cycled_index(position, len(self.fire_ids), self._seed, "fire patches")
+        patch = self._train.read(self.fire_ids[number])
+        return cut(patch, window_on_fire(patch.label & ~patch.ignore, self._size, rng))
 
     def _anywhere(self, rng: np.random.Generator) -> Patch:
         patch = self._train.read(self._train.ids[rng.integers(len(self._train))])
@@ -108,9 +130,18 @@ class CropStream:
 
     def _brightened(self, dn: npt.NDArray[np.uint16], rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Scale DN with a random brightness; saturated pixels stay saturated."""
-        gain, offset = rng.normal([1, 0], _BRIGHTNESS).astype(np.float32)
         scaled = self._scaling.from_dn(dn)
-        return np.where(dn == self._scaling.dn_max, scaled, scaled * gain + offset)
+        return np.where(dn == self._scaling.dn_max, scaled, scaled + np.float32(rng.normal(0, _BRIGHTNESS)))
+
+
+def _crop(bands: npt.NDArray[np.float32], label: Mask, edit: Mask, valid: Mask) -> Crops:
+    """Return one crop, without the leading axis."""
+    planes = np.stack([label & edit, edit, valid]).astype(np.float32)
+    return Crops(bands * planes[2], planes[:1], planes[1:2], planes[2:])
+
+
+def _stacked(crops: Sequence[Crops]) -> Crops:
+    return Crops(*(np.stack(arrays) for arrays in zip(*crops, strict=True)))
 
 
 def cut(patch: Patch, window: Window) -> Patch:

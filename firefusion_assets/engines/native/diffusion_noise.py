@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.fft import irfft2, rfft2
 from scipy.ndimage import gaussian_filter
 
-from firefusion_assets.engines.native.contrast import Contrast, fill_in
+from firefusion_assets.engines.native.contrast import Contrast, Matrix, fill_in, zones
 from firefusion_assets.engines.native.crops import Crops
 
 _BLUR: Final = 1.5
@@ -26,6 +26,8 @@ _FAR: Final = 6
 """px from which the smooth part is no longer correlated."""
 _LEAST_WHITE: Final = 0.05
 """Least share of white noise, so that no pixel follows from its neighbours."""
+_RIDGE: Final = 0.01
+"""Added to each band's variance of 1, so that bands that are nearly equal do no harm."""
 _FEWEST: Final = 200
 """Pairs of label pixels below which a correlation isn't measured."""
 
@@ -33,13 +35,17 @@ Array = npt.NDArray[np.float32]
 
 
 class NoiseMix(NamedTuple):
-    """Shares of the noise's variance in each band (C,); what is left is white.
+    """How noise is correlated over space: the shares of its variance, in each of C mixtures of the bands.
 
     Attributes:
-        smooth: of what is blurred.
-        even: of what is the same over a whole patch.
+        mixtures: (C, C), orthogonal: a column for each mixture, of which no two are correlated, not even between
+            neighbours. A bright pixel of a fire has neighbours bright in the visible bands, but not in B7; band by
+            band the noise would make both alike.
+        smooth: (C,), the share of each mixture that is blurred.
+        even: (C,), that is the same over a whole patch; what is left is white.
     """
 
+    mixtures: Matrix
     smooth: tuple[float, ...]
     even: tuple[float, ...]
 
@@ -57,7 +63,8 @@ class NoiseMix(NamedTuple):
         smooth = gaussian_filter(smooth, blur, mode="wrap") * (2 * math.sqrt(math.pi) * _BLUR)
         shares = np.array([1 - np.add(self.smooth, self.even), self.smooth, self.even], np.float32)
         factors = np.sqrt(np.maximum(shares, 0))[..., None, None]
-        noise: Array = factors[0] * white + factors[1] * smooth + factors[2] * level
+        mixed = factors[0] * white + factors[1] * smooth + factors[2] * level
+        noise: Array = (np.array(self.mixtures, np.float32) @ mixed.reshape(*shape[:-2], -1)).reshape(shape)
         return noise
 
     def shaped(self, noise: Array, relief: Array, strength: float) -> Array:
@@ -68,31 +75,42 @@ class NoiseMix(NamedTuple):
             relief: (N, C, S, S).
             strength: of what is left of the noise, below 1.
         """
-        even = noise.mean(axis=(2, 3), keepdims=True)
-        rough = np.sqrt(1 - np.array(self.even, np.float32))[:, None, None] * relief
-        shaped: Array = even + strength * (noise - even) + math.sqrt(1 - strength**2) * rough
+        level = noise.mean(axis=(2, 3), keepdims=True)
+        even = np.square(np.array(self.mixtures, np.float32)) @ np.array(self.even, np.float32)
+        rough = np.sqrt(1 - even)[:, None, None] * relief
+        shaped: Array = level + strength * (noise - level) + math.sqrt(1 - strength**2) * rough
         return shaped
 
 
 def fit_noise(batches: Iterable[Crops], contrast: Contrast) -> NoiseMix:
-    """Measure how whitened label pixels of crops are correlated: next to each other, and 6 px apart and more."""
+    """Measure how label pixels of crops are correlated: next to each other, and 6 px apart and more.
+
+    What is correlated is the difference to a mean fire on the same ground, in scaled units. Its covariance over bands
+    is taken out by the symmetric root, as `Contrast` does in each zone.
+    """
     products, pairs = 0.0, np.zeros(3)
     for crops in batches:
         label = (crops.label * crops.edit * crops.valid).astype(np.float64)
-        whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label, crops.edit)
+        difference = crops.bands - contrast.expected(fill_in(crops), zones(crops.label, crops.edit))
         size = 2 * label.shape[-1]  # padded: pairs don't reach around
         lags = np.minimum(np.arange(size), size - np.arange(size))
         distance = np.hypot(lags[:, None], lags)
         rings = np.stack([distance == 0, distance == 1, distance >= _FAR])
-        alike, counts = (
-            irfft2(np.abs(rfft2(planes, (size, size))) ** 2, (size, size)).sum(0)
-            for planes in (whitened * label, label)
-        )
-        products = products + np.einsum("chw,rhw->rc", alike, rings)
-        pairs += np.einsum("chw,rhw->r", counts, rings)
-    variance, following, far = products / np.maximum(pairs, 1)[:, None]
-    scale = np.maximum(variance, 1e-6)
-    even = np.clip(far / scale, 0, 1 - _LEAST_WHITE) if pairs[2] >= _FEWEST else np.zeros_like(scale)
-    known = following / scale if pairs[1] >= _FEWEST else np.full_like(scale, _NEXT / 2)
+        waves, mask = (rfft2(planes, (size, size)) for planes in (difference * label, label))
+        alike = irfft2(np.einsum("nbhw,nchw->bchw", waves, waves.conj()), (size, size))
+        counts = irfft2(np.square(np.abs(mask)).sum((0, 1)), (size, size))
+        products = products + np.einsum("bchw,rhw->rbc", alike, rings)
+        pairs += np.einsum("hw,rhw->r", counts, rings)
+    covariances = products / np.maximum(pairs, 1)[:, None, None]
+    deviations = np.sqrt(np.maximum(np.diag(covariances[0]), 1e-6))
+    covariances = (covariances + covariances.swapaxes(1, 2)) / (2 * np.outer(deviations, deviations))
+    values, vectors = np.linalg.eigh(covariances[0] + _RIDGE * np.eye(len(deviations)))
+    whitening = (vectors / np.sqrt(values)) @ vectors.T
+    following, far = whitening @ covariances[1:] @ whitening
+    if pairs[1] < _FEWEST:
+        following = np.eye(len(deviations)) * _NEXT / 2
+    known, mixtures = np.linalg.eigh(following)
+    apart = np.einsum("bm,bc,cm->m", mixtures, far, mixtures) if pairs[2] >= _FEWEST else np.zeros_like(known)
+    even = np.clip(apart, 0, 1 - _LEAST_WHITE)
     smooth = np.clip((known - even) / _NEXT, 0, 1 - _LEAST_WHITE - even)
-    return NoiseMix(tuple(smooth.tolist()), tuple(even.tolist()))
+    return NoiseMix(tuple(map(tuple, mixtures.tolist())), tuple(smooth.tolist()), tuple(even.tolist()))

@@ -26,6 +26,7 @@ from firefusion_assets.core.training_loop import (
     remove_checkpoints,
     write_losses,
 )
+from firefusion_assets.engines.native.calibration import save_examples
 from firefusion_assets.engines.native.contrast import fill_in, fit_contrast
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import fit_noise
@@ -106,6 +107,7 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
 
     pipeline.register_modules(unet=averaged.eval())
     pipeline.save_pretrained(work)
+    save_examples(stream, work)
     losses = loop.losses
     write_losses(work / "history.csv", losses)
     remove_checkpoints(work)

@@ -17,7 +17,8 @@ from diffusers.utils import logging
 
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import require_finite
-from firefusion_assets.engines.native.contrast import Contrast, fill_in
+from firefusion_assets.engines.native.calibration import Calibration
+from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in
 from firefusion_assets.engines.native.crops import Crops
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix
 from firefusion_assets.engines.native.scaling import Scaling
@@ -43,6 +44,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         means: see `Contrast`.
         slopes: see `Contrast`.
         factors: see `Contrast`.
+        mixtures: see `NoiseMix`.
         smooth: see `NoiseMix`.
         even: see `NoiseMix`.
         dn_max: see `Scaling`.
@@ -64,6 +66,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         means: list[list[float]] | None = None,
         slopes: list[list[float]] | None = None,
         factors: list[list[list[float]]] | None = None,
+        mixtures: list[list[float]] | None = None,
         smooth: list[float] | None = None,
         even: list[float] | None = None,
         dn_max: int = 65535,
@@ -79,6 +82,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             means=means,
             slopes=slopes,
             factors=factors,
+            mixtures=mixtures,
             smooth=smooth,
             even=even,
             dn_max=dn_max,
@@ -100,14 +104,13 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def noise(self) -> NoiseMix:
         """What noise is made of."""
-        return NoiseMix(tuple(self.config.smooth), tuple(self.config.even))
+        return NoiseMix(tuple(map(tuple, self.config.mixtures)), tuple(self.config.smooth), tuple(self.config.even))
 
     @property
     def crop(self) -> int:
         """Height and width of a crop in px."""
         return int(self.config.crop)
 
-    @torch.no_grad()
     def __call__(
         self,
         backgrounds: npt.NDArray[np.uint16],
@@ -116,6 +119,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         noise: npt.NDArray[np.float32],
         num_inference_steps: int,
         strength: float = 1.0,
+        calibration: Calibration | None = None,
     ) -> npt.NDArray[np.float32]:
         """Sample crops by the pipeline's scheduler, without noise on the way.
 
@@ -129,6 +133,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             noise: float32 (N, C, S, S) from `NoiseMix.draw`: what the samples start from.
             num_inference_steps: denoising steps.
             strength: of the noise against the ground's relief; 1 is noise alone.
+            calibration: what corrects the values of fires.
 
         Returns:
             float32 DN (N, C, S, S), of use inside the edit masks only.
@@ -140,17 +145,25 @@ class NativeInpaintPipeline(DiffusionPipeline):
             edit=edits[:, None].astype(np.float32),
             valid=(backgrounds.min(axis=1, keepdims=True) > 0).astype(np.float32),
         )
+        painted = self.sampled(crops, noise, num_inference_steps, strength)
+        if calibration:
+            painted = calibration.corrected(painted, crops.label, crops.edit)
+        return scaling.to_dn(painted)
+
+    @torch.no_grad()
+    def sampled(self, crops: Crops, noise: npt.NDArray[np.float32], steps: int, strength: float) -> Array:
+        """Return scaled bands (N, C, S, S) of painted crops; see `__call__`."""
         filled = fill_in(crops)
         if strength < 1:
             noise = self.noise.shaped(noise, self.contrast.relief(crops), strength)
         ground, label, edit, sample = (
             torch.from_numpy(array).to(self.device) for array in (filled, crops.label, crops.edit, noise)
         )
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        self.scheduler.set_timesteps(steps, device=self.device)
         for timestep in self.scheduler.timesteps:
             velocity = self.unet(network_input(sample, ground, label, edit), timestep).sample
             (sample, *_) = self.scheduler.step(velocity, timestep, sample, return_dict=False)
-        return scaling.to_dn(self.contrast.restore(sample.cpu().numpy(), filled, crops.label, crops.edit))
+        return self.contrast.restore(sample.cpu().numpy(), filled, crops.label, crops.edit)
 
 
 def new_pipeline(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
+from firefusion_assets.engines.native.calibration import Calibration
 from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast, zones
 from firefusion_assets.engines.native.crops import Crops, CropStream
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix, fit_noise
@@ -43,7 +46,7 @@ def write_store(folder: Path) -> list[str]:
             label, ignore = np.zeros((2, SIZE, SIZE), bool)
             if number % 2 == 0:
                 label[8:12, number : number + 7] = True
-                dn[2, label] += 30000
+                dn[2, label] += rng.uniform(20000, 70000, int(label.sum()))
             if number == 0:
                 dn[:, :3] = 0
                 ignore[:, -2:] = True
@@ -257,39 +260,104 @@ def noise_of(mix: NoiseMix, n: int = 4000) -> npt.NDArray[np.float32]:
     return mix.draw(rng, (n, 3, 16, 16), rng.standard_normal((n, 3, 1, 1), np.float32))
 
 
+def band_by_band(smooth: tuple[float, ...], even: tuple[float, ...]) -> NoiseMix:
+    return NoiseMix(((1, 0, 0), (0, 1, 0), (0, 0, 1)), smooth, even)
+
+
+def correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
+    return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
+
+
+# Two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
+SMOOTH = np.exp(-1 / 9)
+TURNED = NoiseMix(((0.6, 0.8, 0), (-0.8, 0.6, 0), (0, 0, 1)), (0.9, 0.2, 0.3), (0, 0, 0.5))
+"""Two mixtures of two bands: each of these is as smooth as both together, and neighbours correlate across bands."""
+
+
 def test_noise_has_unit_variance_and_is_correlated_over_space_alone() -> None:
-    noise = noise_of(NoiseMix((0.5, 0.5, 0.2), (0, 0, 0.6)))
+    mix = band_by_band((0.5, 0.5, 0.2), (0, 0, 0.6))
+    noise = noise_of(mix)
     assert noise.dtype == np.float32
     np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.06)
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.08)
-
-    def correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
-        return float(np.corrcoef(left.ravel(), right.ravel())[0, 1])
-
-    # Two Gaussians of 1.5 px, 1 px apart, overlap by exp(-1 / (4 * 1.5^2)).
-    for band, expected in ((0, np.exp(-1 / 9) / 2), (2, np.exp(-1 / 9) / 5 + 0.6)):
+    for band, expected in ((0, SMOOTH / 2), (2, SMOOTH / 5 + 0.6)):
         assert correlation(noise[:, band, :, 1:], noise[:, band, :, :-1]) == pytest.approx(expected, abs=0.01)
         assert correlation(noise[:, band, 1:], noise[:, band, :-1]) == pytest.approx(expected, abs=0.01)
     assert correlation(noise[:, 2, 0], noise[:, 2, 8]) == pytest.approx(0.6, abs=0.02)
     assert correlation(noise[:, 0], noise[:, 1]) == pytest.approx(0, abs=0.01)
     assert correlation(noise[1:], noise[:-1]) == pytest.approx(0, abs=0.01)
-    np.testing.assert_array_equal(noise, noise_of(NoiseMix((0.5, 0.5, 0.2), (0, 0, 0.6))))
+    np.testing.assert_array_equal(noise, noise_of(mix))
 
 
-@pytest.mark.parametrize("mix", [NoiseMix((0.2, 0.7, 0.3), (0, 0, 0.5)), NoiseMix((0, 0, 0), (0, 0.5, 0.9))])
+def test_noise_of_mixtures_correlates_a_band_with_its_neighbours_in_another() -> None:
+    noise = noise_of(TURNED)
+    assert correlation(noise[:, 0], noise[:, 1]) == pytest.approx(0, abs=0.01)
+    following = SMOOTH * (np.array([[0.6, 0.8], [-0.8, 0.6]]) * (0.9, 0.2) @ [[0.6, -0.8], [0.8, 0.6]])
+    for one, other in ((0, 0), (0, 1), (1, 1)):
+        measured = correlation(noise[:, one, :, 1:], noise[:, other, :, :-1])
+        assert measured == pytest.approx(following[one, other], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [band_by_band((0.2, 0.7, 0.3), (0, 0, 0.5)), band_by_band((0, 0, 0), (0, 0.5, 0.9)), TURNED],
+)
 def test_noise_is_correlated_as_the_events_that_it_was_measured_on(mix: NoiseMix) -> None:
     crops = crops_of(0.01 * np.random.default_rng(3).standard_normal((3000, 3, 16, 16)))
     crops.label[..., 3:13, 3:13] = 1
     crops.edit[:] = 1
     events = crops._replace(bands=np.where(crops.label == 1, 2 + noise_of(mix, 3000), crops.bands).astype(np.float32))
-    contrast = fit_contrast([events])
-    measured = fit_noise([events], contrast)
-    np.testing.assert_allclose(measured, mix, atol=0.08)
+    measured = fit_noise([events], fit_contrast([events]))
+    for share in ("smooth", "even"):
+        matrices = (np.array(one.mixtures) * getattr(one, share) @ np.array(one.mixtures).T for one in (measured, mix))
+        np.testing.assert_allclose(*matrices, atol=0.08)
 
 
 def test_noise_of_too_few_label_pixels_is_half_smooth() -> None:
     crops = crops_of(np.random.default_rng(3).normal(0, 0.1, (1, 2, 16, 16)))
-    assert fit_noise([crops], fit_contrast([crops])) == NoiseMix((0.5, 0.5), (0.0, 0.0))
+    assert fit_noise([crops], fit_contrast([crops])) == NoiseMix(((1, 0), (0, 1)), (0.5, 0.5), (0.0, 0.0))
+
+
+def test_calibration_gives_painted_fires_the_values_of_real_ones_in_core_and_rim() -> None:
+    rng = np.random.default_rng(6)
+    label = np.zeros((400, 1, 16, 16), np.float32)
+    label[..., 4:10, 4:10] = 1
+    edit = np.ones_like(label)
+    painted = rng.normal(1, 2, (400, 2, 16, 16)).astype(np.float32)
+    levels = np.linspace(0, 1, 129)
+    core, rim = (np.stack([np.quantile(rng.exponential(scale, 9999), levels)] * 2) for scale in (1.0, 0.2))
+    source = np.stack([np.quantile(painted, levels, axis=(0, 2, 3)).T] * 2)
+    corrected = Calibration(source, np.stack([core, rim])).corrected(painted, label, edit)
+    inside = np.zeros((16, 16), bool)
+    inside[5:9, 5:9] = True
+    border = (label[0, 0] == 1) & ~inside
+    for pixels, scale in ((corrected[:, :, inside], 1.0), (corrected[:, :, border], 0.2)):
+        assert pixels.mean() == pytest.approx(scale, rel=0.05)
+        assert pixels.std() == pytest.approx(scale, rel=0.1)
+    np.testing.assert_array_equal(corrected[:, :, label[0, 0] == 0], painted[:, :, label[0, 0] == 0])
+    order = np.argsort(painted[:, 0, 7, 7])
+    assert (np.diff(corrected[order, 0, 7, 7]) >= 0).all()
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_painted_fires_have_the_values_of_real_ones_for_any_steps_of_sampling(
+    model: Path, train: PatchPart, steps: int
+) -> None:
+    real = np.concatenate([patch.bands[2, patch.label] for patch in map(train.read, train.statistics.fire)])
+    ground = np.random.default_rng(8).normal((9000, 12000, 8000), (500, 1000, 800), (60, SIZE, SIZE, 3))
+    backgrounds = ground.transpose(0, 3, 1, 2).astype(np.uint16)
+    label, edit = np.zeros((2, 60, SIZE, SIZE), bool)
+    label[:, 8:12, 8:15] = True
+    edit[:, 5:15, 5:18] = True
+    painter = NativePainter(model, steps)
+
+    def distance() -> float:
+        painted = painter.paint(backgrounds, label, edit, np.arange(60))[:, 2][label]
+        return float(ks_2samp(painted, real).statistic)
+
+    calibrated = distance()
+    painter._calibration = None
+    assert calibrated < 0.08 < 0.15 < distance()
 
 
 def test_a_crop_larger_than_the_patches_is_an_error(train: PatchPart, tmp_path: Path) -> None:
@@ -303,6 +371,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_pipeline_folder_loads_and_saves_the_same(model: Path, tmp_path: Path) -> None:
     assert sorted(files(model)) == [
+        "calibration.safetensors",
         "history.csv",
         "model_index.json",
         "scheduler/scheduler_config.json",
@@ -318,6 +387,7 @@ def test_a_pipeline_folder_loads_and_saves_the_same(model: Path, tmp_path: Path)
     assert files(tmp_path)[weights] == files(model)[weights]
     saved, loaded = (json.loads((folder / "model_index.json").read_text()) for folder in (model, tmp_path))
     assert {key: loaded[key] for key in saved} == saved
+    shutil.copy(model / "calibration.safetensors", tmp_path)
     np.testing.assert_array_equal(paint(tmp_path), paint(model))
 
 
