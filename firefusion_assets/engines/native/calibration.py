@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from firefusion_assets.engines.native.contrast import Array, zones
+from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in, zones
 from firefusion_assets.engines.native.crops import Crops, CropStream
+from firefusion_assets.engines.native.scaling import Scaling
 
 _FILE: Final = "calibration.safetensors"
 _CROPS: Final = 64
 _QUANTILES: Final = 129
+_BEYOND: Final = 0.3
+"""What a saturated pixel has above the largest DN, scaled units, so that it saturates on dark ground too."""
 _FEWEST: Final = 50
 """Pixels of a zone below which its values are mapped as those of all of the label."""
 
 
 class Calibration(NamedTuple):
-    """Quantiles of scaled bands in a fire's core and at its rim, float32 (2, C, Q) each.
+    """Quantiles of differences to a mean fire in its core and at its rim, scaled units, float32 (2, C, Q) each.
 
     Attributes:
         painted: of painted fires.
@@ -34,42 +36,65 @@ class Calibration(NamedTuple):
     painted: Array
     real: Array
 
-    def corrected(self, painted: Array, label: Array, edit: Array) -> Array:
-        """Return painted scaled bands (N, C, S, S) with the values of real fires in core and rim."""
+    def corrected(self, painted: Array, mean: Array, label: Array, edit: Array) -> Array:
+        """Return painted scaled bands (N, C, S, S) that differ from a mean fire as real ones do, in core and rim.
+
+        Args:
+            painted: scaled bands (N, C, S, S).
+            mean: what `Contrast.expected` says of their ground.
+            label: 1 on label pixels, else 0 (N, 1, S, S).
+            edit: 1 where paint goes, else 0 (N, 1, S, S).
+        """
         corrected = painted.copy()
         for zone, source, target in zip(zones(label, edit), self.painted, self.real, strict=False):
-            for band, pixels in enumerate(np.moveaxis(painted, 1, 0)):
-                where = zone[:, 0]
-                corrected[:, band][where] = np.interp(pixels[where], source[band], target[band])
+            where = zone[:, 0]
+            for band in range(painted.shape[1]):
+                expected = mean[:, band][where]
+                difference = painted[:, band][where] - expected
+                corrected[:, band][where] = expected + np.interp(difference, source[band], target[band])
         return corrected
 
 
-def save_examples(stream: CropStream, folder: Path) -> None:
+def save_examples(stream: CropStream, contrast: Contrast, scaling: Scaling, folder: Path) -> None:
     """Write ground to paint on, masks of real fires, and the quantiles of these fires."""
     fires, grounds = stream.transplanted(_CROPS)
-    known = fires.valid * grounds.valid
-    grounds = grounds._replace(valid=known)
-    real = _quantiles(fires.bands, grounds)
+    grounds = grounds._replace(valid=fires.valid * grounds.valid)
+    largest = scaling.from_dn(np.full((fires.bands.shape[1], 1, 1), scaling.dn_max, np.uint16))
+    bands = fires.bands + np.float32(_BEYOND) * (fires.bands >= largest)
+    real = _quantiles(bands, fires, grounds.valid, contrast)
     save_file({"real": real, **grounds._asdict()}, folder / _FILE)
 
 
-def calibrated(folder: Path, paint: Callable[[Crops], Array]) -> Calibration:
+def calibrated(folder: Path, contrast: Contrast, paint: Callable[[Crops], Array]) -> Calibration:
     """Return the calibration of a model folder.
 
     Args:
         folder: where `save_examples` wrote.
+        contrast: of the model.
         paint: what returns painted scaled bands (N, C, S, S) of crops.
     """
     arrays = load_file(folder / _FILE)
     real, grounds = arrays.pop("real"), Crops(**arrays)
-    return Calibration(_quantiles(paint(grounds), grounds), real)
+    return Calibration(_quantiles(paint(grounds), grounds, grounds.valid, contrast), real)
 
 
-def _quantiles(bands: Array, crops: Crops) -> Array:
-    """Return those of scaled bands (N, C, S, S) in core and rim of the labels of crops, float32 (2, C, Q)."""
-    core, rim, _ = (zone[:, 0] & (crops.valid[:, 0] == 1) for zone in zones(crops.label, crops.edit))
+def _quantiles(bands: Array, crops: Crops, valid: Array, contrast: Contrast) -> Array:
+    """Return those of differences in core and rim, float32 (2, C, Q).
+
+    Args:
+        bands: scaled bands (N, C, S, S) with fires.
+        crops: their ground and masks.
+        valid: 1 where a pixel counts, else 0 (N, 1, S, S).
+        contrast: says what a mean fire is.
+    """
+    places = zones(crops.label, crops.edit)
+    difference = np.moveaxis(bands - contrast.expected(fill_in(crops), places), 1, -1)
+    core, rim = (zone[:, 0] & (valid[:, 0] == 1) for zone in places[:2])
     levels = np.linspace(0, 1, _QUANTILES)
-    pixels: npt.NDArray[np.float32] = np.moveaxis(bands, 1, -1)
-    places = (zone if zone.sum() >= _FEWEST else core | rim for zone in (core, rim))
-    quantiles = np.stack([np.quantile(pixels[place], levels, axis=0).T for place in places])
+    quantiles = np.stack(
+        [
+            np.quantile(difference[zone if zone.sum() >= _FEWEST else core | rim], levels, axis=0).T
+            for zone in (core, rim)
+        ]
+    )
     return quantiles.astype(np.float32, order="C")  # safetensors writes memory as it lies

@@ -107,7 +107,7 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
 
     pipeline.register_modules(unet=averaged.eval())
     pipeline.save_pretrained(work)
-    save_examples(stream, work)
+    save_examples(stream, contrast, scaling, work)
     losses = loop.losses
     write_losses(work / "history.csv", losses)
     remove_checkpoints(work)

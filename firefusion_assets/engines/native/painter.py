@@ -29,7 +29,7 @@ class NativePainter:
     def __init__(self, folder: Path, steps: int, strength: float = 1.0) -> None:
         self._pipeline = load_pipeline(folder)
         self._steps, self._strength = steps, strength
-        self._calibration = calibrated(folder, self._paint_examples)
+        self._calibration = calibrated(folder, self._pipeline.contrast, self._paint_examples)
 
     def paint(
         self,

@@ -18,7 +18,7 @@ from diffusers.utils import logging
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import require_finite
 from firefusion_assets.engines.native.calibration import Calibration
-from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in
+from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in, zones
 from firefusion_assets.engines.native.crops import Crops
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix
 from firefusion_assets.engines.native.scaling import Scaling
@@ -147,7 +147,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
         )
         painted = self.sampled(crops, noise, num_inference_steps, strength)
         if calibration:
-            painted = calibration.corrected(painted, crops.label, crops.edit)
+            mean = self.contrast.expected(fill_in(crops), zones(crops.label, crops.edit))
+            painted = calibration.corrected(painted, mean, crops.label, crops.edit)
         return scaling.to_dn(painted)
 
     @torch.no_grad()
