@@ -36,17 +36,16 @@ class Calibration(NamedTuple):
     painted: Array
     real: Array
 
-    def corrected(self, painted: Array, mean: Array, label: Array, edit: Array) -> Array:
+    def corrected(self, painted: Array, mean: Array, crops: Crops) -> Array:
         """Return painted scaled bands (N, C, S, S) that differ from a mean fire as real ones do, in core and rim.
 
         Args:
             painted: scaled bands (N, C, S, S).
             mean: what `Contrast.expected` says of their ground.
-            label: 1 on label pixels, else 0 (N, 1, S, S).
-            edit: 1 where paint goes, else 0 (N, 1, S, S).
+            crops: where they burn.
         """
         corrected = painted.copy()
-        for zone, source, target in zip(zones(label, edit), self.painted, self.real, strict=False):
+        for zone, source, target in zip(zones(crops), self.painted, self.real, strict=False):
             where = zone[:, 0]
             for band in range(painted.shape[1]):
                 expected = mean[:, band][where]
@@ -87,9 +86,8 @@ def _quantiles(bands: Array, crops: Crops, valid: Array, contrast: Contrast) -> 
         valid: 1 where a pixel counts, else 0 (N, 1, S, S).
         contrast: says what a mean fire is.
     """
-    places = zones(crops.label, crops.edit)
-    difference = np.moveaxis(bands - contrast.expected(fill_in(crops), places), 1, -1)
-    core, rim = (zone[:, 0] & (valid[:, 0] == 1) for zone in places[:2])
+    difference = np.moveaxis(bands - contrast.expected(crops, fill_in(crops)), 1, -1)
+    core, rim = (zone[:, 0] & (valid[:, 0] == 1) for zone in zones(crops)[:2])
     levels = np.linspace(0, 1, _QUANTILES)
     quantiles = np.stack(
         [

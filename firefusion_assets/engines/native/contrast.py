@@ -3,8 +3,9 @@
 Ground varies little and fires much, and bands vary together. Whitened separately, in each zone of a fire and outside,
 all have about unit covariance, which v-prediction is made for: what a short training fails to remove of the
 noise then looks like more fire or more ground. In one common scale it painted visibly noisy ground; with bands
-standardised one by one, fires of all colours. Fires differ less from bright ground than from dark: without that
-slope too many label pixels saturate. `docs/design.md` has the figures.
+standardised one by one, fires of all colours. Fires differ less from bright ground than from dark, and small ones less
+than large: without these slopes too many label pixels saturate, and a fire of one pixel glows as a front does.
+`docs/design.md` has the figures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,8 @@ _CLIP: Final = 3.0
 _SLOPE_RIDGE: Final = 0.01
 """Variance of ground, scaled units, below which the slope goes to 0; below one fire it is about 0.03, over a train part
 0.2. With 0.03, fires at the rim followed the ground by 0.4 where those of many scenes do by 0.6."""
+_RISE_RIDGE: Final = 0.1
+"""Variance of the logarithm of sizes below which the rise goes to 0; over a train part it is about 2."""
 _FEWEST: Final = 50
 """Pixels of a zone below which it has no statistics of its own."""
 _RIDGE: Final = 0.01
@@ -43,34 +46,33 @@ class Contrast(NamedTuple):
 
     Attributes:
         ground_factor: (C, C), where no zone is; the mean difference is 0 there.
-        means: (Z, C), with ground 0.
+        means: (Z, C), with ground 0, of a fire of one pixel.
         slopes: (Z, C), by which the means change with the ground.
+        rises: (Z, C), by which they change with the logarithm of a fire's pixels, `Crops.size`.
         factors: (Z, C, C).
     """
 
     ground_factor: Matrix
     means: tuple[tuple[float, ...], ...]
     slopes: tuple[tuple[float, ...], ...]
+    rises: tuple[tuple[float, ...], ...]
     factors: tuple[Matrix, ...]
 
-    def whiten(self, bands: Array, ground: Array, label: Array, edit: Array) -> Array:
-        """Return the whitened difference (N, C, S, S) of bands to ground.
+    def whiten(self, crops: Crops, ground: Array) -> Array:
+        """Return the whitened difference (N, C, S, S) of crops to their ground.
 
         Args:
-            bands: scaled bands (N, C, S, S).
+            crops: what is looked at.
             ground: what `fill_in` made of them.
-            label: 1 on label pixels, else 0 (N, 1, S, S).
-            edit: 1 where paint goes, else 0 (N, 1, S, S).
         """
-        where = zones(label, edit)
         inverses = [np.linalg.inv(factor) for factor in self.factors]
-        return _mixed(np.linalg.inv(self.ground_factor), inverses, bands - self.expected(ground, where), where)
+        difference = crops.bands - self.expected(crops, ground)
+        return _mixed(np.linalg.inv(self.ground_factor), inverses, difference, zones(crops))
 
-    def restore(self, whitened: Array, ground: Array, label: Array, edit: Array) -> Array:
-        """Return scaled bands of a whitened difference; the inverse of `whiten`."""
-        where = zones(label, edit)
+    def restore(self, whitened: Array, crops: Crops, ground: Array) -> Array:
+        """Return scaled bands of a whitened difference; the inverse of `whiten`, which reads no bands of the crops."""
         factors = [np.array(factor) for factor in self.factors]
-        return _mixed(np.array(self.ground_factor), factors, whitened, where) + self.expected(ground, where)
+        return _mixed(np.array(self.ground_factor), factors, whitened, zones(crops)) + self.expected(crops, ground)
 
     def relief(self, crops: Crops) -> Array:
         """Return the ground's relief (N, C, S, S) as noise of its own: whitened, of mean 0 and variance 1 in a crop.
@@ -87,23 +89,23 @@ class Contrast(NamedTuple):
         relief: Array = np.clip(centred / np.maximum(spread, 1e-6), -_CLIP, _CLIP).astype(np.float32)
         return relief
 
-    def expected(self, ground: Array, where: Zones) -> Array:
-        """Return the mean of scaled bands (N, C, S, S) that burn in `zones` of a ground."""
+    def expected(self, crops: Crops, ground: Array) -> Array:
+        """Return the mean of scaled bands (N, C, S, S) that burn where crops say, on a ground."""
         expected = ground
-        for zone, *line in zip(where, self.means, self.slopes, strict=True):
-            mean, slope = (np.array(values, np.float32)[:, None, None] for values in line)
-            expected = np.where(zone, ground + mean + slope * ground, expected)
+        for zone, *line in zip(zones(crops), self.means, self.slopes, self.rises, strict=True):
+            mean, slope, rise = (np.array(values, np.float32)[:, None, None] for values in line)
+            expected = np.where(zone, ground + mean + slope * ground + rise * crops.size, expected)
         return expected
 
 
-def zones(label: Array, edit: Array) -> Zones:
+def zones(crops: Crops) -> Zones:
     """Return where a fire's core, its rim and the glow beside it are, bool (N, 1, S, S) each.
 
     A rim pixel has one beside it that is to be painted without fire; the network doesn't see what lies beyond the edit
     mask, so a label that is cut off there has no rim. Fires of Landsat-8 are a third as bright at the rim as in the
     core, and a short training doesn't learn that.
     """
-    fire, beside = label == 1, (edit == 1) & (label == 0)
+    fire, beside = crops.label == 1, (crops.edit == 1) & (crops.label == 0)
     rim = fire & _next_to(beside)
     return fire & ~rim, rim, beside & _next_to(fire)
 
@@ -118,18 +120,17 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
 
     A zone of which too little was seen is taken to be as all of the label; the glow, as ground.
     """
-    seen: list[list[tuple[Array, Array]]] = [[], [], [], []]
+    seen: list[list[tuple[Array, Array, Array]]] = [[], [], [], []]
     for crops in batches:
         filled = fill_in(crops)
-        difference, ground = np.moveaxis(crops.bands - filled, 1, -1), np.moveaxis(filled, 1, -1)
+        planes = [np.moveaxis(array, 1, -1) for array in (crops.bands - filled, filled, crops.size)]
         painted = (crops.edit * crops.valid)[:, 0] == 1
-        where = [zone[:, 0] for zone in zones(crops.label, crops.edit)]
+        where = [zone[:, 0] for zone in zones(crops)]
         for pixels, zone in zip(seen, [*where, ~np.logical_or.reduce(where)], strict=True):
-            pixels.append((difference[painted & zone], ground[painted & zone]))
-    core, rim, glow, elsewhere = (
-        (np.concatenate([one for one, _ in pixels]), np.concatenate([one for _, one in pixels])) for pixels in seen
-    )
-    fire = np.concatenate([core[0], rim[0]]), np.concatenate([core[1], rim[1]])
+            difference, ground, size = (plane[painted & zone] for plane in planes)
+            pixels.append((difference, ground, size))
+    core, rim, glow, elsewhere = ([np.concatenate(parts) for parts in zip(*pixels, strict=True)] for pixels in seen)
+    fire = [np.concatenate(parts) for parts in zip(core, rim, strict=True)]
     rest = elsewhere[0] if len(elsewhere[0]) else glow[0]
     # By the mean absolute difference: glow around fires would raise a standard deviation much more.
     ground_std = np.maximum(np.abs(rest).mean(axis=0) * np.sqrt(np.pi / 2), 1e-3)
@@ -138,21 +139,35 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
     if len(glow[0]) >= _FEWEST:
         lines.append(_line(*glow, ground_std))
     else:
-        lines.append(((0.0,) * len(ground_std), (0.0,) * len(ground_std), ground_factor))
-    means, slopes, factors = zip(*lines, strict=True)
-    return Contrast(ground_factor, means, slopes, factors)
+        nothing = (0.0,) * len(ground_std)
+        lines.append((nothing, nothing, nothing, ground_factor))
+    means, slopes, rises, factors = zip(*lines, strict=True)
+    return Contrast(ground_factor, means, slopes, rises, factors)
 
 
 def _line(
-    difference: Array, ground: Array, least_std: npt.NDArray[np.floating]
-) -> tuple[tuple[float, ...], tuple[float, ...], Matrix]:
-    """Return mean, slope over the ground, and factor of the covariance of pixels (N, C) of a zone."""
-    centred = ground - ground.mean(axis=0)
-    slope = (centred * difference).mean(axis=0) / (ground.var(axis=0) + _SLOPE_RIDGE)
-    mean = (difference - slope * ground).mean(axis=0)
-    residual = difference - slope * ground - mean
+    difference: Array, ground: Array, size: Array, least_std: npt.NDArray[np.floating]
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], Matrix]:
+    """Return mean, slope over the ground, rise with the size, and factor of the covariance of a zone.
+
+    Args:
+        difference: of its pixels to the ground (N, C).
+        ground: (N, C).
+        size: (N, 1).
+        least_std: (C,), below which no standard deviation is.
+    """
+    slopes, rises = [], []
+    for band, plane in zip(difference.T, ground.T, strict=True):
+        causes = np.stack([plane - plane.mean(), size[:, 0] - size.mean()])
+        covariance = causes @ causes.T / len(band) + np.diag([_SLOPE_RIDGE, _RISE_RIDGE])
+        slope, rise = np.linalg.solve(covariance, causes @ band / len(band))
+        slopes.append(slope)
+        rises.append(rise)
+    residual = difference - np.array(slopes, np.float32) * ground - np.array(rises, np.float32) * size
+    mean = residual.mean(axis=0)
+    residual -= mean
     std = np.maximum(residual.std(axis=0), least_std)
-    return tuple(mean.tolist()), tuple(slope.tolist()), _factor(residual / std, std)
+    return tuple(mean.tolist()), tuple(map(float, slopes)), tuple(map(float, rises)), _factor(residual / std, std)
 
 
 def _factor(standardised: Array, std: Array) -> Matrix:

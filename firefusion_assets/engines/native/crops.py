@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 from firefusion_assets.engines.contract import fire_patches
 from firefusion_assets.engines.native.scaling import Scaling
@@ -41,12 +43,14 @@ class Crops(NamedTuple):
         label: float32 (N, 1, S, S), 1 where the edit mask shall hold fire.
         edit: float32 (N, 1, S, S), 1 where the network paints.
         valid: float32 (N, 1, S, S), 0 where the patch holds fill or is ignored.
+        size: float32 (N, 1, S, S), the logarithm of the pixels of the fire that a pixel is of or touches, else 0.
     """
 
     bands: npt.NDArray[np.float32]
     label: npt.NDArray[np.float32]
     edit: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
+    size: npt.NDArray[np.float32]
 
 
 class CropStream:
@@ -76,7 +80,7 @@ class CropStream:
 
     def batch(self, step: int, n: int) -> Crops:
         """Return the ``n`` crops of a step."""
-        return _stacked([self._crop(step * n + i) for i in range(n)])
+        return stacked([self._crop(step * n + i) for i in range(n)])
 
     def _crop(self, position: int) -> Crops:
         """Return one crop, without the leading axis."""
@@ -91,9 +95,8 @@ class CropStream:
                 crop = self._burning(crop.label, self._physics, rng)
             edit = sometimes_one_side(dilated(crop.label, dilation), rng)
         bands = self._brightened(crop.bands, rng)
-        one = _crop(bands, crop.label, edit, ~crop.ignore)
-        stack = np.ascontiguousarray(turned(np.concatenate(one), int(rng.integers(ORIENTATIONS))))
-        return Crops(stack[:-3], stack[-3:-2], stack[-2:-1], stack[-1:])
+        turn = int(rng.integers(ORIENTATIONS))
+        return Crops(*(turned(array, turn) for array in crop_of(bands, crop.label, edit, ~crop.ignore)))
 
     def transplanted(self, n: int) -> tuple[Crops, Crops]:
         """Return ``n`` crops with real fires, and as many with the same masks on ground that burns least."""
@@ -106,8 +109,8 @@ class CropStream:
             places = [self._anywhere(rng) for _ in range(_GROUNDS)]
             unfit = [int(((place.label | place.ignore) & edit).sum()) for place in places]
             for patch in (fire, places[unfit.index(min(unfit))]):
-                pairs.append(_crop(self._scaling.from_dn(patch.bands), label, edit, ~patch.ignore))
-        return _stacked(pairs[::2]), _stacked(pairs[1::2])
+                pairs.append(crop_of(self._scaling.from_dn(patch.bands), label, edit, ~patch.ignore))
+        return stacked(pairs[::2]), stacked(pairs[1::2])
 
     def _fire(self, position: int, rng: np.random.Generator) -> Patch:
         """Return a window with a fire of the train part, each patch's in turn."""
@@ -134,13 +137,18 @@ class CropStream:
         return np.where(dn == self._scaling.dn_max, scaled, scaled + np.float32(rng.normal(0, _BRIGHTNESS)))
 
 
-def _crop(bands: npt.NDArray[np.float32], label: Mask, edit: Mask, valid: Mask) -> Crops:
-    """Return one crop, without the leading axis."""
+def crop_of(bands: npt.NDArray[np.float32], label: Mask, edit: Mask, valid: Mask) -> Crops:
+    """Return one crop, without the leading axis: scaled bands (C, S, S); where they burn, are painted and known."""
     planes = np.stack([label & edit, edit, valid]).astype(np.float32)
-    return Crops(bands * planes[2], planes[:1], planes[1:2], planes[2:])
+    fires = numbered_fires(label)
+    pixels = np.bincount(fires.ravel())
+    pixels[0] = 1
+    size = maximum_filter(np.log(pixels, dtype=np.float32)[fires], 3)[None]
+    return Crops(bands * planes[2], planes[:1], planes[1:2], planes[2:], size)
 
 
-def _stacked(crops: Sequence[Crops]) -> Crops:
+def stacked(crops: Sequence[Crops]) -> Crops:
+    """Return crops with a leading axis."""
     return Crops(*(np.stack(arrays) for arrays in zip(*crops, strict=True)))
 
 

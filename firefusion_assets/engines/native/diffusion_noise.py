@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.fft import irfft2, rfft2
 from scipy.ndimage import gaussian_filter
 
-from firefusion_assets.engines.native.contrast import Contrast, Matrix, fill_in, zones
+from firefusion_assets.engines.native.contrast import Contrast, Matrix, fill_in
 from firefusion_assets.engines.native.crops import Crops
 
 _BLUR: Final = 1.5
@@ -91,7 +91,7 @@ def fit_noise(batches: Iterable[Crops], contrast: Contrast) -> NoiseMix:
     products, pairs = 0.0, np.zeros(3)
     for crops in batches:
         label = (crops.label * crops.edit * crops.valid).astype(np.float64)
-        difference = crops.bands - contrast.expected(fill_in(crops), zones(crops.label, crops.edit))
+        difference = crops.bands - contrast.expected(crops, fill_in(crops))
         size = 2 * label.shape[-1]  # padded: pairs don't reach around
         lags = np.minimum(np.arange(size), size - np.arange(size))
         distance = np.hypot(lags[:, None], lags)

@@ -135,7 +135,7 @@ def noisy_example(pipeline: NativeInpaintPipeline, crops: Crops, rng: np.random.
     """Return crops as the network sees them, with noise and its levels."""
     filled, shape = fill_in(crops), crops.bands.shape
     return Example(
-        pipeline.contrast.whiten(crops.bands, filled, crops.label, crops.edit),
+        pipeline.contrast.whiten(crops, filled),
         filled,
         crops.label,
         crops.edit,

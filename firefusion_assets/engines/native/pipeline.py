@@ -18,8 +18,8 @@ from diffusers.utils import logging
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import require_finite
 from firefusion_assets.engines.native.calibration import Calibration
-from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in, zones
-from firefusion_assets.engines.native.crops import Crops
+from firefusion_assets.engines.native.contrast import Array, Contrast, fill_in
+from firefusion_assets.engines.native.crops import Crops, crop_of, stacked
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix
 from firefusion_assets.engines.native.scaling import Scaling
 
@@ -43,6 +43,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         ground_factor: see `Contrast`.
         means: see `Contrast`.
         slopes: see `Contrast`.
+        rises: see `Contrast`.
         factors: see `Contrast`.
         mixtures: see `NoiseMix`.
         smooth: see `NoiseMix`.
@@ -65,6 +66,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         ground_factor: list[list[float]] | None = None,
         means: list[list[float]] | None = None,
         slopes: list[list[float]] | None = None,
+        rises: list[list[float]] | None = None,
         factors: list[list[list[float]]] | None = None,
         mixtures: list[list[float]] | None = None,
         smooth: list[float] | None = None,
@@ -81,6 +83,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
             ground_factor=ground_factor,
             means=means,
             slopes=slopes,
+            rises=rises,
             factors=factors,
             mixtures=mixtures,
             smooth=smooth,
@@ -97,9 +100,10 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def contrast(self) -> Contrast:
         """Differences to the ground, and what the network sees of them."""
-        ground, means, slopes, factors = (self.config[name] for name in Contrast._fields)
-        matrices = tuple(tuple(map(tuple, factor)) for factor in factors)
-        return Contrast(tuple(map(tuple, ground)), tuple(map(tuple, means)), tuple(map(tuple, slopes)), matrices)
+        *tables, factors = (self.config[name] for name in Contrast._fields)
+        return Contrast(
+            *(tuple(map(tuple, table)) for table in tables), tuple(tuple(map(tuple, one)) for one in factors)
+        )
 
     @property
     def noise(self) -> NoiseMix:
@@ -138,17 +142,13 @@ class NativeInpaintPipeline(DiffusionPipeline):
         Returns:
             float32 DN (N, C, S, S), of use inside the edit masks only.
         """
-        scaling = self.scaling
-        crops = Crops(
-            bands=scaling.from_dn(backgrounds),
-            label=(labels & edits)[:, None].astype(np.float32),
-            edit=edits[:, None].astype(np.float32),
-            valid=(backgrounds.min(axis=1, keepdims=True) > 0).astype(np.float32),
+        scaling, known = self.scaling, backgrounds.min(axis=1) > 0
+        crops = stacked(
+            [crop_of(*planes) for planes in zip(scaling.from_dn(backgrounds), labels, edits, known, strict=True)]
         )
         painted = self.sampled(crops, noise, num_inference_steps, strength)
         if calibration:
-            mean = self.contrast.expected(fill_in(crops), zones(crops.label, crops.edit))
-            painted = calibration.corrected(painted, mean, crops.label, crops.edit)
+            painted = calibration.corrected(painted, self.contrast.expected(crops, fill_in(crops)), crops)
         return scaling.to_dn(painted)
 
     @torch.no_grad()
@@ -164,7 +164,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         for timestep in self.scheduler.timesteps:
             velocity = self.unet(network_input(sample, ground, label, edit), timestep).sample
             (sample, *_) = self.scheduler.step(velocity, timestep, sample, return_dict=False)
-        return self.contrast.restore(sample.cpu().numpy(), filled, crops.label, crops.edit)
+        return self.contrast.restore(sample.cpu().numpy(), crops, filled)
 
 
 def new_pipeline(

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from firefusion_assets.core.dilation import dilated
 from firefusion_assets.engines.native.calibration import Calibration
 from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast, zones
-from firefusion_assets.engines.native.crops import Crops, CropStream
+from firefusion_assets.engines.native.crops import Crops, CropStream, crop_of, stacked
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix, fit_noise
 from firefusion_assets.engines.native.fitting import fit
 from firefusion_assets.engines.native.painter import NativePainter
@@ -153,21 +154,19 @@ def test_what_is_filled_in_knows_nothing_of_what_it_replaces(train: PatchPart) -
 
 def test_nothing_known_at_all_is_filled_in_with_the_median() -> None:
     ones = np.ones((1, 1, 16, 16), np.float32)
-    assert not fill_in(Crops(np.full((1, 3, 16, 16), 7, np.float32), ones, ones, ones)).any()
+    assert not fill_in(Crops(np.full((1, 3, 16, 16), 7, np.float32), ones, ones, ones, ones)).any()
 
 
 def whitened_pixels(crops: Crops, contrast: Contrast) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Whitened pixels (pixels, C) inside the edit masks, and which of them are label pixels."""
     inside = (crops.edit * crops.valid)[:, 0] == 1
-    whitened = contrast.whiten(crops.bands, fill_in(crops), crops.label, crops.edit)
+    whitened = contrast.whiten(crops, fill_in(crops))
     return np.moveaxis(whitened, 1, -1)[inside], crops.label[:, 0][inside] == 1
 
 
 def assert_turns_back(contrast: Contrast, crops: Crops) -> None:
     filled = fill_in(crops)
-    restored = contrast.restore(
-        contrast.whiten(crops.bands, filled, crops.label, crops.edit), filled, crops.label, crops.edit
-    )
+    restored = contrast.restore(contrast.whiten(crops, filled), crops, filled)
     np.testing.assert_allclose(restored, crops.bands, rtol=1e-4, atol=1e-4)
 
 
@@ -185,7 +184,11 @@ def crops_of(bands: npt.NDArray[np.float64]) -> Crops:
     """Crops with a label of 4 px by 4 px in an edit mask of 8 px by 8 px."""
     label, edit, valid = np.zeros((3, len(bands), 1, *bands.shape[2:]), np.float32)
     label[:, :, 6:10, 6:10] = edit[:, :, 4:12, 4:12] = valid[:] = 1
-    return Crops(bands.astype(np.float32), label, edit, valid)
+    return Crops(bands.astype(np.float32), label, edit, valid, 0 * label)
+
+
+def first(crops: Crops) -> Crops:
+    return Crops(*(array[:1] for array in crops))
 
 
 @pytest.mark.parametrize("n_bands", [3, 10])
@@ -199,7 +202,7 @@ def test_contrast_turns_white_noise_into_fires_of_the_same_correlation(n_bands: 
     pixels, on_fire = whitened_pixels(crops, contrast)
     np.testing.assert_allclose(np.cov(pixels[on_fire].T), np.eye(n_bands), atol=0.25)
     noise = rng.normal(size=crops.bands.shape).astype(np.float32)
-    painted = contrast.restore(noise, np.zeros_like(noise), crops.label, crops.edit)[:, :, 6:10, 6:10]
+    painted = contrast.restore(noise, crops, np.zeros_like(noise))[:, :, 6:10, 6:10]
     wanted = mixing @ mixing.T / np.sqrt(np.outer((mixing**2).sum(axis=1), (mixing**2).sum(axis=1)))
     np.testing.assert_allclose(np.corrcoef(np.moveaxis(painted, 1, 0).reshape(n_bands, -1)), wanted, atol=0.1)
 
@@ -212,32 +215,61 @@ def test_contrast_knows_that_fires_differ_less_from_bright_ground() -> None:
     dark, bright = (np.full((1, 3, 16, 16), level, np.float32) for level in (-1, 1))
     nothing = np.zeros_like(dark)
     for ground in (dark, bright):
-        restored = contrast.restore(nothing, ground, crops.label[:1], crops.edit[:1])
+        restored = contrast.restore(nothing, first(crops), ground)
         np.testing.assert_allclose(restored[:, :, 6:10, 6:10], 2, atol=0.15)
+
+
+def test_contrast_knows_that_small_fires_differ_less() -> None:
+    rng = np.random.default_rng(2)
+    label = np.zeros((2, 16, 16), bool)
+    label[0, 7, 7] = label[1, 4:12, 4:12] = True
+    edit = dilated(label[1], 3)
+    small, large = (crop_of(np.zeros((3, 16, 16), np.float32), one, edit, edit) for one in label)
+    # 0.5 and 0.5 ln(pixels) above the ground: 0.5 of one pixel, 2.6 of 64.
+    fires = []
+    for number in range(300):
+        one = (small, large)[number % 2]
+        excess = one.label * np.float32(0.5 + 0.5 * np.log(one.label.sum()))
+        fires.append(one._replace(bands=(excess + rng.normal(0, 0.1, (3, 16, 16))).astype(np.float32)))
+    contrast = fit_contrast([stacked(fires)])
+    nothing = np.zeros((2, 3, 16, 16), np.float32)
+    burning = contrast.restore(nothing, stacked([small, large]), nothing)
+    np.testing.assert_allclose(burning[0, :, 7, 7], 0.5, atol=0.35)
+    np.testing.assert_allclose(burning[1, :, 4, 7], 2.6, atol=0.15)
+
+
+def test_size_of_a_fire_stands_on_it_and_beside_it() -> None:
+    label = np.zeros((16, 16), bool)
+    label[2, 2] = label[8:12, 8:13] = True
+    edit = label.copy()
+    edit[8:12, 10:] = False  # a fire that is known in part has the size of all of it
+    (size,) = crop_of(np.zeros((1, 16, 16), np.float32), label, edit, ~label).size
+    assert size[8, 8] == size[7, 7] == size[12, 13] == np.float32(np.log(20))
+    assert size[6, 6] == size[2, 2] == size[3, 3] == 0
 
 
 def test_zones_of_a_fire_are_its_core_its_rim_and_the_glow_beside_it() -> None:
     label, edit = np.zeros((2, 1, 1, 16, 16), np.float32)
     label[..., 4:9, 4:12], edit[..., 2:11, 2:10] = 1, 1  # cut off on the right
     label *= edit
-    core, rim, glow = (zone[0, 0] for zone in zones(label, edit))
+    core, rim, glow = (zone[0, 0] for zone in zones(Crops(label, label, edit, edit, label)))
     expected = np.zeros((16, 16), int)
     expected[3:10, 3:10] = 3
     expected[4:9, 4:10] = 2
     expected[5:8, 5:10] = 1
     np.testing.assert_array_equal(core + 2 * rim + 3 * glow, expected)
-    assert not any(zone.any() for zone in zones(np.zeros_like(label), edit))
+    assert not any(zone.any() for zone in zones(Crops(label, 0 * label, edit, edit, label)))
 
 
 def test_a_mean_fire_is_as_dim_at_its_rim_as_those_it_was_measured_on() -> None:
     rng = np.random.default_rng(5)
     crops = crops_of(rng.normal(0, 0.1, (200, 3, 16, 16)))
     bands = crops.bands.copy()
-    for zone, excess in zip(zones(crops.label, crops.edit), (3.0, 1.0, 0.2), strict=True):
+    for zone, excess in zip(zones(crops), (3.0, 1.0, 0.2), strict=True):
         bands += zone * np.float32(excess)
     contrast = fit_contrast([crops._replace(bands=bands)])
     nothing = np.zeros((1, 3, 16, 16), np.float32)
-    fire = contrast.restore(nothing, nothing, crops.label[:1], crops.edit[:1])[0]
+    fire = contrast.restore(nothing, first(crops), nothing)[0]
     for place, excess in (((7, 7), 3), ((6, 7), 1), ((5, 7), 0.2), ((4, 4), 0)):
         np.testing.assert_allclose(fire[:, *place], excess, atol=0.1)
 
@@ -322,13 +354,13 @@ def test_calibration_gives_painted_fires_the_values_of_real_ones_in_core_and_rim
     rng = np.random.default_rng(6)
     label = np.zeros((400, 1, 16, 16), np.float32)
     label[..., 4:10, 4:10] = 1
-    edit = np.ones_like(label)
+    crops = Crops(label, label, np.ones_like(label), np.ones_like(label), 0 * label)
     painted = rng.normal(1, 2, (400, 2, 16, 16)).astype(np.float32)
     levels = np.linspace(0, 1, 129)
     core, rim = (np.stack([np.quantile(rng.exponential(scale, 9999), levels)] * 2) for scale in (1.0, 0.2))
     source = np.stack([np.quantile(painted, levels, axis=(0, 2, 3)).T] * 2)
     mean = rng.normal(0, 9, painted.shape).astype(np.float32)
-    corrected = Calibration(source, np.stack([core, rim])).corrected(painted + mean, mean, label, edit) - mean
+    corrected = Calibration(source, np.stack([core, rim])).corrected(painted + mean, mean, crops) - mean
     inside = np.zeros((16, 16), bool)
     inside[5:9, 5:9] = True
     border = (label[0, 0] == 1) & ~inside
