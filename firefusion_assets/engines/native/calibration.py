@@ -59,7 +59,7 @@ def save_examples(stream: CropStream, contrast: Contrast, scaling: Scaling, fold
     fires, grounds = stream.transplanted(_CROPS)
     grounds = grounds._replace(valid=fires.valid * grounds.valid)
     largest = scaling.from_dn(np.full((fires.bands.shape[1], 1, 1), scaling.dn_max, np.uint16))
-    bands = fires.bands + np.float32(_BEYOND) * (fires.bands >= largest)
+    bands = fires.bands + _BEYOND * (fires.bands >= largest).astype(np.float32)
     real = _quantiles(bands, fires, grounds.valid, contrast)
     save_file({"real": real, **grounds._asdict()}, folder / _FILE)
 

@@ -35,6 +35,8 @@ _RIDGE: Final = 0.01
 
 Array = npt.NDArray[np.float32]
 Matrix = tuple[tuple[float, ...], ...]
+Pixels = tuple[Array, Array, Array]
+"""Difference to the ground (N, C), ground (N, C) and size (N, 1) of pixels."""
 Zones = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 """Core, rim and glow; see `zones`."""
 
@@ -120,7 +122,7 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
 
     A zone of which too little was seen is taken to be as all of the label; the glow, as ground.
     """
-    seen: list[list[tuple[Array, Array, Array]]] = [[], [], [], []]
+    seen: list[list[Pixels]] = [[], [], [], []]
     for crops in batches:
         filled = fill_in(crops)
         planes = [np.moveaxis(array, 1, -1) for array in (crops.bands - filled, filled, crops.size)]
@@ -129,15 +131,15 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
         for pixels, zone in zip(seen, [*where, ~np.logical_or.reduce(where)], strict=True):
             difference, ground, size = (plane[painted & zone] for plane in planes)
             pixels.append((difference, ground, size))
-    core, rim, glow, elsewhere = ([np.concatenate(parts) for parts in zip(*pixels, strict=True)] for pixels in seen)
-    fire = [np.concatenate(parts) for parts in zip(core, rim, strict=True)]
+    core, rim, glow, elsewhere = map(_joined, seen)
+    fire = _joined([core, rim])
     rest = elsewhere[0] if len(elsewhere[0]) else glow[0]
     # By the mean absolute difference: glow around fires would raise a standard deviation much more.
     ground_std = np.maximum(np.abs(rest).mean(axis=0) * np.sqrt(np.pi / 2), 1e-3)
     ground_factor = _factor(rest / ground_std, ground_std)
-    lines = [_line(*(zone if len(zone[0]) >= _FEWEST else fire), ground_std) for zone in (core, rim)]
+    lines = [_line(zone if len(zone[0]) >= _FEWEST else fire, ground_std) for zone in (core, rim)]
     if len(glow[0]) >= _FEWEST:
-        lines.append(_line(*glow, ground_std))
+        lines.append(_line(glow, ground_std))
     else:
         nothing = (0.0,) * len(ground_std)
         lines.append((nothing, nothing, nothing, ground_factor))
@@ -145,17 +147,21 @@ def fit_contrast(batches: Iterable[Crops]) -> Contrast:
     return Contrast(ground_factor, means, slopes, rises, factors)
 
 
+def _joined(parts: Iterable[Pixels]) -> Pixels:
+    difference, ground, size = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return difference, ground, size
+
+
 def _line(
-    difference: Array, ground: Array, size: Array, least_std: npt.NDArray[np.floating]
+    pixels: Pixels, least_std: npt.NDArray[np.floating]
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], Matrix]:
-    """Return mean, slope over the ground, rise with the size, and factor of the covariance of a zone.
+    """Return mean, slope over the ground, rise with the size, and factor of the covariance of a zone's pixels.
 
     Args:
-        difference: of its pixels to the ground (N, C).
-        ground: (N, C).
-        size: (N, 1).
+        pixels: of the zone.
         least_std: (C,), below which no standard deviation is.
     """
+    difference, ground, size = pixels
     slopes, rises = [], []
     for band, plane in zip(difference.T, ground.T, strict=True):
         causes = np.stack([plane - plane.mean(), size[:, 0] - size.mean()])

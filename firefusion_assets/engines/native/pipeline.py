@@ -100,10 +100,9 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def contrast(self) -> Contrast:
         """Differences to the ground, and what the network sees of them."""
-        *tables, factors = (self.config[name] for name in Contrast._fields)
-        return Contrast(
-            *(tuple(map(tuple, table)) for table in tables), tuple(tuple(map(tuple, one)) for one in factors)
-        )
+        ground, means, slopes, rises = (tuple(map(tuple, self.config[name])) for name in Contrast._fields[:-1])
+        matrices = tuple(tuple(map(tuple, factor)) for factor in self.config.factors)
+        return Contrast(ground, means, slopes, rises, matrices)
 
     @property
     def noise(self) -> NoiseMix:
