@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionXLInpaintPipeline,
+)
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -12,17 +17,20 @@ DTYPES: Final = {"no": torch.float32, "tf32": torch.float32, "fp16": torch.float
 """Number formats by the names of `mixed_precision`."""
 
 
-def load_base(base_model: str | Path, revision: str | None) -> StableDiffusionInpaintPipeline:
+def load_base(base_model: str | Path, revision: str | None) -> DiffusionPipeline:
     """Return a float32 pipeline from a folder or the hub, on the CPU, without safety checker and progress bars.
 
     Some checkpoints hold safetensors in half precision only, in files of the variant `fp16`: those are taken then.
     The VAE takes the images of a batch one after the other: it needs more memory for each than the U-Net.
     """
-    # Satellite images are no people; the checker would black some of them out.
-    unchecked = {"safety_checker": None, "requires_safety_checker": False}
-    pipeline: StableDiffusionInpaintPipeline = _loaded(
-        StableDiffusionInpaintPipeline, base_model, revision, **unchecked
-    )
+    place = _place(base_model, revision)
+    index = DiffusionPipeline.load_config(base_model, **place)
+    if "XL" in index["_class_name"]:
+        pipeline = _loaded(StableDiffusionXLInpaintPipeline, base_model, place)
+    else:
+        # Satellite images are no people; the checker would black some of them out.
+        unchecked = {"safety_checker": None, "requires_safety_checker": False}
+        pipeline = _loaded(StableDiffusionInpaintPipeline, base_model, place | unchecked)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()
     return pipeline
@@ -30,17 +38,20 @@ def load_base(base_model: str | Path, revision: str | None) -> StableDiffusionIn
 
 def load_vae(base_model: str | Path, revision: str | None) -> AutoencoderKL:
     """Return the VAE alone, in float32 on the CPU."""
-    vae: AutoencoderKL = _loaded(AutoencoderKL, base_model, revision, subfolder="vae")
+    vae: AutoencoderKL = _loaded(AutoencoderKL, base_model, _place(base_model, revision) | {"subfolder": "vae"})
     return vae
 
 
-def _loaded(kind: Any, base_model: str | Path, revision: str | None, **settings: Any) -> Any:
+def _place(base_model: str | Path, revision: str | None) -> dict[str, Any]:
+    folder = Path(base_model).is_dir()
+    return {"revision": None if folder else revision, "local_files_only": folder}
+
+
+def _loaded(kind: Any, base_model: str | Path, settings: dict[str, Any]) -> Any:
     for log in (diffusers_logging, transformers_logging):
         log.set_verbosity_error()
         log.disable_progress_bar()
-    folder = Path(base_model).is_dir()
-    settings |= {"revision": None if folder else revision, "local_files_only": folder, "use_safetensors": True}
-    settings["dtype"] = torch.float32
+    settings |= {"use_safetensors": True, "dtype": torch.float32}
     try:
         return kind.from_pretrained(base_model, **settings)
     except OSError as missing:

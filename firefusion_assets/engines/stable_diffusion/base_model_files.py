@@ -3,20 +3,22 @@
 Reads names, JSON and the heads of weights only; `base_model` loads them.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from firefusion_assets.core.hub import HubError, hub_file
+from firefusion_assets.engines.stable_diffusion.model_files import AGAIN, read_json, weight_problems
 from firefusion_assets.study.engine import Progress
 
-_WEIGHTS: Final = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
-"""Names of the weights of each part, without variant and ending."""
+_TEXT_ENCODERS: Final = {None: ("text_encoder",), "text_time": ("text_encoder", "text_encoder_2")}
+"""Text encoders by what a U-Net is told beside tokens (`addition_embed_type`): nothing (Stable Diffusion 1 and 2), or
+the whole prompt and sizes (SDXL)."""
+_XL: Final = "text_time"
+_SIZES: Final = 6
+"""Numbers that SDXL is told of sizes: original, cut and target, two each."""
 _INPAINTING_CHANNELS: Final = 9
 """Noisy latent, mask and latent of the masked image: 4 + 1 + 4."""
-_LFS: Final = b"version https://git-lfs"
-_AGAIN: Final = "download or convert the model again, with safetensors"
 
 
 def local_folder(base_model: str, study_folder: Path) -> Path | None:
@@ -29,71 +31,104 @@ def local_folder(base_model: str, study_folder: Path) -> Path | None:
     return folder.resolve() if base_model.startswith(("/", ".", "~")) or folder.is_dir() else None
 
 
-def folder_problems(folder: Path) -> list[str]:
-    """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout."""
+def folder_problems(folder: Path, trains_text: bool = False) -> list[str]:
+    """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout.
+
+    Args:
+        folder: holds the pipeline.
+        trains_text: whether the text encoder is to be trained.
+    """
     if not (folder / "model_index.json").is_file():
         return [f"{folder} holds no model_index.json; name a folder in diffusers' layout, or a hub id"]
     try:
-        index = _json(folder / "model_index.json")
+        index = read_json(folder / "model_index.json")
         pipeline = str(index.get("_class_name"))
-        if "transformer" in index or "XL" in pipeline:
+        if "transformer" in index:
             return [_unsupported(str(folder), pipeline)]
-        unet, vae, text_encoder = (_json(folder / part / "config.json") for part in _WEIGHTS)
-        _json(folder / "scheduler" / "scheduler_config.json")
+        unet = read_json(folder / "unet" / "config.json")
+        if not _is_supported(unet):
+            return unet_problems(unet, str(folder), trains_text)
+        if ("XL" in pipeline) != (unet.get("addition_embed_type") == _XL):
+            return [f"{folder}/model_index.json says {pipeline}, and the U-Net is of another family; {AGAIN}"]
+        encoders = _TEXT_ENCODERS[unet.get("addition_embed_type")]
+        vae, *texts = (read_json(folder / part / "config.json") for part in ("vae", *encoders))
+        read_json(folder / "scheduler" / "scheduler_config.json")
         return [
-            *unet_problems(unet, str(folder)),
-            *_other_parts(folder, unet, vae, text_encoder),
-            *_tokenizer_problems(folder, text_encoder),
-            *_weight_problems(folder),
+            *unet_problems(unet, str(folder), trains_text),
+            *_other_parts(folder, unet, vae, texts),
+            *(
+                problem
+                for name, text in zip(encoders, texts, strict=True)
+                for problem in _tokenizer_problems(folder, name, text)
+            ),
+            *(problem for part in ("unet", "vae", *encoders) for problem in weight_problems(folder / part)),
         ]
     except ValueError as unreadable:
         return [str(unreadable)]
 
 
-def unet_problems(config: dict[str, Any], name: str) -> list[str]:
-    """Return what keeps a U-Net from being one for inpainting, of Stable Diffusion 1 or 2."""
-    if config.get("addition_embed_type") is not None or config.get("_class_name") != "UNet2DConditionModel":
+def unet_problems(config: dict[str, Any], name: str, trains_text: bool) -> list[str]:
+    """Return what keeps a U-Net from being one for inpainting, of Stable Diffusion 1 or 2 or SDXL."""
+    if not _is_supported(config):
         return [_unsupported(name, str(config.get("_class_name")))]
-    channels = config.get("in_channels")
-    if channels == _INPAINTING_CHANNELS:
-        return []
-    return [
-        f"{name} is no inpainting model: its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}; "
-        "name an inpainting checkpoint (a text-to-image base can't be fine-tuned or adapted here)"
-    ]
+    problems, channels = list[str](), config.get("in_channels")
+    if channels != _INPAINTING_CHANNELS:
+        problems.append(
+            f"{name} is no inpainting model: its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}; "
+            "name an inpainting checkpoint (a text-to-image base can't be fine-tuned or adapted here)"
+        )
+    if trains_text and config.get("addition_embed_type") == _XL:
+        problems.append(f"{name} is SDXL, whose two text encoders aren't trained; leave train_text_encoder out")
+    return problems
+
+
+def _is_supported(unet: dict[str, Any]) -> bool:
+    return unet.get("_class_name") == "UNet2DConditionModel" and unet.get("addition_embed_type") in _TEXT_ENCODERS
 
 
 def _unsupported(name: str, kind: str) -> str:
     return (
-        f"{name} is of a family that isn't supported ({kind}: SDXL, SD 3, Flux and others work otherwise); name an "
-        "inpainting checkpoint of Stable Diffusion 1 or 2"
+        f"{name} is of a family that isn't supported ({kind}: SD 3, Flux and others work otherwise); name an "
+        "inpainting checkpoint of Stable Diffusion 1 or 2 or SDXL"
     )
 
 
-def _other_parts(folder: Path, unet: dict[str, Any], vae: dict[str, Any], text: dict[str, Any]) -> Iterator[str]:
+def _other_parts(
+    folder: Path, unet: dict[str, Any], vae: dict[str, Any], texts: Sequence[dict[str, Any]]
+) -> Iterator[str]:
     if vae.get("latent_channels") != 4:
         yield f"{folder}/vae has {vae.get('latent_channels')} latent channels, not 4; take the VAE of the same model"
-    wanted, width = unet.get("cross_attention_dim"), text.get("hidden_size")
+    if vae.get("latents_mean") is not None:
+        yield f"{folder}/vae shifts latents (latents_mean), which isn't supported; name another base model"
+    wanted, width = unet.get("cross_attention_dim"), sum(text.get("hidden_size", 0) for text in texts)
     if wanted != width:
         yield (
             f"{folder}/text_encoder gives {width} numbers a token, and the U-Net takes {wanted}: the parts are of two "
-            f"models; {_AGAIN}"
+            f"models; {AGAIN}"
         )
+    if unet.get("addition_embed_type") == _XL:
+        wanted = unet.get("projection_class_embeddings_input_dim")
+        width = texts[-1].get("projection_dim", 0) + _SIZES * unet.get("addition_time_embed_dim", 0)
+        if wanted != width:
+            yield (
+                f"{folder}/unet takes {wanted} numbers on prompt and sizes, not {width}: it is a refiner, or of "
+                "another model than the text encoders; name an SDXL checkpoint for inpainting"
+            )
 
 
-def _tokenizer_problems(folder: Path, text_encoder: dict[str, Any]) -> Iterator[str]:
-    tokenizer, length = folder / "tokenizer", text_encoder.get("vocab_size")
+def _tokenizer_problems(folder: Path, encoder: str, config: dict[str, Any]) -> Iterator[str]:
+    tokenizer, length = folder / encoder.replace("text_encoder", "tokenizer"), config.get("vocab_size")
     if (tokenizer / "vocab.json").is_file() and (tokenizer / "merges.txt").is_file():
-        tokens = set(_json(tokenizer / "vocab.json"))
+        tokens = set(read_json(tokenizer / "vocab.json"))
         added = tokenizer / "added_tokens.json"
-        tokens |= set(_json(added)) if added.is_file() else set()
+        tokens |= set(read_json(added)) if added.is_file() else set()
     elif (tokenizer / "tokenizer.json").is_file():
         tokens = _tokens(tokenizer / "tokenizer.json")
     else:
-        yield f"{tokenizer} lacks vocab.json and merges.txt (or tokenizer.json); {_AGAIN}"
+        yield f"{tokenizer} lacks vocab.json and merges.txt (or tokenizer.json); {AGAIN}"
         return
     if len(tokens) != length:
-        yield f"{tokenizer} knows {len(tokens)} tokens, the text encoder {length}: it is of another model; {_AGAIN}"
+        yield f"{tokenizer} knows {len(tokens)} tokens, the text encoder {length}: it is of another model; {AGAIN}"
 
 
 def _tokens(file: Path) -> set[str]:
@@ -102,84 +137,20 @@ def _tokens(file: Path) -> set[str]:
     Raises:
         ValueError: naming file and remedy.
     """
-    whole = _json(file)
+    whole = read_json(file)
     try:
         return {*whole["model"]["vocab"], *(one["content"] for one in whole.get("added_tokens", ()))}
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} holds no vocabulary where one is expected ({error!r}); {_AGAIN}") from None
+        raise ValueError(f"{file} holds no vocabulary where one is expected ({error!r}); {AGAIN}") from None
 
 
-def _weight_problems(folder: Path) -> Iterator[str]:
-    """Weights have to be there, whole, and no pointers to them."""
-    for part, name in _WEIGHTS.items():
-        files = _weight_files(folder / part, name)
-        if not files:
-            non_ema = any((folder / part).glob("*.non_ema.*"))
-            only = " (the non-EMA weights alone aren't those that are meant to paint)" if non_ema else ""
-            yield f"{folder}/{part} lacks {name}.safetensors{only}; {_AGAIN}"
-        for file in files:
-            yield from _damage(file)
-
-
-def _weight_files(part: Path, name: str) -> list[Path]:
-    """Return the weights of a part: one file, or the shards of an index; in half precision where they are so only."""
-    for variant in ("", ".fp16"):
-        index = part / f"{name}.safetensors.index{variant}.json"
-        if (whole := part / f"{name}{variant}.safetensors").is_file():
-            return [whole]
-        if index.is_file():
-            shards = _json(index).get("weight_map")
-            if not isinstance(shards, dict) or not shards:
-                raise ValueError(f"{index} names no shards; {_AGAIN}")
-            return [part / str(shard) for shard in sorted(set(shards.values()))]
-    return []
-
-
-def _damage(file: Path) -> Iterator[str]:
-    from safetensors import SafetensorError, safe_open
-
-    if not file.is_file():
-        yield f"{file} is missing; {_AGAIN}"
-        return
-    with file.open("rb") as stream:
-        head = stream.read(len(_LFS))
-    if head == _LFS:
-        yield f"{file} is a pointer of Git LFS and holds no weights; run `git lfs pull` in the folder"
-        return
-    try:
-        with safe_open(file, "np"):
-            pass
-    except SafetensorError as error:
-        yield f"{file} can't be read ({error}): it was cut off, or is no safetensors; {_AGAIN}"
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """Return the object in a file.
-
-    Raises:
-        ValueError: naming file and remedy.
-    """
-    if not file.is_file():
-        raise ValueError(f"{file.parent} lacks {file.name}; {_AGAIN}")
-    content = file.read_bytes()
-    if content.startswith(_LFS):
-        raise ValueError(f"{file} is a pointer of Git LFS; run `git lfs pull` in the folder")
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is no JSON ({error}); {_AGAIN}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{file} holds {type(values).__name__}, not keys with values; {_AGAIN}")
-    return values
-
-
-def hub_problems(base_model: str, revision: str, progress: Progress) -> list[str]:
-    """Return what keeps a hub id from being used."""
+def hub_problems(base_model: str, revision: str, trains_text: bool, progress: Progress) -> list[str]:
+    """Return what keeps a hub id from being used; see `folder_problems`."""
     try:
         config = hub_file(base_model, "unet/config.json", revision, progress)
     except HubError as error:
         return [f"{error}, or download it elsewhere and name the local folder"]
     try:
-        return unet_problems(_json(config), base_model)
+        return unet_problems(read_json(config), base_model, trains_text)
     except ValueError as unreadable:
         return [str(unreadable)]

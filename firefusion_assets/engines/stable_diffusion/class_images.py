@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
@@ -23,7 +23,7 @@ _BATCH: Final = 4
 
 
 def make_class_images(
-    pipeline: StableDiffusionInpaintPipeline,
+    pipeline: DiffusionPipeline,
     views: GroundViews,
     prior: PriorPreservation,
     stretch: Stretch,

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 from diffusers.training_utils import cast_training_params, compute_snr
 from torch import Tensor, nn
 
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
+from firefusion_assets.engines.stable_diffusion.conditioning import Text, conditioning_of
 from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 
@@ -21,9 +22,10 @@ class Denoiser(nn.Module):
         generator: the method.
     """
 
-    def __init__(self, pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, generator: StableDiffusionGenerator) -> None:
         super().__init__()
         self.unet = pipeline.unet
+        self._conditioning, self._resolution = conditioning_of(pipeline), generator.resolution
         self.text_encoder = pipeline.text_encoder if generator.train_text_encoder else None
         if generator.method == "lora":
             from peft import LoraConfig
@@ -49,17 +51,18 @@ class Denoiser(nn.Module):
         """Return what is trained, by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def forward(self, inputs: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, timesteps: Tensor, *text: Tensor) -> Tensor:
         """Return the prediction (N, 4, r, r).
 
         Args:
             inputs: noisy latents, mask and known latents (N, 9, r, r).
             timesteps: int64 (N,).
-            text: token ids (N, T) where the text encoder is trained, else embeddings (N, T, D).
+            text: token ids (N, T) where the text encoder is trained, else what `Conditioning.encoded` gives.
         """
         if self.text_encoder is not None:
-            text = self.text_encoder(text).last_hidden_state
-        prediction: Tensor = self.unet(inputs, timesteps, text).sample
+            text = (self.text_encoder(*text).last_hidden_state,)
+        added = self._conditioning.added(text, self._resolution)
+        prediction: Tensor = self.unet(inputs, timesteps, text[0], added_cond_kwargs=added).sample
         return prediction
 
 
@@ -89,7 +92,7 @@ def denoising_loss(
     scheduler: Any,
     examples: Examples,
     drawn: Noised,
-    text: Tensor,
+    text: Text,
     generator: StableDiffusionGenerator,
 ) -> Tensor:
     """Return the loss of each example (N,): mean squared error of noise or v inside the mask, or everywhere.
@@ -107,7 +110,7 @@ def denoising_loss(
     noisy = scheduler.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(drawn.latents, drawn.noise, drawn.timesteps) if predicts_v else drawn.noise
-    predicted = denoiser(torch.cat([noisy, examples.mask, examples.known], dim=1), drawn.timesteps, text)
+    predicted = denoiser(torch.cat([noisy, examples.mask, examples.known], dim=1), drawn.timesteps, *text)
     error = (predicted.float() - target.float()).square().mean(dim=1, keepdim=True)
     weight = examples.mask.float() if generator.loss_area == "edit" else torch.ones_like(error)
     # A mask that lies wholly in nodata has no weight.

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import compose, require_finite
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.conditioning import networks
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE, Pixels
 from firefusion_assets.engines.stable_diffusion.publishing import merge_adapters
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
@@ -66,9 +67,7 @@ class StableDiffusionPainter:
         return compose(pixels.companions.fill(painted, labels), painted, labels & edits, dn_max)
 
 
-def load_pipeline(
-    generator: StableDiffusionGenerator, folder: Path, sampling: Sampling
-) -> StableDiffusionInpaintPipeline:
+def load_pipeline(generator: StableDiffusionGenerator, folder: Path, sampling: Sampling) -> DiffusionPipeline:
     """Return the pipeline that a model folder stands for, on the device, as `sampling` wants it."""
     if (folder / "model_index.json").is_file():
         pipeline = load_base(folder, None)
@@ -78,7 +77,7 @@ def load_pipeline(
             merge_adapters(pipeline, folder)
     require_finite(pipeline.unet, folder)
     pipeline.to(compute_device())
-    for network in (pipeline.unet, pipeline.text_encoder):
+    for network in networks(pipeline):
         network.to(DTYPES[sampling.mixed_precision])
     if sampling.attention_slicing:
         pipeline.enable_attention_slicing()

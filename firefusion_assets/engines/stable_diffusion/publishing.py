@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 
 
-def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator, folder: Path) -> None:
+def publish(pipeline: DiffusionPipeline, generator: StableDiffusionGenerator, folder: Path) -> None:
     """Write the trained pipeline as `from_pretrained` reads it, or the adapters alone.
 
     What was not trained is taken from the base model anew: in training it may have been in half precision.
@@ -29,7 +29,7 @@ def publish(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusion
     base.save_pretrained(folder)
 
 
-def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+def merge_adapters(pipeline: DiffusionPipeline, folder: Path) -> None:
     """Merge a folder's adapters into a float32 pipeline, so that they take no time when painting.
 
     Raises:
@@ -48,7 +48,7 @@ def merge_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> No
     pipeline.unload_lora_weights()
 
 
-def _save_adapters(pipeline: StableDiffusionInpaintPipeline, folder: Path) -> None:
+def _save_adapters(pipeline: DiffusionPipeline, folder: Path) -> None:
     """Write adapters in peft's own format, which diffusers reads whatever layers they are of.
 
     Its own writer doesn't write the same bytes each time; and in its older format, by whose first name it judges the

@@ -8,11 +8,12 @@ import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import tensor_float32
+from firefusion_assets.engines.stable_diffusion.conditioning import Text, conditioning_of, joined, networks
 from firefusion_assets.engines.stable_diffusion.enlarging import (
     area_mean,
     enlarge,
@@ -50,9 +51,7 @@ class WindowSampler:
         default_prompt: where `sampling.prompts` is empty.
     """
 
-    def __init__(
-        self, pipeline: StableDiffusionInpaintPipeline, sampling: Sampling, factor: int, default_prompt: str
-    ) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, sampling: Sampling, factor: int, default_prompt: str) -> None:
         pipeline.scheduler = _scheduler(pipeline.scheduler.config, sampling)
         # A mask keeps its shares between 0 and 1; the usual processor would round them.
         pipeline.mask_processor = VaeImageProcessor(do_normalize=False, do_resize=False)
@@ -60,7 +59,8 @@ class WindowSampler:
         self._guidance = 1.0 if sampling.guidance_scale is None else sampling.guidance_scale
         self._prompts = sampling.prompts or (default_prompt,)
         self._negative_prompts = sampling.negative_prompts or ("",)
-        self._embeddings: dict[tuple[str, str, torch.dtype], tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._conditioning = conditioning_of(pipeline)
+        self._encoded: dict[tuple[str, torch.dtype], Text] = {}
 
     @torch.no_grad()
     def __call__(self, windows: Array, masks: npt.NDArray[np.bool_], seeds: Sequence[int]) -> Array:
@@ -79,11 +79,10 @@ class WindowSampler:
         painted = self._batches(windows, masks, np.array(seeds))
         lost, dtype = ~np.isfinite(painted).all(axis=(1, 2, 3)), self._pipeline.unet.dtype
         if lost.any() and dtype != torch.float32:
-            networks = self._pipeline.unet, self._pipeline.text_encoder
-            for network in networks:
+            for network in networks(self._pipeline):
                 network.float()
             painted[lost] = self._batches(windows[lost], masks[lost], np.array(seeds)[lost])
-            for network in networks:
+            for network in networks(self._pipeline):
                 network.to(dtype)
         return painted
 
@@ -111,14 +110,9 @@ class WindowSampler:
         start = known if sampling.strength == 1 else encoded(pipeline.vae, below)
         if sampling.masked_content == "latent-nothing":
             start = start * (shares == 0)
-        positive, negative = (
-            torch.cat(embeddings) if embeddings[0] is not None else None
-            for embeddings in zip(*(self._embedding(int(seed)) for seed in seeds), strict=True)
-        )
         with tensor_float32(sampling.mixed_precision == "tf32"):
             latents = pipeline(
-                prompt_embeds=positive,
-                negative_prompt_embeds=negative,
+                **self._texts(seeds),
                 image=start,
                 # The pipeline reads one pixel of each latent cell; in a mask of whole cells that is the cell's share.
                 mask_image=shares.repeat_interleave(cell, 2).repeat_interleave(cell, 3),
@@ -135,22 +129,22 @@ class WindowSampler:
         back: Array = area_mean(decoded(pipeline.vae, latents), self._factor).cpu().numpy()
         return back[:n]
 
-    def _embedding(self, seed: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the embeddings (1, T, D) of the prompt and the negative prompt that a seed draws."""
-        prompt, negative = (
-            texts[int(seeding.generator(seed, kind).integers(len(texts)))]
-            for kind, texts in (("prompt", self._prompts), ("negative prompt", self._negative_prompts))
-        )
-        key = prompt, negative, self._pipeline.text_encoder.dtype
-        if key not in self._embeddings:
-            self._embeddings[key] = self._pipeline.encode_prompt(
-                prompt,
-                self._pipeline.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=self._guidance > 1,
-                negative_prompt=negative,
-            )
-        return self._embeddings[key]
+    def _texts(self, seeds: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """Return the prompts that the seeds draw, and with guidance the negative ones, for the pipeline's call."""
+        kinds = [("", "prompt", self._prompts)]
+        if self._guidance > 1:
+            kinds.append(("negative_", "negative prompt", self._negative_prompts))
+        texts: dict[str, torch.Tensor] = {}
+        for prefix, kind, prompts in kinds:
+            chosen = [prompts[int(seeding.generator(int(seed), kind).integers(len(prompts)))] for seed in seeds]
+            texts |= joined([self._text(prompt) for prompt in chosen], self._conditioning, prefix)
+        return texts
+
+    def _text(self, prompt: str) -> Text:
+        key = prompt, self._pipeline.unet.dtype
+        if key not in self._encoded:
+            self._encoded[key] = self._conditioning.encoded(self._pipeline, prompt)
+        return self._encoded[key]
 
 
 def _scheduler(base: Any, sampling: Sampling) -> Any:

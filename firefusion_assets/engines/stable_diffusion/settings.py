@@ -53,7 +53,7 @@ class Lora(StrictModel):
 
 
 class StableDiffusionGenerator(Engine):
-    """Stable Diffusion inpainting (1.5 and 2 families) on the 7-6-2 composite, pretrained or fine-tuned."""
+    """Stable Diffusion inpainting (1.5, 2 and XL families) on the 7-6-2 composite, pretrained or fine-tuned."""
 
     reads: ClassVar[tuple[str, ...]] = (
         "scheduler", "guidance_scale", "strength", "prompts", "negative_prompts", "timestep_spacing", "masked_content",
@@ -61,7 +61,7 @@ class StableDiffusionGenerator(Engine):
     )  # fmt: skip
     modules: ClassVar[tuple[str, ...]] = ("transformers", "peft")
     requirement: ClassVar[str] = "firefusion-assets[stable-diffusion]"
-    pipeline: ClassVar[str] = "diffusers.StableDiffusionInpaintPipeline"
+    pipeline: ClassVar[str] = "diffusers.AutoPipelineForInpainting"
     trainer: ClassVar[str] = "firefusion_assets.engines.stable_diffusion.fitting:train"
 
     engine: Literal["stable-diffusion"]
@@ -73,7 +73,7 @@ class StableDiffusionGenerator(Engine):
     method: Literal["none", "dreambooth", "lora"] = "dreambooth"
     """`none` paints with the pretrained model; `dreambooth` fine-tunes the whole U-Net; `lora` adapters in it."""
     train_text_encoder: bool = False
-    """Fine-tune the text encoder too (`dreambooth`)."""
+    """Fine-tune the text encoder too (`dreambooth`, not of SDXL)."""
     prior_preservation: PriorPreservation | None = None
     """Learn class images along with the fires (`dreambooth`, `lora`)."""
     lora: Lora = Lora()
@@ -168,7 +168,8 @@ class StableDiffusionGenerator(Engine):
         base_model = settings.get("base_model")
         local = local_folder(base_model, folder) if isinstance(base_model, str) else None
         if local is not None:
-            yield from (f"generator.base_model: {problem}" for problem in folder_problems(local))
+            trains_text = settings.get("train_text_encoder") is True
+            yield from (f"generator.base_model: {problem}" for problem in folder_problems(local, trains_text))
 
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say which bands are missing, and which sizes don't go into each other."""
@@ -186,7 +187,7 @@ class StableDiffusionGenerator(Engine):
     def unreachable(self, progress: Progress) -> Iterator[str]:
         """Say why a base model can't be had from the hub; local folders are looked at with the config."""
         if not Path(self.base_model).is_dir():
-            for problem in hub_problems(self.base_model, self.revision, progress):
+            for problem in hub_problems(self.base_model, self.revision, self.train_text_encoder, progress):
                 yield f"generator.base_model: {problem}"
 
     def problems(self, sampling: Sampling, fitting: bool) -> Iterator[str]:

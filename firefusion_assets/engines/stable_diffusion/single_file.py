@@ -58,8 +58,9 @@ def export_single_file(folder: Path, target: Path, half: bool = True) -> None:
         half: as float16; otherwise each weight keeps the folder's precision.
 
     Raises:
-        RequestError: if the folder lacks a part or holds adapters only, if a weight has no place in the original layout
-            or a place stays empty, if a weight overflows float16, or for another ending; all problems in one message.
+        RequestError: if the folder lacks a part, holds adapters only or is SDXL, if a weight has no place in the
+            original layout or a place stays empty, if a weight overflows float16, or for another ending; all problems
+            in one message.
     """
     problems = [] if target.suffix == ".safetensors" else [f"{target}: the target must end in .safetensors"]
     checkpoint: dict[str, Tensor] = {}
@@ -68,6 +69,8 @@ def export_single_file(folder: Path, target: Path, half: bool = True) -> None:
     if (folder / _ADAPTERS).is_file() and not (folder / "unet").is_dir():
         remedy = "set lora.merge: true in the config's generator and materialize finetuned_model again"
         problems.append(f"{folder}: holds adapters only ({_ADAPTERS}); {remedy}")
+    elif (folder / "text_encoder_2").is_dir():
+        problems.append(f"{folder}: is SDXL, which isn't written as one file; give the folder to a UI that reads those")
     elif missing:
         remedy = "give a folder with a model_index.json, for example MODEL/fold-0, saved as safetensors"
         problems.append(f"{folder}: lacks {', '.join(missing)}; {remedy}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from diffusers import DDPMScheduler, StableDiffusionInpaintPipeline
+from diffusers import DDPMScheduler, DiffusionPipeline
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from filelock import FileLock
@@ -20,6 +20,12 @@ from firefusion_assets.core.devices import tensor_float32
 from firefusion_assets.core.training_loop import TrainingLoop, write_losses
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
+from firefusion_assets.engines.stable_diffusion.conditioning import (
+    Text,
+    conditioning_of,
+    text_encoders,
+    without_prompt,
+)
 from firefusion_assets.engines.stable_diffusion.encoded_views import (
     FOLDER,
     Examples,
@@ -125,8 +131,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
                 for (stream, weight), text in zip(streams, texts, strict=True):
                     first = (step * batches + number) * batch_size
                     examples, noised = stream.batch(first, batch_size, n_timesteps, accelerator.device)
-                    dropped = noised.dropping < generator.prompt_dropout
-                    text = torch.where(dropped.view(-1, *[1] * (text.ndim - 1)), empty, text)
+                    text = without_prompt(text, empty, noised.dropping < generator.prompt_dropout)
                     losses = denoising_loss(model, scheduler, examples, noised, text, generator)
                     loss = loss + weight * losses.mean()
                 accelerator.backward(loss * n_processes / batches)  # gradients are averaged over the processes
@@ -147,7 +152,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
 
 def _encoded(
     job: FinetuningJob,
-    pipeline: StableDiffusionInpaintPipeline,
+    pipeline: DiffusionPipeline,
     accelerator: Accelerator,
     progress: Callable[[str], None],
 ) -> list[tuple[ViewStream, float]]:
@@ -159,7 +164,8 @@ def _encoded(
     job_text = job.model_dump_json(exclude=_NOT_OF_THE_JOB)
     fires, prior = FireViews(train, generator), generator.prior_preservation
     if not generator.train_text_encoder:
-        pipeline.text_encoder.to(DTYPES[generator.mixed_precision])
+        for encoder in text_encoders(pipeline):
+            encoder.to(DTYPES[generator.mixed_precision])
 
     def stream(name: str, views: Callable[[], Iterator[View]]) -> ViewStream:
         """The first process encodes, once for all attempts."""
@@ -185,18 +191,19 @@ def _encoded(
     return streams
 
 
-def _texts(pipeline: StableDiffusionInpaintPipeline, generator: StableDiffusionGenerator) -> list[torch.Tensor]:
-    """Return what stands for each stream's prompt, and last for none: token ids, or a frozen encoder's embedding."""
+def _texts(pipeline: DiffusionPipeline, generator: StableDiffusionGenerator) -> list[Text]:
+    """Return what stands for each stream's prompt, and last for none: token ids, or frozen encoders' embeddings."""
     prior = generator.prior_preservation
     prompts = [generator.instance_prompt, *([] if prior is None else [prior.class_prompt]), ""]
     if generator.train_text_encoder:
         tokenizer = pipeline.tokenizer
         settings = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
         tokens = [tokenizer(prompt, return_tensors="pt", **settings).input_ids for prompt in prompts]
-        return [ids.to(pipeline.device) for ids in tokens]
+        return [(ids.to(pipeline.device),) for ids in tokens]
     with torch.no_grad():
-        embedded = [pipeline.encode_prompt(prompt, pipeline.unet.device, 1, False)[0] for prompt in prompts]
-    pipeline.text_encoder.to("cpu")
+        embedded = [conditioning_of(pipeline).encoded(pipeline, prompt) for prompt in prompts]
+    for encoder in text_encoders(pipeline):
+        encoder.to("cpu")
     return embedded
 
 
@@ -209,7 +216,7 @@ def _optimizer(generator: StableDiffusionGenerator, parameters: list[torch.nn.Pa
     return torch.optim.AdamW(parameters, lr=generator.learning_rate, fused=parameters[0].is_cuda)
 
 
-def _after_step(job: FinetuningJob, pipeline: StableDiffusionInpaintPipeline, loop: TrainingLoop) -> None:
+def _after_step(job: FinetuningJob, pipeline: DiffusionPipeline, loop: TrainingLoop) -> None:
     """Report, look and save, where it is time to."""
     generator, step = job.generator, loop.step
     if loop.due(_REPORT_EVERY):

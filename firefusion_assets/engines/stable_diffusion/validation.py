@@ -5,11 +5,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from firefusion_assets.core import seeding
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
+from firefusion_assets.engines.stable_diffusion.conditioning import text_encoders
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
@@ -20,7 +21,7 @@ _VIEWS: Final = 4
 _SIZE: Final = 128
 
 
-def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: FinetuningJob, step: int) -> Path:
+def validation_picture(pipeline: DiffusionPipeline, job: FinetuningJob, step: int) -> Path:
     """Write `validation-STEP.png`: views above, the same painted anew below, in the model's range."""
     generator, train = job.generator, open_part(job)
     views = FireViews(train, generator)
@@ -30,7 +31,8 @@ def validation_picture(pipeline: StableDiffusionInpaintPipeline, job: Finetuning
     factor = generator.resolution // generator.window(train.meta.patch_size)
     seeds = [seeding.derive_seed(generator.seed, "validation", number) for number in range(len(chosen))]
     scheduler, training = pipeline.scheduler, pipeline.unet.training
-    device, lent = pipeline.unet.device, {part: part.device for part in (pipeline.vae, pipeline.text_encoder)}
+    device = pipeline.unet.device
+    lent = {part: part.device for part in (pipeline.vae, *text_encoders(pipeline))}
     pipeline.to(device)
     pipeline.unet.eval()
     dtype = DTYPES[generator.mixed_precision]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.pipelines import TINY_PIPELINES
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,4 +21,10 @@ def _one_thread_of_the_cpu() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
+    return TINY_PIPELINES["sd"](tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module", params=TINY_PIPELINES)
+def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base model of each family."""
+    return TINY_PIPELINES[request.param](tmp_path_factory.mktemp("models") / request.param)

@@ -15,6 +15,7 @@ from huggingface_hub import constants
 from firefusion_assets.core import hub
 from firefusion_assets.engines.stable_diffusion.base_model import load_base
 from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems
+from firefusion_assets_tests.builders.pipelines import save_tiny_xl_pipeline
 
 UNET = "unet/diffusion_pytorch_model"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438167540\n"
@@ -52,14 +53,19 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no tokenizer": (lambda model: shutil.rmtree(model / "tokenizer"), r"tokenizer lacks vocab.json and merges.txt"),
     "no vocabulary": (without_vocabulary, r"tokenizer lacks vocab.json and merges.txt"),
     "another tokenizer": (forget_tokens, r"tokenizer knows 77 tokens, the text encoder 80: it is of another model"),
-    "SDXL": (
+    "a U-Net of SDXL": (
         lambda model: change(model / "unet" / "config.json", addition_embed_type="text_time"),
-        "a family that isn't supported .*SDXL",
+        "model_index.json says StableDiffusionInpaintPipeline, and the U-Net is of another family",
     ),
-    "SDXL's pipeline": (
+    "a pipeline of SDXL": (
         lambda model: change(model / "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
-        r"isn't supported \(StableDiffusionXLInpaintPipeline",
+        "model_index.json says StableDiffusionXLInpaintPipeline, and the U-Net is of another family",
     ),
+    "Kandinsky": (
+        lambda model: change(model / "unet" / "config.json", addition_embed_type="image"),
+        "a family that isn't supported",
+    ),
+    "a VAE that shifts": (lambda model: change(model / "vae" / "config.json", latents_mean=[0] * 4), "shifts latents"),
     "Flux": (
         lambda model: change(
             model / "model_index.json", _class_name="FluxFillPipeline", transformer=["diffusers", "F"]
@@ -137,6 +143,43 @@ def test_all_that_is_wrong_with_the_parts_is_told_at_once(model: Path) -> None:
     assert len(folder_problems(model)) == 3
 
 
+XL_MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no second tokenizer": (lambda model: shutil.rmtree(model / "tokenizer_2"), "tokenizer_2 lacks vocab.json"),
+    "no second text encoder": (lambda model: shutil.rmtree(model / "text_encoder_2"), "text_encoder_2 lacks config"),
+    "a pointer": (
+        lambda model: (model / "text_encoder_2" / "model.safetensors").write_bytes(LFS),
+        "text_encoder_2/model.safetensors is a pointer",
+    ),
+    "text encoders of another model": (
+        lambda model: change(model / "text_encoder_2" / "config.json", hidden_size=64),
+        "gives 96 numbers a token, and the U-Net takes 80",
+    ),
+    "a refiner": (
+        lambda model: change(model / "unet" / "config.json", projection_class_embeddings_input_dim=24 + 5 * 8),
+        "unet takes 64 numbers on prompt and sizes, not 72: it is a refiner",
+    ),
+    "text to image": (
+        lambda model: change(model / "unet" / "config.json", in_channels=4),
+        "no inpainting model: its U-Net takes 4 channels, not 9",
+    ),
+    "a pipeline of SD": (
+        lambda model: change(model / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),
+        "model_index.json says StableDiffusionInpaintPipeline, and the U-Net is of another family",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", XL_MISTAKES)
+def test_what_makes_a_folder_of_sdxl_unusable_is_told_with_a_remedy(tmp_path: Path, mistake: str) -> None:
+    model = save_tiny_xl_pipeline(tmp_path / "xl")
+    assert folder_problems(model) == []
+    spoil, expected = XL_MISTAKES[mistake]
+    spoil(model)
+    (problem,) = folder_problems(model)
+    assert problem.startswith(str(model)) and ";" in problem
+    assert re.search(expected, problem), problem
+
+
 @pytest.mark.parametrize("parts", [("unet",), ("unet", "vae", "text_encoder")])
 def test_models_in_half_precision_alone_are_used(model: Path, parts: tuple[str, ...]) -> None:
     for part in parts:
@@ -167,23 +210,28 @@ def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.
     monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
     monkeypatch.setattr(hub, "_ANSWERS", {})
     said: list[str] = []
-    (problem,) = hub_problems("somebody/model", "main", said.append)
+    (problem,) = hub_problems("somebody/model", "main", False, said.append)
     assert said == ["asking https://huggingface.co for 'somebody/model' (revision 'main'), at most 0 s"]
     assert "https://huggingface.co didn't answer within 0 s" in problem and "HF_HUB_OFFLINE=1" in problem
-    assert hub_problems("somebody/model", "main", said.append) == [problem] and len(said) == 1
+    assert hub_problems("somebody/model", "main", False, said.append) == [problem] and len(said) == 1
 
 
 def test_a_damaged_file_of_the_hub_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"_class_name"')
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: str(tmp_path / "config.json"))
     monkeypatch.setattr(hub, "_ANSWERS", {})
-    (problem,) = hub_problems("somebody/model", "main", print)
+    (problem,) = hub_problems("somebody/model", "main", False, print)
     assert problem.startswith(f"{tmp_path / 'config.json'} is no JSON")
 
 
-def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trains_text", [None, False, True])
+def test_a_model_in_the_cache_needs_no_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_text: bool | None
+) -> None:
+    """Stable Diffusion 1.5, SDXL, and SDXL whose text encoders are to be trained."""
     cached = tmp_path / "config.json"
-    cached.write_text('{"_class_name": "UNet2DConditionModel", "in_channels": 9}')
+    xl = ', "addition_embed_type": "text_time"' if trains_text is not None else ""
+    cached.write_text(f'{{"_class_name": "UNet2DConditionModel", "in_channels": 9{xl}}}')
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: time.sleep(60))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *a, **k: str(cached))
     monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
@@ -191,6 +239,7 @@ def test_a_model_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     said: list[str] = []
-    assert hub_problems("somebody/model", "main", said.append) == []
+    problems = hub_problems("somebody/model", "main", bool(trains_text), said.append)
+    assert ["leave train_text_encoder out" in problem for problem in problems] == [True] * bool(trains_text)
     assert "no answer; going on with what the cache has" in said[1]
     assert constants.HF_HUB_OFFLINE and os.environ["HF_HUB_OFFLINE"] == "1", "and its files aren't asked for either"

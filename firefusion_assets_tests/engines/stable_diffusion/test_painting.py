@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import yaml
-from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
+from diffusers import AutoPipelineForInpainting, DDIMScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -247,7 +247,7 @@ def test_the_loss_is_that_of_its_equation(kind: str, area: str, gamma: float | N
     examples = Examples(values[0], torch.zeros_like(values[0]), values[2], values[3])
     drawn = Noised(values[0], values[1], torch.tensor(timesteps), torch.zeros(n))
     losses = denoising_loss(
-        Mixing(), scheduler, examples, drawn, values[4], generator(loss_area=area, snr_gamma=gamma)
+        Mixing(), scheduler, examples, drawn, (values[4],), generator(loss_area=area, snr_gamma=gamma)
     )  # fmt: skip
     np.testing.assert_allclose(losses.numpy(), expected, rtol=2e-4, atol=1e-7)
 
@@ -376,17 +376,22 @@ def test_any_mask_is_painted_and_nothing_else(
     assert (painted[inside] >= 1).all()
 
 
-def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(base: Path) -> None:
+@pytest.mark.parametrize("negative", [None, "ice"])
+@pytest.mark.parametrize("guidance", [1, 7.5])
+def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(
+    any_base: Path, guidance: float, negative: str | None
+) -> None:
     """With masks of whole latent cells, where shares don't matter, and ground of even colour."""
     sampling = Sampling(
-        images=1, steps=3, batch_size=2, guidance_scale=7.5, prompts=("fire",), negative_prompts=("ice",)
-    )
+        images=1, steps=3, batch_size=2, guidance_scale=guidance, prompts=("fire",),
+        negative_prompts=() if negative is None else (negative,),
+    )  # fmt: skip
     windows = np.tile(np.linspace(-0.8, 0.8, 6, dtype=np.float32).reshape(2, 3, 1, 1), (1, 1, 8, 8))
     hidden = np.zeros((2, 8, 8), bool)
     hidden[0, 2:5, 1:7] = hidden[1, 0, 0] = True
-    painted = WindowSampler(load_base(base, None), sampling, 8, "not used")(windows, hidden, [21, 22])
+    painted = WindowSampler(load_base(any_base, None), sampling, 8, "not used")(windows, hidden, [21, 22])
 
-    pipeline = StableDiffusionInpaintPipeline.from_pretrained(base)
+    pipeline = AutoPipelineForInpainting.from_pretrained(any_base)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
     for number, seed in enumerate((21, 22)):
         image = torch.from_numpy(windows[number : number + 1]).expand(1, 3, 8, 8).repeat(1, 1, 8, 8)
@@ -395,14 +400,15 @@ def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(base: Pat
             known = pipeline.vae.encode(image * (mask < 0.5)).latent_dist.mode() * pipeline.vae.config.scaling_factor
         plain = pipeline(
             "fire",
-            (image + 1) / 2,
-            mask,
+            image=(image + 1) / 2,
+            mask_image=mask,
             masked_image_latents=known,
             height=64,
             width=64,
+            strength=1,
             num_inference_steps=3,
-            guidance_scale=7.5,
-            negative_prompt="ice",
+            guidance_scale=guidance,
+            negative_prompt=negative,
             generator=torch.Generator().manual_seed(seeding.derive_seed(seed, "noise")),
             output_type="latent",
         ).images

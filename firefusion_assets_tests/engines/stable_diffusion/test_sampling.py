@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from firefusion_assets.core import seeding
 from firefusion_assets.engines.contract import DamagedModelError
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.conditioning import networks
 from firefusion_assets.engines.stable_diffusion.enlarging import enlarge
 from firefusion_assets.engines.stable_diffusion.latents import decoded, encoded
 from firefusion_assets.engines.stable_diffusion.painter import load_pipeline
@@ -75,15 +76,15 @@ def test_a_model_whose_weights_are_no_numbers_is_refused(base: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_what_half_precision_cannot_hold_is_painted_in_float32(base: Path, always: bool) -> None:
+def test_what_half_precision_cannot_hold_is_painted_in_float32(any_base: Path, always: bool) -> None:
     """The network gives no numbers for windows with large masks: in half precision only, or always."""
     images, masks, seeds = windows(5)
     masks[:] = False
     masks[:, 5:7, 4:6] = True
     masks[[1, 4], :, 4:12] = True
-    pipeline = load_base(base, None)
-    pipeline.unet.to(torch.bfloat16)
-    pipeline.text_encoder.to(torch.bfloat16)
+    pipeline = load_base(any_base, None)
+    for network in networks(pipeline):
+        network.to(torch.bfloat16)
     calls: list[tuple[torch.dtype, int]] = []
 
     def overflow(unet: torch.nn.Module, arguments: Any, output: tuple[torch.Tensor]) -> None:
@@ -95,14 +96,16 @@ def test_what_half_precision_cannot_hold_is_painted_in_float32(base: Path, alway
     pipeline.unet.register_forward_hook(overflow)
     painted = sampler(pipeline, batch_size=2)(images, masks, seeds)
     kept = [0, 2, 3]
-    assert {dtype for dtype, _ in calls} == {torch.bfloat16, torch.float32} and pipeline.unet.dtype == torch.bfloat16
+    assert {dtype for dtype, _ in calls} == {torch.bfloat16, torch.float32} and {
+        network.dtype for network in networks(pipeline)
+    } == {torch.bfloat16}
     assert [n for dtype, n in calls if dtype == torch.float32] == [2, 2]  # two steps of the two that were lost
     assert np.isfinite(painted[kept]).all()
     if always:
         assert np.isnan(painted[[1, 4]]).all()
         return
-    rounded = load_base(base, None)
-    for network in (rounded.unet, rounded.text_encoder):
+    rounded = load_base(any_base, None)
+    for network in networks(rounded):
         network.to(torch.bfloat16).float()
     plain = sampler(rounded, batch_size=2)(images[[1, 4]], masks[[1, 4]], [1, 4])
     np.testing.assert_array_equal(painted[[1, 4]], plain)

@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from firefusion_assets.engines.stable_diffusion import single_file
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline, save_tiny_xl_pipeline
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {
@@ -403,6 +403,13 @@ def test_adapters_alone_ask_for_a_merge(tmp_path: Path) -> None:
     save_file({"unet.x.lora_A.weight": torch.ones(1, 1)}, tmp_path / "pytorch_lora_weights.safetensors")
     with pytest.raises(ValueError, match=r"holds adapters only .* set lora.merge: true"):
         single_file.export_single_file(tmp_path, tmp_path / "out.safetensors")
+
+
+def test_sdxl_is_refused(tmp_path: Path) -> None:
+    model = save_tiny_xl_pipeline(tmp_path / "xl")
+    with pytest.raises(ValueError, match=r"xl: is SDXL, which isn't written as one file; give the folder"):
+        single_file.export_single_file(model, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_a_weight_beyond_half_precision_is_an_error_in_half_only(tiny: Path, tmp_path: Path) -> None:

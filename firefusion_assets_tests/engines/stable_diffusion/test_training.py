@@ -9,13 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 from safetensors.torch import load_file
 
@@ -31,16 +29,13 @@ from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionG
 from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import LeakError, Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.engine import Run
+from firefusion_assets_tests.builders.finetuning import ADAPTERS, UNET, files, finetune, generator
 from firefusion_assets_tests.builders.painting import paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
 
 pytestmark = pytest.mark.slow
 
-UNET, TEXT_ENCODER, VAE = (
-    "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
-    "vae/diffusion_pytorch_model.safetensors",
-)  # fmt: skip
-ADAPTERS = "pytorch_lora_weights.safetensors"
+TEXT_ENCODER, VAE = "text_encoder/model.safetensors", "vae/diffusion_pytorch_model.safetensors"
 PRIOR = {"class_prompt": "land", "num_class_images": 6}
 LORA = {"method": "lora", "lora": {"rank": 2, "alpha": 8}}
 KEPT = {"method": "lora", "lora": {"rank": 2, "alpha": 8, "merge": False}}
@@ -53,27 +48,6 @@ class Interrupted(Exception):
     """Raised by a test in the middle of a training."""
 
 
-def generator(base: Path, **changes: Any) -> StableDiffusionGenerator:
-    settings = {
-        "engine": "stable-diffusion", "base_model": str(base), "crop": 16, "resolution": 64, "mask_variants": 2,
-        "train_batch_size": 2, "max_train_steps": 3, "learning_rate": 1e-3,
-    }  # fmt: skip
-    return StableDiffusionGenerator.model_validate(settings | changes)
-
-
-def fit(
-    settings: StableDiffusionGenerator, part: PatchPart, work: Path, progress: Callable[[str], None] = lambda _: None
-) -> dict[str, float]:
-    """Fit with the trainer in this process."""
-
-    def launch(trainer: str, job: Path) -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)  # one process, several number formats
-        resolve_name(trainer)(job, progress)
-
-    work.mkdir(exist_ok=True)
-    return settings.fit(part, work, Run(progress, launch))
-
-
 @pytest.fixture(scope="module")
 def trained(base: Path, part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Give the model folder of some settings, trained once."""
@@ -84,14 +58,10 @@ def trained(base: Path, part: PatchPart, tmp_path_factory: pytest.TempPathFactor
         key = settings.model_dump_json()
         if key not in folders:
             folders[key] = tmp_path_factory.mktemp("trained")
-            fit(settings, part, folders[key])
+            finetune(settings, part, folders[key])
         return folders[key]
 
     return of
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def losses(folder: Path) -> list[float]:
@@ -244,12 +214,12 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        fit(settings, part, work, interrupt)
+        finetune(settings, part, work, interrupt)
     kept = [f"checkpoint-{step:07d}.pt" for step in (10, 20)][-settings.checkpoints_total_limit :]
     assert sorted(path.name for path in work.glob("checkpoint-*")) == kept
     (work / f"{kept[-1]}.7.partial").write_bytes(b"a write that was cut short")
     messages: list[str] = []
-    fit(settings, part, work, messages.append)
+    finetune(settings, part, work, messages.append)
     assert "resumed at step 20 of 27" in messages
     assert files(work) == files(trained(**LONG | changes))
 
@@ -260,8 +230,8 @@ def test_published_are_the_weights_that_were_trained(base: Path, part: PatchPart
             state.update(torch.load(tmp_path / "long" / "checkpoint-0000020.pt", weights_only=True)["parameters"])
 
     state: dict[str, torch.Tensor] = {}
-    fit(generator(base, **LONG), part, tmp_path / "long", look)
-    fit(generator(base, **LONG | {"max_train_steps": 20}), part, tmp_path / "short")
+    finetune(generator(base, **LONG), part, tmp_path / "long", look)
+    finetune(generator(base, **LONG | {"max_train_steps": 20}), part, tmp_path / "short")
     published = StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "short").unet.state_dict()
     assert {f"unet.{name}" for name in published} == set(state)
     assert all(torch.equal(values, state[f"unet.{name}"]) for name, values in published.items())
@@ -296,9 +266,9 @@ def test_class_images_are_made_once(trained: Trained, base: Path, part: PatchPar
     messages: list[str] = []
     for words in ("4 of 6 class images", "encoded"):
         with pytest.raises(Interrupted):
-            fit(settings, part, work, stop_at(words))
+            finetune(settings, part, work, stop_at(words))
     made = files(work / "class-images")
-    fit(settings, part, work, messages.append)
+    finetune(settings, part, work, messages.append)
     assert [message for message in messages if "class images" in message] == [
         "4 of 6 class images", "6 of 6 class images",
     ]  # fmt: skip
@@ -315,15 +285,15 @@ def test_views_are_encoded_once_for_all_attempts(base: Path, part: PatchPart, tm
     messages: list[str] = []
     for _ in range(2):
         with pytest.raises(Interrupted):
-            fit(generator(base, **LONG), part, tmp_path / "work", stop)
+            finetune(generator(base, **LONG), part, tmp_path / "work", stop)
     assert [message for message in messages if "encoded" in message] == ["encoded the views of fires"]
     views = load_file(tmp_path / "work" / "encoded-views" / "fires.safetensors")
     assert {values.dtype for values in views.values()} == {torch.float32}
     # A trainer that is called by hand may be given other settings: it doesn't learn from the views of the old ones.
     for checkpoint in (tmp_path / "work").glob("checkpoint-*"):
         checkpoint.unlink()
-    fit(generator(base, **LONG | {"seed": 2}), part, tmp_path / "work", messages.append)
-    fit(generator(base, **LONG | {"seed": 2}), part, tmp_path / "plain")
+    finetune(generator(base, **LONG | {"seed": 2}), part, tmp_path / "work", messages.append)
+    finetune(generator(base, **LONG | {"seed": 2}), part, tmp_path / "plain")
     assert files(tmp_path / "work") == files(tmp_path / "plain")
 
 
@@ -332,7 +302,7 @@ def test_some_views_are_learned_without_a_prompt(
     base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_text: bool
 ) -> None:
     def loss(*arguments: Any) -> torch.Tensor:
-        texts.append(arguments[4])
+        texts.append(*arguments[4])
         return denoising_loss(*arguments)
 
     monkeypatch.setattr(trainer, "denoising_loss", loss)
@@ -340,7 +310,7 @@ def test_some_views_are_learned_without_a_prompt(
     for dropout in (0, 0.4):
         texts: list[torch.Tensor] = []
         changes = {"max_train_steps": 40, "prompt_dropout": dropout, "train_text_encoder": trains_text}
-        fit(generator(base, **changes), part, tmp_path / str(dropout))
+        finetune(generator(base, **changes), part, tmp_path / str(dropout))
         rows = torch.cat(texts)
         if trains_text:
             tokens = [pipeline.tokenizer(text, padding="max_length", return_tensors="pt").input_ids
@@ -369,7 +339,7 @@ def test_the_sampler_that_a_base_model_names_changes_nothing_in_training(
     EulerDiscreteScheduler.from_config(pipeline.scheduler.config).save_pretrained(other / "scheduler")
     index = other / "model_index.json"
     index.write_text(index.read_text().replace("DDIMScheduler", "EulerDiscreteScheduler"))
-    fit(generator(other), part, tmp_path / "work")
+    finetune(generator(other), part, tmp_path / "work")
     assert losses(tmp_path / "work") == losses(trained())
     assert (tmp_path / "work" / UNET).read_bytes() == (trained() / UNET).read_bytes()
 
@@ -377,7 +347,7 @@ def test_the_sampler_that_a_base_model_names_changes_nothing_in_training(
 def test_a_training_that_diverges_stops_before_it_is_saved(base: Path, part: PatchPart, tmp_path: Path) -> None:
     settings = generator(base, learning_rate=1e30, max_train_steps=9, checkpointing_steps=4, max_grad_norm=1e30)
     with pytest.raises(FloatingPointError, match="not finite at step 4; lower generator.learning_rate"):
-        fit(settings, part, tmp_path / "work")
+        finetune(settings, part, tmp_path / "work")
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
@@ -392,7 +362,7 @@ def test_nothing_outside_the_train_part_is_learned_from(base: Path, part: PatchP
             writer.add_patch(name, patch)
     works = [tmp_path / "a", tmp_path / "b"]
     for store, work in zip(stores, works, strict=True):
-        fit(generator(base, prior_preservation=PRIOR), PatchPart(Patches(store), ids), work)
+        finetune(generator(base, prior_preservation=PRIOR), PatchPart(Patches(store), ids), work)
     assert files(works[0]) == files(works[1])
     job = FinetuningJob(generator=generator(base), base=stores[1], train_ids=tuple(ids), work=tmp_path)
     with pytest.raises(LeakError, match="fire-2"):
@@ -424,14 +394,14 @@ def mean_loss(model: Path, settings: StableDiffusionGenerator, part: PatchPart, 
     text = pipeline.encode_prompt(settings.instance_prompt, torch.device("cpu"), 1, False)[0].expand(n, -1, -1)
     with torch.no_grad():
         return float(
-            denoising_loss(Denoiser(pipeline, settings), pipeline.scheduler, examples, drawn, text, settings).mean()
+            denoising_loss(Denoiser(pipeline, settings), pipeline.scheduler, examples, drawn, (text,), settings).mean()
         )
 
 
 def test_one_fire_can_be_learned_by_heart(base: Path, tmp_path: Path) -> None:
     part = fire_front(tmp_path / "store")
     settings = generator(base, area="patch", mask_variants=1, max_train_steps=120)
-    fit(settings, part, tmp_path / "work")
+    finetune(settings, part, tmp_path / "work")
     pixels = Pixels.read(tmp_path / "work")
     before, after = (mean_loss(model, settings, part, pixels) for model in (base, tmp_path / "work"))
     assert after < 0.5 * before
@@ -448,7 +418,7 @@ def test_a_trainer_that_fails_shows_the_end_of_its_output(
 
 def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPart, tmp_path: Path) -> None:
     settings = generator(base, max_train_steps=80, checkpointing_steps=5)
-    fit(settings, part, tmp_path / "undisturbed")
+    finetune(settings, part, tmp_path / "undisturbed")
     job = job_of(settings, part, tmp_path / "killed")
     command = launching.trainer_command(settings.trainer, job)
     with subprocess.Popen(command, env=one_thread()) as process:
@@ -457,7 +427,7 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(base: Path, part: PatchPa
         os.kill(process.pid, signal.SIGKILL)
     assert not (job.parent / "history.csv").exists()
     messages: list[str] = []
-    fit(settings, part, job.parent, messages.append)
+    finetune(settings, part, job.parent, messages.append)
     assert any(message.startswith("resumed at step ") for message in messages)
     assert files(job.parent) == files(tmp_path / "undisturbed")
 
@@ -487,7 +457,7 @@ def test_batches_that_two_processes_cannot_share_are_refused(
     monkeypatch.setattr(trainer.Accelerator, "num_processes", 2)
     expected = "generator.gradient_accumulation_steps: 1 batches a step can't be shared out over 2 processes"
     with pytest.raises(ValueError, match=expected):
-        fit(generator(base), part, tmp_path)
+        finetune(generator(base), part, tmp_path)
 
 
 def job_of(settings: StableDiffusionGenerator, part: PatchPart, work: Path) -> Path:
