@@ -15,10 +15,10 @@ UNET: Final = "unet/diffusion_pytorch_model.safetensors"
 ADAPTERS: Final = "pytorch_lora_weights.safetensors"
 
 
-def generator(base: Path, **changes: Any) -> StableDiffusionGenerator:
+def generator(base_model: Path | str, **changes: Any) -> StableDiffusionGenerator:
     """Three steps at 64 px."""
     settings = {
-        "engine": "stable-diffusion", "base_model": str(base), "crop": 16, "resolution": 64, "mask_variants": 2,
+        "engine": "stable-diffusion", "base_model": str(base_model), "crop": 16, "resolution": 64, "mask_variants": 2,
         "train_batch_size": 2, "max_train_steps": 3, "learning_rate": 1e-3,
     }  # fmt: skip
     return StableDiffusionGenerator.model_validate(settings | changes)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DDIMScheduler,
     StableDiffusionInpaintPipeline,
     StableDiffusionXLInpaintPipeline,
@@ -65,8 +66,29 @@ def save_tiny_xl_pipeline(folder: Path, in_channels: int = 9) -> Path:
     return folder
 
 
-TINY_PIPELINES: Final = {"sd": save_tiny_pipeline, "sdxl": save_tiny_xl_pipeline}
-"""What writes a tiny inpainting model, by family."""
+def save_tiny_controlnet(folder: Path, **changes: Any) -> Path:
+    """Write a ControlNet that fits the U-Net of `save_tiny_pipeline`; it adds something, as a trained one does."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9)
+        controlnet = ControlNetModel.from_unet(_unet(4, **{"cross_attention_dim": 32} | changes))
+        for parameter in controlnet.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    controlnet.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_models(folder: Path, family: str) -> dict[str, str]:
+    """Write tiny models below a folder; return the engine's settings that name them."""
+    if family == "controlnet":
+        base = save_tiny_pipeline(folder / "base", in_channels=4)
+        return {"base_model": str(base), "controlnet": str(save_tiny_controlnet(folder / "controlnet"))}
+    save = {"sd": save_tiny_pipeline, "sdxl": save_tiny_xl_pipeline}[family]
+    return {"base_model": str(save(folder / "base"))}
+
+
+FAMILIES: Final = ("sd", "sdxl", "controlnet")
+"""What `save_tiny_models` knows."""
 
 
 def _vae(**settings: Any) -> AutoencoderKL:

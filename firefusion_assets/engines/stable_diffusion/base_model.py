@@ -6,22 +6,36 @@ from typing import Any, Final
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DiffusionPipeline,
+    StableDiffusionControlNetInpaintPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionXLInpaintPipeline,
 )
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
+
 DTYPES: Final = {"no": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """Number formats by the names of `mixed_precision`."""
 
 
-def load_base(base_model: str | Path, revision: str | None) -> DiffusionPipeline:
+def load_base_of(generator: StableDiffusionGenerator) -> DiffusionPipeline:
+    """Return what a config fine-tunes or paints with; see `load_base`."""
+    if generator.controlnet is None:
+        return load_base(generator.base_model, generator.revision)
+    place = _place(generator.controlnet, generator.controlnet_revision)
+    controlnet = _loaded(ControlNetModel, generator.controlnet, place)
+    return load_base(generator.base_model, generator.revision, controlnet=controlnet)
+
+
+def load_base(base_model: str | Path, revision: str | None, **parts: Any) -> DiffusionPipeline:
     """Return a float32 pipeline from a folder or the hub, on the CPU, without safety checker and progress bars.
 
     Some checkpoints hold safetensors in half precision only, in files of the variant `fp16`: those are taken then.
-    The VAE takes the images of a batch one after the other: it needs more memory for each than the U-Net.
+    The VAE takes the images of a batch one after the other: it needs more memory for each than the U-Net. What is given
+    as ``parts`` is not loaded.
     """
     place = _place(base_model, revision)
     index = DiffusionPipeline.load_config(base_model, **place)
@@ -30,7 +44,9 @@ def load_base(base_model: str | Path, revision: str | None) -> DiffusionPipeline
     else:
         # Satellite images are no people; the checker would black some of them out.
         unchecked = {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = _loaded(StableDiffusionInpaintPipeline, base_model, place | unchecked)
+        controlled = "controlnet" in parts or "controlnet" in index
+        kind = StableDiffusionControlNetInpaintPipeline if controlled else StableDiffusionInpaintPipeline
+        pipeline = _loaded(kind, base_model, place | unchecked | parts)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()
     return pipeline

@@ -1,15 +1,14 @@
-"""The base model that a config names: a folder on this machine or an id on the hub, and whether it can be used.
+"""What keeps the files of a base model from being used.
 
 Reads names, JSON and the heads of weights only; `base_model` loads them.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from firefusion_assets.core.hub import HubError, hub_file
+from firefusion_assets.engines.stable_diffusion.controlnet_files import controlnet_problems, misfit
 from firefusion_assets.engines.stable_diffusion.model_files import AGAIN, read_json, weight_problems
-from firefusion_assets.study.engine import Progress
 
 _TEXT_ENCODERS: Final = {None: ("text_encoder",), "text_time": ("text_encoder", "text_encoder_2")}
 """Text encoders by what a U-Net is told beside tokens (`addition_embed_type`): nothing (Stable Diffusion 1 and 2), or
@@ -17,27 +16,24 @@ the whole prompt and sizes (SDXL)."""
 _XL: Final = "text_time"
 _SIZES: Final = 6
 """Numbers that SDXL is told of sizes: original, cut and target, two each."""
-_INPAINTING_CHANNELS: Final = 9
-"""Noisy latent, mask and latent of the masked image: 4 + 1 + 4."""
+_CHANNELS: Final = {False: 9, True: 4}
+"""Of a U-Net without and with a ControlNet: noisy latent, mask and latent of the masked image, or the first alone."""
 
 
-def local_folder(base_model: str, study_folder: Path) -> Path | None:
-    """Return the folder that a base model names, or nothing if it is a hub id.
+class Use(NamedTuple):
+    """What a config does with a base model.
 
-    A path that starts with ``/``, ``.`` or ``~`` is a folder, there or not; anything else if it exists below the
-    study folder.
+    Attributes:
+        trains_text: it trains the text encoder.
+        controlled: a ControlNet tells what is known; otherwise the U-Net is told.
     """
-    folder = study_folder / Path(base_model).expanduser()
-    return folder.resolve() if base_model.startswith(("/", ".", "~")) or folder.is_dir() else None
+
+    trains_text: bool = False
+    controlled: bool = False
 
 
-def folder_problems(folder: Path, trains_text: bool = False) -> list[str]:
-    """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout.
-
-    Args:
-        folder: holds the pipeline.
-        trains_text: whether the text encoder is to be trained.
-    """
+def folder_problems(folder: Path, use: Use) -> list[str]:
+    """Return what keeps a local folder from being used as an inpainting pipeline in diffusers' layout."""
     if not (folder / "model_index.json").is_file():
         return [f"{folder} holds no model_index.json; name a folder in diffusers' layout, or a hub id"]
     try:
@@ -47,14 +43,15 @@ def folder_problems(folder: Path, trains_text: bool = False) -> list[str]:
             return [_unsupported(str(folder), pipeline)]
         unet = read_json(folder / "unet" / "config.json")
         if not _is_supported(unet):
-            return unet_problems(unet, str(folder), trains_text)
+            return unet_problems(unet, str(folder), use)
         if ("XL" in pipeline) != (unet.get("addition_embed_type") == _XL):
             return [f"{folder}/model_index.json says {pipeline}, and the U-Net is of another family; {AGAIN}"]
         encoders = _TEXT_ENCODERS[unet.get("addition_embed_type")]
         vae, *texts = (read_json(folder / part / "config.json") for part in ("vae", *encoders))
         read_json(folder / "scheduler" / "scheduler_config.json")
         return [
-            *unet_problems(unet, str(folder), trains_text),
+            *unet_problems(unet, str(folder), use._replace(controlled=use.controlled or "controlnet" in index)),
+            *(_own_controlnet(folder / "controlnet", unet) if "controlnet" in index else ()),
             *_other_parts(folder, unet, vae, texts),
             *(
                 problem
@@ -67,19 +64,31 @@ def folder_problems(folder: Path, trains_text: bool = False) -> list[str]:
         return [str(unreadable)]
 
 
-def unet_problems(config: dict[str, Any], name: str, trains_text: bool) -> list[str]:
+def unet_problems(config: dict[str, Any], name: str, use: Use) -> list[str]:
     """Return what keeps a U-Net from being one for inpainting, of Stable Diffusion 1 or 2 or SDXL."""
     if not _is_supported(config):
         return [_unsupported(name, str(config.get("_class_name")))]
-    problems, channels = list[str](), config.get("in_channels")
-    if channels != _INPAINTING_CHANNELS:
+    problems, channels, wanted = list[str](), config.get("in_channels"), _CHANNELS[use.controlled]
+    is_xl = config.get("addition_embed_type") == _XL
+    if use.controlled and is_xl:
+        problems.append(f"{name} is SDXL, which isn't painted with by a controlnet; name one for inpainting without it")
+    elif channels != wanted:
+        told = f"its U-Net takes {channels} channels, not {wanted}"
         problems.append(
-            f"{name} is no inpainting model: its U-Net takes {channels} channels, not {_INPAINTING_CHANNELS}; "
-            "name an inpainting checkpoint (a text-to-image base can't be fine-tuned or adapted here)"
+            f"{name} is no text-to-image model, as a controlnet needs: {told}; name one, or leave controlnet out"
+            if use.controlled
+            else f"{name} is no inpainting model: {told}; name an inpainting checkpoint, or a controlnet for inpainting"
         )
-    if trains_text and config.get("addition_embed_type") == _XL:
+    if use.trains_text and is_xl:
         problems.append(f"{name} is SDXL, whose two text encoders aren't trained; leave train_text_encoder out")
     return problems
+
+
+def _own_controlnet(folder: Path, unet: dict[str, Any]) -> Iterator[str]:
+    """A fine-tuning with a ControlNet publishes that too."""
+    config = read_json(folder / "config.json")
+    yield from controlnet_problems(config, str(folder)) or misfit(config, unet)
+    yield from weight_problems(folder)
 
 
 def _is_supported(unet: dict[str, Any]) -> bool:
@@ -142,15 +151,3 @@ def _tokens(file: Path) -> set[str]:
         return {*whole["model"]["vocab"], *(one["content"] for one in whole.get("added_tokens", ()))}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} holds no vocabulary where one is expected ({error!r}); {AGAIN}") from None
-
-
-def hub_problems(base_model: str, revision: str, trains_text: bool, progress: Progress) -> list[str]:
-    """Return what keeps a hub id from being used; see `folder_problems`."""
-    try:
-        config = hub_file(base_model, "unet/config.json", revision, progress)
-    except HubError as error:
-        return [f"{error}, or download it elsewhere and name the local folder"]
-    try:
-        return unet_problems(read_json(config), base_model, trains_text)
-    except ValueError as unreadable:
-        return [str(unreadable)]

@@ -11,8 +11,9 @@ from diffusers import DiffusionPipeline
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.engines.stable_diffusion.method_settings import PriorPreservation
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
-from firefusion_assets.engines.stable_diffusion.settings import PRETRAINED_GUIDANCE, PriorPreservation
+from firefusion_assets.engines.stable_diffusion.settings import PRETRAINED_GUIDANCE
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.engines.stable_diffusion.views import GroundViews, View
 from firefusion_assets.study.augmentation import Sampling

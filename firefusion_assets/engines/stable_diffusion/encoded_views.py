@@ -31,12 +31,14 @@ class Examples(NamedTuple):
         std: float (N, 4, r, r), their standard deviations.
         known: float (N, 4, r, r), latent of the image without what is hidden, scaled.
         mask: float (N, 1, r, r), hidden share of each latent cell.
+        around: float (N, 4, S, S), the window itself, what is hidden as the nearest known, and 1 where that is.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
     known: torch.Tensor
     mask: torch.Tensor
+    around: torch.Tensor
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -55,11 +57,13 @@ class Enlarged(NamedTuple):
         image: float (3, R, R), in -1..1.
         known: as large, 0 where it is hidden.
         hidden: bool (1, R, R).
+        around: float (4, S, S), see `Examples`.
     """
 
     image: torch.Tensor
     known: torch.Tensor
     hidden: torch.Tensor
+    around: torch.Tensor
 
 
 class Noised(NamedTuple):
@@ -134,10 +138,10 @@ def encode(images: Iterator[Enlarged], vae: AutoencoderKL, cell: int) -> Example
     encoded: list[Examples] = []
     scale = vae.config.scaling_factor
     while some := list(islice(images, _ENCODED_AT_ONCE)):
-        image, known, hidden = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
+        image, known, hidden, around = (torch.stack(values).to(vae.device) for values in zip(*some, strict=True))
         distribution = vae.encode(image).latent_dist
         rest = vae.encode(known).latent_dist.mode()
-        kept = distribution.mean * scale, distribution.std * scale, rest * scale, latent_mask(hidden, cell)
+        kept = distribution.mean * scale, distribution.std * scale, rest * scale, latent_mask(hidden, cell), around
         encoded.append(Examples(*(values.cpu() for values in kept)))
     return Examples(*(torch.cat(values) for values in zip(*encoded, strict=True)))
 
@@ -145,7 +149,7 @@ def encode(images: Iterator[Enlarged], vae: AutoencoderKL, cell: int) -> Example
 def enlarged(view: View, stretch: Stretch, factor: int) -> Enlarged:
     """Return a view at the model's resolution."""
     window = stretch.to_model(view.dn)
-    both = torch.from_numpy(np.stack([window, without_hidden(window, view.mask)]))
-    image, known = enlarge(both, factor)
+    around = without_hidden(window, view.mask)
+    image, known = enlarge(torch.from_numpy(np.stack([window, around])), factor)
     hidden = torch.from_numpy(np.kron(view.mask, np.ones((factor, factor), bool)))[None]
-    return Enlarged(image, known * ~hidden, hidden)
+    return Enlarged(image, known * ~hidden, hidden, torch.from_numpy(np.concatenate([around, view.mask[None]])))

@@ -9,8 +9,8 @@ from diffusers.training_utils import cast_training_params, compute_snr
 from torch import Tensor, nn
 
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
-from firefusion_assets.engines.stable_diffusion.conditioning import Text, conditioning_of
 from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised
+from firefusion_assets.engines.stable_diffusion.families import Text, family_of
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 
 
@@ -25,7 +25,7 @@ class Denoiser(nn.Module):
     def __init__(self, pipeline: DiffusionPipeline, generator: StableDiffusionGenerator) -> None:
         super().__init__()
         self.unet = pipeline.unet
-        self._conditioning, self._resolution = conditioning_of(pipeline), generator.resolution
+        self._family = family_of(pipeline)
         self.text_encoder = pipeline.text_encoder if generator.train_text_encoder else None
         if generator.method == "lora":
             from peft import LoraConfig
@@ -51,18 +51,18 @@ class Denoiser(nn.Module):
         """Return what is trained, by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def forward(self, inputs: Tensor, timesteps: Tensor, *text: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, timesteps: Tensor, examples: Examples, text: Text) -> Tensor:
         """Return the prediction (N, 4, r, r).
 
         Args:
-            inputs: noisy latents, mask and known latents (N, 9, r, r).
+            noisy: latents (N, 4, r, r).
             timesteps: int64 (N,).
-            text: token ids (N, T) where the text encoder is trained, else what `Conditioning.encoded` gives.
+            examples: what is known.
+            text: token ids (N, T) where the text encoder is trained, else what `Family.encoded` gives, one row each.
         """
         if self.text_encoder is not None:
             text = (self.text_encoder(*text).last_hidden_state,)
-        added = self._conditioning.added(text, self._resolution)
-        prediction: Tensor = self.unet(inputs, timesteps, text[0], added_cond_kwargs=added).sample
+        prediction: Tensor = self.unet(**self._family.unet_arguments(noisy, timesteps, examples, text)).sample
         return prediction
 
 
@@ -110,7 +110,7 @@ def denoising_loss(
     noisy = scheduler.add_noise(drawn.latents, drawn.noise, drawn.timesteps)
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(drawn.latents, drawn.noise, drawn.timesteps) if predicts_v else drawn.noise
-    predicted = denoiser(torch.cat([noisy, examples.mask, examples.known], dim=1), drawn.timesteps, *text)
+    predicted = denoiser(noisy, drawn.timesteps, examples, text)
     error = (predicted.float() - target.float()).square().mean(dim=1, keepdim=True)
     weight = examples.mask.float() if generator.loss_area == "edit" else torch.ones_like(error)
     # A mask that lies wholly in nodata has no weight.

@@ -11,8 +11,8 @@ from diffusers import DiffusionPipeline
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import compute_device
 from firefusion_assets.engines.contract import compose, require_finite
-from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
-from firefusion_assets.engines.stable_diffusion.conditioning import networks
+from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base, load_base_of
+from firefusion_assets.engines.stable_diffusion.families import networks
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE, Pixels
 from firefusion_assets.engines.stable_diffusion.publishing import merge_adapters
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
@@ -72,7 +72,7 @@ def load_pipeline(generator: StableDiffusionGenerator, folder: Path, sampling: S
     if (folder / "model_index.json").is_file():
         pipeline = load_base(folder, None)
     else:
-        pipeline = load_base(generator.base_model, generator.revision)
+        pipeline = load_base_of(generator)
         if (folder / LORA_FILE).is_file():
             merge_adapters(pipeline, folder)
     require_finite(pipeline.unet, folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
-from firefusion_assets.engines.stable_diffusion.base_model import load_base
+from firefusion_assets.engines.stable_diffusion.base_model import load_base_of
 from firefusion_assets.engines.stable_diffusion.pixels import LORA_FILE
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 
@@ -15,7 +15,7 @@ def publish(pipeline: DiffusionPipeline, generator: StableDiffusionGenerator, fo
 
     What was not trained is taken from the base model anew: in training it may have been in half precision.
     """
-    base = load_base(generator.base_model, generator.revision)
+    base = load_base_of(generator)
     if generator.method == "lora":
         _save_adapters(pipeline, folder)
         if not generator.lora.merge:

@@ -13,14 +13,14 @@ from diffusers.image_processor import VaeImageProcessor
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import tensor_float32
-from firefusion_assets.engines.stable_diffusion.conditioning import Text, conditioning_of, joined, networks
 from firefusion_assets.engines.stable_diffusion.enlarging import (
     area_mean,
     enlarge,
     latent_mask,
     without_hidden,
 )
-from firefusion_assets.engines.stable_diffusion.latents import decoded, encoded
+from firefusion_assets.engines.stable_diffusion.families import Ground, Text, family_of, networks
+from firefusion_assets.engines.stable_diffusion.latents import decoded
 from firefusion_assets.study.augmentation import Sampling, Scheduler
 
 _SCHEDULERS: Final[dict[Scheduler, tuple[str, dict[str, Any]]]] = {
@@ -59,7 +59,7 @@ class WindowSampler:
         self._guidance = 1.0 if sampling.guidance_scale is None else sampling.guidance_scale
         self._prompts = sampling.prompts or (default_prompt,)
         self._negative_prompts = sampling.negative_prompts or ("",)
-        self._conditioning = conditioning_of(pipeline)
+        self._family = family_of(pipeline)
         self._encoded: dict[tuple[str, torch.dtype], Text] = {}
 
     @torch.no_grad()
@@ -98,25 +98,17 @@ class WindowSampler:
                 np.concatenate([values, np.repeat(values[-1:], padding, axis=0)]) for values in (windows, masks, seeds)
             )
         pipeline, sampling = self._pipeline, self._sampling
-        device, cell = pipeline.device, pipeline.vae_scale_factor
-        hidden = torch.from_numpy(masks[:, None]).to(device)
+        hidden = torch.from_numpy(masks[:, None]).to(pipeline.device)
         hidden = hidden.repeat_interleave(self._factor, 2).repeat_interleave(self._factor, 3)
-        shares = latent_mask(hidden, cell)
         around = np.stack([without_hidden(*window) for window in zip(windows, masks, strict=True)])
-        original, filled = (enlarge(torch.from_numpy(values).to(device), self._factor) for values in (windows, around))
-        known = encoded(pipeline.vae, filled * ~hidden)
-        # Where painting starts from noise alone, only the size of this is looked at.
-        below = filled if sampling.masked_content == "fill" else original
-        start = known if sampling.strength == 1 else encoded(pipeline.vae, below)
-        if sampling.masked_content == "latent-nothing":
-            start = start * (shares == 0)
+        original, filled = (
+            enlarge(torch.from_numpy(values).to(pipeline.device), self._factor) for values in (windows, around)
+        )
+        ground = Ground(original, filled, hidden, latent_mask(hidden, pipeline.vae_scale_factor))
         with tensor_float32(sampling.mixed_precision == "tf32"):
             latents = pipeline(
                 **self._texts(seeds),
-                image=start,
-                # The pipeline reads one pixel of each latent cell; in a mask of whole cells that is the cell's share.
-                mask_image=shares.repeat_interleave(cell, 2).repeat_interleave(cell, 3),
-                masked_image_latents=known,
+                **self._family.images(ground, sampling),
                 height=original.shape[-2],
                 width=original.shape[-1],
                 strength=sampling.strength,
@@ -137,13 +129,14 @@ class WindowSampler:
         texts: dict[str, torch.Tensor] = {}
         for prefix, kind, prompts in kinds:
             chosen = [prompts[int(seeding.generator(int(seed), kind).integers(len(prompts)))] for seed in seeds]
-            texts |= joined([self._text(prompt) for prompt in chosen], self._conditioning, prefix)
+            parts = map(torch.cat, zip(*map(self._text, chosen), strict=True))
+            texts |= {f"{prefix}{name}": part for name, part in zip(self._family.text_arguments, parts, strict=True)}
         return texts
 
     def _text(self, prompt: str) -> Text:
         key = prompt, self._pipeline.unet.dtype
         if key not in self._encoded:
-            self._encoded[key] = self._conditioning.encoded(self._pipeline, prompt)
+            self._encoded[key] = self._family.encoded(prompt)
         return self._encoded[key]
 
 

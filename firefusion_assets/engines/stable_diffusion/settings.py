@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from firefusion_assets.engines.shared_settings import Composite, missing_bands, oversized_crop
-from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems, local_folder
+from firefusion_assets.engines.stable_diffusion.base_models import config_problems, hub_problems, local_folder
+from firefusion_assets.engines.stable_diffusion.method_settings import Lora, PriorPreservation
 from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Progress, Run
 from firefusion_assets.study.models import Study
-from firefusion_assets.study.strict import StrictModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,33 +23,11 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 2
 """Raise it when the code makes another model from the same settings."""
+_REVISIONS: Final = {"base_model": "revision", "controlnet": "controlnet_revision"}
+"""Keys of models, and of their revisions."""
 PRETRAINED_GUIDANCE: Final = 7.5
 _NOT_IN_THE_MODEL: Final = {"checkpointing_steps", "checkpoints_total_limit"}
 """Settings that change how safe a training is and not what comes of it."""
-
-
-class PriorPreservation(StrictModel):
-    """DreamBooth's prior preservation: the network also learns images of the class that the pretrained model makes."""
-
-    class_prompt: str = Field(min_length=1)
-    """Prompt of the class images, for example `satellite imagery`."""
-    num_class_images: int = Field(200, ge=1)
-    """Class images to make: random masks on fire-free ground of the train part, painted by the pretrained model."""
-    prior_loss_weight: float = Field(1.0, gt=0)
-    """Weight of their loss."""
-
-
-class Lora(StrictModel):
-    """Low-rank adapters instead of full fine-tuning (Hu et al. 2021, arXiv 2106.09685)."""
-
-    rank: int = Field(16, ge=1)
-    """Rank of the update of each target."""
-    alpha: int = Field(16, ge=1)
-    """The update is scaled by alpha / rank."""
-    target_modules: tuple[str, ...] = Field(("to_q", "to_k", "to_v", "to_out.0"), min_length=1)
-    """Endings of the names of the layers that get an adapter."""
-    merge: bool = True
-    """Publish the whole pipeline with the adapters merged in; otherwise the adapters alone."""
 
 
 class StableDiffusionGenerator(Engine):
@@ -70,6 +48,11 @@ class StableDiffusionGenerator(Engine):
     """Hub id of an inpainting checkpoint, or a local folder (relative to the study folder) in diffusers' layout."""
     revision: str = "main"
     """Commit, tag or branch of a hub id; a commit makes the model reproducible."""
+    controlnet: str | None = None
+    """Hub id or local folder of a ControlNet for inpainting, which shows a text-to-image `base_model` (SD 1.5 or 2) what
+    is around a fire. It isn't trained itself."""
+    controlnet_revision: str = "main"
+    """Commit, tag or branch of a ControlNet's hub id."""
     method: Literal["none", "dreambooth", "lora"] = "dreambooth"
     """`none` paints with the pretrained model; `dreambooth` fine-tunes the whole U-Net; `lora` adapters in it."""
     train_text_encoder: bool = False
@@ -156,6 +139,8 @@ class StableDiffusionGenerator(Engine):
             problems.append("prior_preservation: method none doesn't train; leave it out")
         if self.lora != Lora() and self.method != "lora":
             problems.append(f"lora: needs method lora, not {self.method}")
+        if self.controlnet is not None and not self.lora.merge:
+            problems.append("lora.merge: adapters alone would be published without the controlnet; leave it out")
         if self.lr_warmup_steps > 0 and self.lr_scheduler == "constant":
             problems.append("lr_warmup_steps: lr_scheduler constant has no warm-up; use constant_with_warmup")
         if problems:
@@ -164,12 +149,8 @@ class StableDiffusionGenerator(Engine):
 
     @classmethod
     def broken_files(cls, settings: Mapping[str, Any], folder: Path) -> Iterator[str]:
-        """Say what keeps a local base model from being used."""
-        base_model = settings.get("base_model")
-        local = local_folder(base_model, folder) if isinstance(base_model, str) else None
-        if local is not None:
-            trains_text = settings.get("train_text_encoder") is True
-            yield from (f"generator.base_model: {problem}" for problem in folder_problems(local, trains_text))
+        """Say what keeps a local base model or ControlNet from being used."""
+        yield from config_problems(settings, folder)
 
     def misfits(self, study: Study, config: Augmentation) -> Iterator[str]:
         """Say which bands are missing, and which sizes don't go into each other."""
@@ -180,15 +161,13 @@ class StableDiffusionGenerator(Engine):
         yield from oversized_crop(self.crop, study)
 
     def resolved(self, folder: Path) -> Self:
-        """Return the settings with the path of a local base model absolute."""
-        local = local_folder(self.base_model, folder)
-        return self.model_copy(update={"base_model": str(local)} if local else {})
+        """Return the settings with the paths of a local base model and ControlNet absolute."""
+        return self.model_copy(update={key: str(local) for key, local in self._local(folder).items()})
 
     def unreachable(self, progress: Progress) -> Iterator[str]:
-        """Say why a base model can't be had from the hub; local folders are looked at with the config."""
-        if not Path(self.base_model).is_dir():
-            for problem in hub_problems(self.base_model, self.revision, self.train_text_encoder, progress):
-                yield f"generator.base_model: {problem}"
+        """Say why models can't be had from the hub, or don't go together; local ones are looked at with the config."""
+        named = {key: (getattr(self, key), getattr(self, revision)) for key, revision in _REVISIONS.items()}
+        return hub_problems(named, self.train_text_encoder, progress)
 
     def problems(self, sampling: Sampling, fitting: bool) -> Iterator[str]:
         """Say what needs a GPU, or another number of them."""
@@ -210,10 +189,19 @@ class StableDiffusionGenerator(Engine):
             )
 
     def fingerprint_part(self, folder: Path, hash_folder: Callable[[Path], str]) -> Any:
-        """Return the settings that make a model; the contents of a local base model stand for its name."""
+        """Return the settings that make a model; the contents of local models stand for their names."""
         settings = self.model_dump(mode="json", exclude=_NOT_IN_THE_MODEL) | {"version": _VERSION}
-        local = local_folder(self.base_model, folder)
-        return settings if local is None else settings | {"base_model": hash_folder(local), "revision": None}
+        for key, local in self._local(folder).items():
+            settings |= {key: hash_folder(local), _REVISIONS[key]: None}
+        if self.controlnet is None:  # as before there was one
+            del settings["controlnet"], settings["controlnet_revision"]
+        return settings
+
+    def _local(self, folder: Path) -> dict[str, Path]:
+        """Return the folders of models that are on this machine, by key."""
+        named = {key: getattr(self, key) for key in _REVISIONS}
+        folders = {key: local_folder(name, folder) for key, name in named.items() if name is not None}
+        return {key: local for key, local in folders.items() if local is not None}
 
     def prepare(self, train: "PatchPart", work: Path) -> Path:
         """Write constants and the trainer's job file; see `fitting.prepare`."""

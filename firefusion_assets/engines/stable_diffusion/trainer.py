@@ -18,14 +18,8 @@ from filelock import FileLock
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import tensor_float32
 from firefusion_assets.core.training_loop import TrainingLoop, write_losses
-from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base
+from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base_of
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
-from firefusion_assets.engines.stable_diffusion.conditioning import (
-    Text,
-    conditioning_of,
-    text_encoders,
-    without_prompt,
-)
 from firefusion_assets.engines.stable_diffusion.encoded_views import (
     FOLDER,
     Examples,
@@ -34,6 +28,7 @@ from firefusion_assets.engines.stable_diffusion.encoded_views import (
     enlarged,
     made_from,
 )
+from firefusion_assets.engines.stable_diffusion.families import Text, family_of, networks, text_encoders, without_prompt
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, TrainedParameters, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
@@ -48,7 +43,7 @@ _REPORT_EVERY: Final = 25
 _EMA_DECAY: Final = 0.9999
 _NOT_OF_THE_JOB: Final[dict[str, Any]] = {
     "base": True, "work": True, "statistics": True,
-    "generator": {"base_model", "checkpointing_steps", "checkpoints_total_limit"},
+    "generator": {"base_model", "controlnet", "checkpointing_steps", "checkpoints_total_limit"},
 }  # fmt: skip
 """What may change between two attempts: paths, and how often a checkpoint is written."""
 
@@ -83,7 +78,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
             f"shared out over {n_processes} processes; make it a multiple, or use fewer"
         )
     progress(f"fine-tuning on {accelerator.device} in {n_processes} process{'es' if n_processes > 1 else ''}")
-    pipeline = load_base(generator.base_model, generator.revision).to(accelerator.device)
+    pipeline = load_base_of(generator).to(accelerator.device)
     streams = _encoded(job, pipeline, accelerator, progress)
     *texts, empty = _texts(pipeline, generator)
     with torch.random.fork_rng(devices=[]):
@@ -163,9 +158,10 @@ def _encoded(
     (job.work / FOLDER).mkdir(exist_ok=True)
     job_text = job.model_dump_json(exclude=_NOT_OF_THE_JOB)
     fires, prior = FireViews(train, generator), generator.prior_preservation
-    if not generator.train_text_encoder:
-        for encoder in text_encoders(pipeline):
-            encoder.to(DTYPES[generator.mixed_precision])
+    trained = [pipeline.unet, *(text_encoders(pipeline) if generator.train_text_encoder else ())]
+    for network in networks(pipeline):
+        if network not in trained:
+            network.requires_grad_(False).to(DTYPES[generator.mixed_precision])
 
     def stream(name: str, views: Callable[[], Iterator[View]]) -> ViewStream:
         """The first process encodes, once for all attempts."""
@@ -201,7 +197,7 @@ def _texts(pipeline: DiffusionPipeline, generator: StableDiffusionGenerator) -> 
         tokens = [tokenizer(prompt, return_tensors="pt", **settings).input_ids for prompt in prompts]
         return [(ids.to(pipeline.device),) for ids in tokens]
     with torch.no_grad():
-        embedded = [conditioning_of(pipeline).encoded(pipeline, prompt) for prompt in prompts]
+        embedded = [family_of(pipeline).encoded(prompt) for prompt in prompts]
     for encoder in text_encoders(pipeline):
         encoder.to("cpu")
     return embedded

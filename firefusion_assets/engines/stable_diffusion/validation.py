@@ -10,7 +10,7 @@ from PIL import Image
 
 from firefusion_assets.core import seeding
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
-from firefusion_assets.engines.stable_diffusion.conditioning import text_encoders
+from firefusion_assets.engines.stable_diffusion.families import text_encoders
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler

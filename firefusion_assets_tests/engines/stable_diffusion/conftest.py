@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firefusion_assets_tests.builders.pipelines import TINY_PIPELINES
+from firefusion_assets_tests.builders.pipelines import FAMILIES, save_tiny_models, save_tiny_pipeline
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,10 +21,10 @@ def _one_thread_of_the_cpu() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return TINY_PIPELINES["sd"](tmp_path_factory.mktemp("models") / "base")
+    return save_tiny_pipeline(tmp_path_factory.mktemp("models") / "base")
 
 
-@pytest.fixture(scope="module", params=TINY_PIPELINES)
-def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny base model of each family."""
-    return TINY_PIPELINES[request.param](tmp_path_factory.mktemp("models") / request.param)
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings that name tiny models of each family."""
+    return save_tiny_models(tmp_path_factory.mktemp("models"), request.param)

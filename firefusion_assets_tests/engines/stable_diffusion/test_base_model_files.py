@@ -13,9 +13,16 @@ import pytest
 from huggingface_hub import constants
 
 from firefusion_assets.core import hub
-from firefusion_assets.engines.stable_diffusion.base_model import load_base
-from firefusion_assets.engines.stable_diffusion.base_model_files import folder_problems, hub_problems
-from firefusion_assets_tests.builders.pipelines import save_tiny_xl_pipeline
+from firefusion_assets.engines.stable_diffusion.base_model import load_base, load_base_of
+from firefusion_assets.engines.stable_diffusion.base_model_files import Use, folder_problems
+from firefusion_assets.engines.stable_diffusion.base_models import config_problems, hub_problems
+from firefusion_assets_tests.builders.finetuning import generator
+from firefusion_assets_tests.builders.pipelines import (
+    save_tiny_controlnet,
+    save_tiny_models,
+    save_tiny_pipeline,
+    save_tiny_xl_pipeline,
+)
 
 UNET = "unet/diffusion_pytorch_model"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438167540\n"
@@ -128,10 +135,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_what_makes_a_folder_unusable_is_told_with_a_remedy(model: Path, mistake: str) -> None:
-    assert folder_problems(model) == []
+    assert folder_problems(model, Use()) == []
     spoil, expected = MISTAKES[mistake]
     spoil(model)
-    problems = folder_problems(model)
+    problems = folder_problems(model, Use())
     assert len(problems) == 1 and problems[0].startswith(str(model)) and ";" in problems[0]
     assert re.search(expected, problems[0]), problems
 
@@ -140,7 +147,7 @@ def test_all_that_is_wrong_with_the_parts_is_told_at_once(model: Path) -> None:
     forget_tokens(model)
     for part in ("unet/diffusion_pytorch_model", "text_encoder/model"):
         (model / f"{part}.safetensors").write_bytes(LFS)
-    assert len(folder_problems(model)) == 3
+    assert len(folder_problems(model, Use())) == 3
 
 
 XL_MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -172,12 +179,74 @@ XL_MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize("mistake", XL_MISTAKES)
 def test_what_makes_a_folder_of_sdxl_unusable_is_told_with_a_remedy(tmp_path: Path, mistake: str) -> None:
     model = save_tiny_xl_pipeline(tmp_path / "xl")
-    assert folder_problems(model) == []
+    assert folder_problems(model, Use()) == []
     spoil, expected = XL_MISTAKES[mistake]
     spoil(model)
-    (problem,) = folder_problems(model)
+    (problem,) = folder_problems(model, Use())
     assert problem.startswith(str(model)) and ";" in problem
     assert re.search(expected, problem), problem
+
+
+CONTROLNET = "controlnet/diffusion_pytorch_model.safetensors"
+CONTROL_MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "an inpainting model": (
+        lambda models: change(models / "base" / "unet" / "config.json", in_channels=9),
+        r"base_model: .*base is no text-to-image model, as a controlnet needs: its U-Net takes 9 channels, not 4;",
+    ),
+    "SDXL": (
+        lambda models: (shutil.rmtree(models / "base"), save_tiny_xl_pipeline(models / "base")),
+        "base_model: .*base is SDXL, which isn't painted with by a controlnet; name one for inpainting",
+    ),
+    "no ControlNet there": (lambda models: shutil.rmtree(models / "controlnet"), "controlnet holds no config.json;"),
+    "a U-Net": (
+        lambda models: change(models / "controlnet" / "config.json", _class_name="UNet2DConditionModel"),
+        r"controlnet: .*controlnet \(UNet2DConditionModel\) is no ControlNet for inpainting",
+    ),
+    "one of SDXL": (
+        lambda models: change(models / "controlnet" / "config.json", addition_embed_type="text_time"),
+        "is no ControlNet for inpainting with Stable Diffusion 1 or 2",
+    ),
+    "weights cut off": (lambda models: cut(models / CONTROLNET, 0.5), f"controlnet: .*{CONTROLNET} can't be read"),
+}
+
+
+@pytest.mark.parametrize("mistake", CONTROL_MISTAKES)
+def test_what_makes_a_controlnet_or_its_base_unusable_is_told_with_key_and_remedy(tmp_path: Path, mistake: str) -> None:
+    settings = {"base_model": "base", "controlnet": "./controlnet"}
+    save_tiny_models(tmp_path, "controlnet")
+    assert list(config_problems(settings, tmp_path)) == []
+    spoil, expected = CONTROL_MISTAKES[mistake]
+    spoil(tmp_path)
+    (problem,) = config_problems(settings, tmp_path)
+    assert re.search(f"^generator.*{expected}", problem) and ";" in problem, problem
+
+
+def test_a_pipeline_with_a_controlnet_of_its_own_is_looked_at_as_a_whole(tmp_path: Path) -> None:
+    """As a fine-tuning publishes it."""
+    models = save_tiny_models(tmp_path, "controlnet")
+    load_base_of(generator(**models)).save_pretrained(tmp_path / "whole")
+    assert folder_problems(tmp_path / "whole", Use()) == []
+    cut(tmp_path / "whole" / CONTROLNET, 0.5)
+    (problem,) = folder_problems(tmp_path / "whole", Use())
+    assert "whole/controlnet/diffusion_pytorch_model.safetensors can't be read" in problem
+
+
+def test_a_controlnet_of_another_model_is_told_wherever_the_two_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = save_tiny_pipeline(tmp_path / "base", in_channels=4)
+    controlnet = save_tiny_controlnet(tmp_path / "controlnet", cross_attention_dim=48)
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda repository, name, **k: str(tmp_path / repository[2:] / name)
+    )
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "_ANSWERS", {})
+    for names in ((str(base), str(controlnet)), ("a/base", str(controlnet)), (str(base), "a/controlnet")):
+        named = dict(zip(("base_model", "controlnet"), ((name, "main") for name in names), strict=True))
+        (problem,) = hub_problems(named, False, lambda words: None)
+        assert problem.startswith(
+            "generator.controlnet: ControlNet and U-Net are of two models (cross_attention_dim 48 and 32)"
+        )
 
 
 @pytest.mark.parametrize("parts", [("unet",), ("unet", "vae", "text_encoder")])
@@ -185,7 +254,7 @@ def test_models_in_half_precision_alone_are_used(model: Path, parts: tuple[str, 
     for part in parts:
         (file,) = (model / part).glob("*.safetensors")
         file.rename(file.with_name(f"{file.stem}.fp16.safetensors"))
-    assert folder_problems(model) == []
+    assert folder_problems(model, Use()) == []
     load_base(model, None)
 
 
@@ -196,8 +265,13 @@ def test_a_tokenizer_in_two_files_and_non_ema_weights_beside_the_others_are_used
     (model / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
     whole.unlink()
     shutil.copy(model / f"{UNET}.safetensors", model / f"{UNET}.non_ema.safetensors")
-    assert folder_problems(model) == []
+    assert folder_problems(model, Use()) == []
     load_base(model, None)
+
+
+def asked(trains_text: bool, progress: Callable[[str], Any]) -> list[str]:
+    named = {"base_model": ("somebody/model", "main"), "controlnet": (None, "main")}
+    return list(hub_problems(named, trains_text, progress))
 
 
 def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,18 +284,18 @@ def test_a_hub_that_does_not_answer_is_given_up_and_said_so(monkeypatch: pytest.
     monkeypatch.setattr(hub, "_LIMIT_S", 0.3)
     monkeypatch.setattr(hub, "_ANSWERS", {})
     said: list[str] = []
-    (problem,) = hub_problems("somebody/model", "main", False, said.append)
+    (problem,) = asked(False, said.append)
     assert said == ["asking https://huggingface.co for 'somebody/model' (revision 'main'), at most 0 s"]
     assert "https://huggingface.co didn't answer within 0 s" in problem and "HF_HUB_OFFLINE=1" in problem
-    assert hub_problems("somebody/model", "main", False, said.append) == [problem] and len(said) == 1
+    assert asked(False, said.append) == [problem] and len(said) == 1
 
 
 def test_a_damaged_file_of_the_hub_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"_class_name"')
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: str(tmp_path / "config.json"))
     monkeypatch.setattr(hub, "_ANSWERS", {})
-    (problem,) = hub_problems("somebody/model", "main", False, print)
-    assert problem.startswith(f"{tmp_path / 'config.json'} is no JSON")
+    (problem,) = asked(False, print)
+    assert problem.startswith(f"generator.base_model: {tmp_path / 'config.json'} is no JSON")
 
 
 @pytest.mark.parametrize("trains_text", [None, False, True])
@@ -239,7 +313,7 @@ def test_a_model_in_the_cache_needs_no_hub(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     said: list[str] = []
-    problems = hub_problems("somebody/model", "main", bool(trains_text), said.append)
+    problems = asked(bool(trains_text), said.append)
     assert ["leave train_text_encoder out" in problem for problem in problems] == [True] * bool(trains_text)
     assert "no answer; going on with what the cache has" in said[1]
     assert constants.HF_HUB_OFFLINE and os.environ["HF_HUB_OFFLINE"] == "1", "and its files aren't asked for either"

@@ -1,4 +1,4 @@
-"""Each family of base models is fine-tuned, published and painted with; what its U-Net is told is what it expects."""
+"""Each family of base models is fine-tuned, published and painted with; its U-Net is told what it expects."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,19 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoPipelineForInpainting, DiffusionPipeline, StableDiffusionXLInpaintPipeline
+from diffusers import AutoPipelineForInpainting, DiffusionPipeline
 from safetensors.torch import load_file
 
-from firefusion_assets.engines.stable_diffusion.base_model import load_base
+from firefusion_assets.engines.stable_diffusion import sampling
+from firefusion_assets.engines.stable_diffusion.base_model import load_base, load_base_of
+from firefusion_assets.engines.stable_diffusion.encoded_views import Enlarged, Examples, encode, enlarged
 from firefusion_assets.engines.stable_diffusion.network import Denoiser
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
+from firefusion_assets.engines.stable_diffusion.publishing import publish
+from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
+from firefusion_assets.engines.stable_diffusion.views import FireViews
 from firefusion_assets.patchstore import PatchPart
-from firefusion_assets.study import StudyError, load_augmentation, load_study
-from firefusion_assets_tests.builders.finetuning import ADAPTERS, UNET, files, finetune, generator
+from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets_tests.builders.finetuning import UNET, files, finetune, generator
 from firefusion_assets_tests.builders.painting import paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
-from firefusion_assets_tests.builders.pipelines import save_tiny_xl_pipeline
-from firefusion_assets_tests.builders.studies import write_study
+from firefusion_assets_tests.builders.pipelines import save_tiny_models
 
 PRIOR = {"class_prompt": "land", "num_class_images": 4}
 LORA = {"rank": 2, "alpha": 8, "target_modules": ["to_q", "to_v", "conv_in"]}
@@ -28,12 +32,12 @@ Trained = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def trained(any_base: Path, part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(family: dict[str, str], part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Give the model folder of some settings, trained once."""
     folders: dict[str, Path] = {}
 
     def of(**changes: Any) -> Path:
-        settings = generator(any_base, **changes)
+        settings = generator(**family, **changes)
         key = settings.model_dump_json()
         if key not in folders:
             folders[key] = tmp_path_factory.mktemp("trained")
@@ -55,24 +59,24 @@ def trained(any_base: Path, part: PatchPart, tmp_path_factory: pytest.TempPathFa
     ],
 )
 def test_the_unet_alone_is_trained_and_the_published_folder_paints(
-    trained: Trained, any_base: Path, part: PatchPart, changes: Mapping[str, Any]
+    trained: Trained, family: dict[str, str], part: PatchPart, tmp_path: Path, changes: Mapping[str, Any]
 ) -> None:
     folder = trained(**changes)
-    mine, theirs = files(folder), files(any_base)
+    pretrained = load_base_of(generator(**family))
+    pretrained.save_pretrained(tmp_path / "pretrained")
+    theirs = files(tmp_path / "pretrained")
     validation = {"validation-0000002.png"} if "validation_steps" in changes else set()
-    assert set(mine) == {*theirs, "pixels.json", "history.csv"} | validation
-    weights = [name for name in theirs if name.endswith(".safetensors")]
-    for name in weights:
-        before, after = load_file(any_base / name), load_file(folder / name)
+    assert set(files(folder)) == {*theirs, "pixels.json", "history.csv"} | validation
+    for name in (name for name in theirs if name.endswith(".safetensors")):
+        before, after = load_file(tmp_path / "pretrained" / name), load_file(folder / name)
         assert set(before) == set(after) and {values.dtype for values in after.values()} == {torch.float32}
         assert all(torch.equal(after[key], before[key]) for key in before) == (name != UNET)
 
-    pipeline = AutoPipelineForInpainting.from_pretrained(folder)
-    assert type(pipeline) is type(load_base(any_base, None))
-    painted, backgrounds, edits = paint_fires(generator(any_base, **changes), folder, part)
+    assert type(AutoPipelineForInpainting.from_pretrained(folder)) is type(load_base(folder, None)) is type(pretrained)
+    painted, backgrounds, edits = paint_fires(generator(**family, **changes), folder, part)
     inside = np.broadcast_to(edits[:, None], painted.shape)
     np.testing.assert_array_equal(painted[~inside], backgrounds[~inside])
-    untrained = paint_fires(generator(any_base, **changes), without_weights(folder), part)[0]
+    untrained = paint_fires(generator(**family, **changes), without_weights(folder), part)[0]
     for other in (backgrounds, untrained):
         assert (painted != other)[:, BANDS.index("B7")][edits].mean() > 0.9
 
@@ -85,99 +89,124 @@ def without_weights(folder: Path) -> Path:
     return bare
 
 
-@pytest.mark.slow
-def test_adapters_of_nine_channels_are_merged_by_alpha_over_rank_and_paint_the_same_apart(
-    trained: Trained, any_base: Path, part: PatchPart
-) -> None:
-    merged, kept = trained(method="lora", lora=LORA), trained(method="lora", lora=LORA | {"merge": False})
-    adapters, before, after = load_file(kept / ADAPTERS), load_file(any_base / UNET), load_file(merged / UNET)
-    down, up = (adapters[f"unet.conv_in.lora_{side}.weight"] for side in "AB")
-    assert before["conv_in.weight"].shape[1] == down.shape[1] == 9
-    update = torch.einsum("or,ricd->oicd", up[:, :, 0, 0], down) * 8 / 2
-    assert (update.abs().amax(dim=(0, 2, 3)) > 0).all(), "each of the nine channels is adapted"
-    torch.testing.assert_close(after["conv_in.weight"], before["conv_in.weight"] + update)
-    settings = generator(any_base, method="lora", lora=LORA)
-
-    # As the trainer has it: adapters beside the weights.
-    apart, latents = load_base(any_base, None), torch.randn(2, 9, 8, 8, generator=torch.Generator().manual_seed(1))
-    Denoiser(apart, settings)
-    names = {name.replace(".default.", "."): values for name, values in apart.unet.named_parameters()}
-    with torch.no_grad():
-        for name, values in adapters.items():
-            names[name.removeprefix("unet.")].copy_(values)
-        text = told(apart, "fire", 2)
-        whole = load_base(merged, None).unet
-        outputs = [unet.eval()(latents, torch.tensor([3, 900]), **text).sample for unet in (apart.unet, whole)]
-    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(
-        outputs[0], load_base(any_base, None).unet(latents, torch.tensor([3, 900]), **text).sample
-    )
-    np.testing.assert_array_equal(paint_fires(settings, merged, part)[0], paint_fires(settings, kept, part)[0])
+@pytest.fixture
+def views(family: dict[str, str], part: PatchPart) -> tuple[list[Enlarged], Examples]:
+    """Two views at 64 px, and encoded."""
+    settings, pipeline = generator(**family), load_base_of(generator(**family))
+    stretch = Pixels.fit(settings, part).stretch
+    seen = [enlarged(FireViews(part, settings)[number], stretch, 4) for number in range(2)]
+    return seen, encode(iter(seen), pipeline.vae, 8)
 
 
-def told(pipeline: DiffusionPipeline, prompt: str, n: int) -> dict[str, Any]:
-    """What a U-Net is told of a prompt beside latents of 64 px, by the text encoders themselves."""
+def told(pipeline: DiffusionPipeline, prompt: str, n: int) -> tuple[torch.Tensor, ...]:
+    """What stands for a prompt, by the text encoders themselves."""
     settings = {"padding": "max_length", "max_length": 77, "truncation": True, "return_tensors": "pt"}
     ids = pipeline.tokenizer(prompt, **settings).input_ids
     with torch.no_grad():
-        if not isinstance(pipeline, StableDiffusionXLInpaintPipeline):
-            return {"encoder_hidden_states": pipeline.text_encoder(ids).last_hidden_state.expand(n, -1, -1)}
+        if not hasattr(pipeline, "text_encoder_2"):
+            return (pipeline.text_encoder(ids).last_hidden_state.expand(n, -1, -1),)
         # SDXL takes the last hidden state but one.
         first = pipeline.text_encoder(ids, output_hidden_states=True).hidden_states[-2]
         second = pipeline.text_encoder_2(ids, output_hidden_states=True)
-    sizes = torch.tensor([[64.0, 64, 0, 0, 64, 64]])
-    return {
-        "encoder_hidden_states": torch.cat([first, second.hidden_states[-2]], dim=-1).expand(n, -1, -1),
-        "added_cond_kwargs": {"text_embeds": second.text_embeds.expand(n, -1), "time_ids": sizes.expand(n, -1)},
-    }
+    both = torch.cat([first, second.hidden_states[-2]], dim=-1)
+    return both.expand(n, -1, -1), second.text_embeds.expand(n, -1)
+
+
+def test_the_unet_is_told_what_is_known_as_the_pipeline_of_its_family_tells_it(
+    family: dict[str, str], views: tuple[list[Enlarged], Examples]
+) -> None:
+    seen, examples = views
+    pipeline, timesteps = load_base_of(generator(**family)), torch.tensor([3, 900])
+    noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    text = told(pipeline, "fire", 2)
+    with torch.no_grad():
+        known = torch.stack([view.known for view in seen])
+        hidden = torch.stack([view.hidden for view in seen])
+        latents = pipeline.vae.encode(known).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        shares = hidden.float().reshape(2, 1, 8, 8, 8, 8).mean(dim=(3, 5))
+        if "controlnet" in family:
+            image = torch.where(hidden, -1, (known + 1) / 2)
+            down, middle = pipeline.controlnet(noisy, timesteps, text[0], image, return_dict=False)
+            rest = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+            expected = pipeline.unet(noisy, timesteps, text[0], **rest).sample
+            assert not torch.allclose(expected, pipeline.unet(noisy, timesteps, text[0]).sample, atol=0.01)
+        else:
+            sizes = torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(2, -1)
+            added = {"text_embeds": text[1], "time_ids": sizes} if len(text) == 2 else None
+            inputs = torch.cat([noisy, shares, latents], dim=1)
+            expected = pipeline.unet(inputs, timesteps, text[0], added_cond_kwargs=added).sample
+        predicted = Denoiser(pipeline, generator(**family)).eval()(noisy, timesteps, examples, text)
+    torch.testing.assert_close(predicted, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_adapters_of_all_channels_are_merged_by_alpha_over_rank_and_predict_the_same_apart(
+    family: dict[str, str], views: tuple[list[Enlarged], Examples], tmp_path: Path
+) -> None:
+    """Of the first layer too, whose channels are latents, mask and known latents, or latents alone."""
+    settings, examples = generator(**family, method="lora", lora=LORA), views[1]
+    pipeline = load_base_of(settings)
+    text, timesteps = told(pipeline, "fire", 2), torch.tensor([3, 900])
+    noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    before = pipeline.unet.conv_in.weight.detach().clone()
+    with torch.no_grad():
+        plain = Denoiser(load_base_of(settings), generator(**family)).eval()(noisy, timesteps, examples, text)
+        apart = Denoiser(pipeline, settings).eval()
+        for name, values in apart.trained().items():
+            torch.nn.init.normal_(values, std=0.1, generator=torch.Generator().manual_seed(len(name)))
+        adapted = apart(noisy, timesteps, examples, text)
+        layer = pipeline.unet.conv_in
+        up, down = (side["default"].weight.detach() for side in (layer.lora_B, layer.lora_A))
+        publish(pipeline, settings, tmp_path)
+        merged = load_base(tmp_path, None)
+        whole = Denoiser(merged, generator(**family)).eval()(noisy, timesteps, examples, text)
+    assert down.shape[1] == (4 if "controlnet" in family else 9)
+    update = torch.einsum("or,ricd->oicd", up[:, :, 0, 0], down) * 8 / 2
+    assert (update.abs().amax(dim=(0, 2, 3)) > 0).all()
+    torch.testing.assert_close(merged.unet.conv_in.weight, before + update)
+    torch.testing.assert_close(whole, adapted, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(whole, plain, atol=0.01)
 
 
 @pytest.mark.slow
-def test_the_unet_learns_with_the_prompt_that_it_expects_or_with_none(
-    any_base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_adapters_that_are_published_apart_paint_the_same(
+    trained: Trained, family: dict[str, str], part: PatchPart
+) -> None:
+    if "controlnet" in family:
+        with pytest.raises(ValueError, match=r"lora.merge: adapters alone .* without the controlnet"):
+            generator(**family, method="lora", lora=LORA | {"merge": False})
+        return
+    settings = generator(**family, method="lora", lora=LORA)
+    merged, kept = trained(method="lora", lora=LORA), trained(method="lora", lora=LORA | {"merge": False})
+    np.testing.assert_array_equal(paint_fires(settings, merged, part)[0], paint_fires(settings, kept, part)[0])
+
+
+@pytest.mark.slow
+def test_views_are_learned_with_the_prompt_or_with_none(
+    family: dict[str, str], part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is zeros in SDXL, and the embedding of an empty prompt in Stable Diffusion 1 and 2."""
-    seen: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(Denoiser, "__init__", watched(Denoiser.__init__, seen))
-    settings = generator(any_base, prompt_dropout=0.4, max_train_steps=20, learning_rate=1e-9)
+    seen: list[tuple[torch.Tensor, ...]] = []
+    plain = Denoiser.forward
+    monkeypatch.setattr(Denoiser, "forward", lambda self, *given: (seen.append(given[3]), plain(self, *given))[1])
+    settings = generator(**family, prompt_dropout=0.4, max_train_steps=20)
     finetune(settings, part, tmp_path / "work")
-    pipeline = load_base(any_base, None)
-    prompt, none = (flat(told(pipeline, text, 1)) for text in (settings.instance_prompt, ""))
-    if isinstance(pipeline, StableDiffusionXLInpaintPipeline):
+    pipeline = load_base_of(settings)
+    prompt, none = (told(pipeline, text, 1) for text in (settings.instance_prompt, ""))
+    if len(none) == 2:
         assert pipeline.config.force_zeros_for_empty_prompt
-        none = [torch.zeros_like(none[0]), torch.zeros_like(none[1]), none[2]]
-    counts = [0, 0]
-    for parts in seen:
-        for row in range(2):
-            for number, expected in enumerate((prompt, none)):
-                mine = zip(parts, expected, strict=True)
-                counts[number] += all(torch.allclose(values[row], wanted[0], atol=1e-5) for values, wanted in mine)
-    assert sum(counts) == 40 and 8 < counts[1] < 24
+        none = tuple(map(torch.zeros_like, none))
+    rows = [[part[row] for part in text] for text in seen for row in range(2)]
 
+    def is_told(row: list[torch.Tensor], text: tuple[torch.Tensor, ...]) -> bool:
+        return all(torch.allclose(mine, theirs[0], atol=1e-5) for mine, theirs in zip(row, text, strict=True))
 
-def flat(text: Mapping[str, Any]) -> list[torch.Tensor]:
-    added = text.get("added_cond_kwargs") or {}
-    return [text["encoder_hidden_states"], *(added[name] for name in ("text_embeds", "time_ids") if name in added)]
-
-
-def watched(build: Callable[..., None], seen: list[tuple[Any, ...]]) -> Callable[..., None]:
-    """Note what the U-Net of each new denoiser is told."""
-
-    def built(denoiser: Denoiser, *arguments: Any) -> None:
-        build(denoiser, *arguments)
-        denoiser.unet.register_forward_pre_hook(
-            lambda unet, given, named: seen.append(
-                tuple(part.detach() for part in flat({"encoder_hidden_states": given[2], **named}))
-            ),
-            with_kwargs=True,
-        )
-
-    return built
+    counts = [sum(is_told(row, text) for row in rows) for text in (prompt, none)]
+    assert sum(counts) == len(rows) == 40 and 8 < counts[1] < 24
 
 
 @pytest.mark.slow
 def test_an_interrupted_training_resumes_to_the_same_bytes(
-    trained: Trained, any_base: Path, part: PatchPart, tmp_path: Path
+    trained: Trained, family: dict[str, str], part: PatchPart, tmp_path: Path
 ) -> None:
     class Interrupted(Exception):
         pass
@@ -188,9 +217,9 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
 
     changes: Mapping[str, Any] = {"max_train_steps": 27, "checkpointing_steps": 10, "train_batch_size": 1}
     with pytest.raises(Interrupted):
-        finetune(generator(any_base, **changes), part, tmp_path / "work", interrupt)
+        finetune(generator(**family, **changes), part, tmp_path / "work", interrupt)
     messages: list[str] = []
-    finetune(generator(any_base, **changes), part, tmp_path / "work", messages.append)
+    finetune(generator(**family, **changes), part, tmp_path / "work", messages.append)
     assert "resumed at step 20 of 27" in messages
     assert files(tmp_path / "work") == files(trained(**changes))
 
@@ -203,11 +232,33 @@ def test_looking_at_the_model_does_not_disturb_its_training(trained: Trained) ->
     assert looked == plain
 
 
-def test_text_encoders_of_sdxl_are_refused_to_be_trained(tmp_path: Path) -> None:
-    trains = (
-        "generator: {engine: stable-diffusion, base_model: ./xl, crop: 16, resolution: 64, train_text_encoder: true}"
-    )
-    study = write_study(tmp_path / "study", configs={"xl": f"{trains}\nsampling: {{images: 2}}"})
-    save_tiny_xl_pipeline(study / "xl")
-    with pytest.raises(StudyError, match=r"xl.yaml.*generator.base_model: .*SDXL.*leave train_text_encoder out"):
-        load_augmentation(study, "xl", load_study(study))
+@pytest.mark.parametrize("changes", [{"strength": 0.5, "masked_content": "fill", "steps": 4}, {"steps": 2}])
+def test_what_lies_below_a_mask_is_not_seen(family: dict[str, str], changes: dict[str, Any]) -> None:
+    settings = Sampling.model_validate({"images": 1, "guidance_scale": 3} | changes)
+    sampler = WindowSampler(load_base_of(generator(**family)), settings, 4, "fire")
+    ground = np.random.default_rng(1).uniform(-0.5, 0.5, (2, 3, 16, 16)).astype(np.float32)
+    masks = np.zeros((2, 16, 16), bool)
+    masks[:, 5:9, 3:12] = True
+    hot = np.where(masks[:, None], np.float32(0.9), ground)
+    painted, on_hot, elsewhere = (sampler(windows, masks, [1, 2]) for windows in (ground, hot, ground * 0.5))
+    np.testing.assert_array_equal(painted, on_hot)
+    assert (painted != elsewhere).mean() > 0.9
+
+
+def test_a_controlnets_base_paints_whole_each_latent_cell_that_is_hidden_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known is put back into all others: a fire of one pixel isn't mixed with the ground around it."""
+    pipeline, seen = load_base_of(generator(**save_tiny_models(tmp_path, "controlnet"))), list[torch.Tensor]()
+    plain = sampling.decoded
+    monkeypatch.setattr(sampling, "decoded", lambda vae, latents: (seen.append(latents), plain(vae, latents))[1])
+    sampler = WindowSampler(pipeline, Sampling(images=1, steps=2, guidance_scale=1), 4, "fire")
+    ground, mask = np.full((1, 3, 16, 16), 0.25, np.float32), np.zeros((1, 16, 16), bool)
+    mask[0, 7, 4] = True
+    sampler(ground, mask, [3])
+    with torch.no_grad():
+        known = pipeline.vae.encode(torch.full((1, 3, 64, 64), 0.25)).latent_dist.mode()
+    difference = (seen[0] - known * pipeline.vae.config.scaling_factor).abs().amax(dim=1)[0]
+    assert difference[3, 2] > 0.1
+    difference[3, 2] = 0
+    assert difference.max() < 1e-3

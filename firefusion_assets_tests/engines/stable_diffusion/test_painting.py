@@ -11,14 +11,15 @@ import numpy.typing as npt
 import pytest
 import torch
 import yaml
-from diffusers import AutoPipelineForInpainting, DDIMScheduler
+from diffusers import AutoPipelineForInpainting, ControlNetModel, DDIMScheduler
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firefusion_assets.artifacts.hashes import folder_hash
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core import seeding
-from firefusion_assets.engines.stable_diffusion.base_model import load_base
+from firefusion_assets.engines.stable_diffusion.base_model import load_base, load_base_of
 from firefusion_assets.engines.stable_diffusion.encoded_views import Examples, Noised, ViewStream, enlarged
 from firefusion_assets.engines.stable_diffusion.network import denoising_loss
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
@@ -34,7 +35,7 @@ from firefusion_assets.study.engine import Painter
 from firefusion_assets_tests.builders.fitting import fit
 from firefusion_assets_tests.builders.painting import Mask, dilated_slowly, fires, paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
-from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline, save_tiny_xl_pipeline
 from firefusion_assets_tests.builders.studies import TINY_STUDY, asset_key, loaded, write_study
 
 SIZE = 32
@@ -167,9 +168,11 @@ def test_what_is_known_of_a_view_tells_nothing_of_what_is_hidden(marked: PatchPa
         FireViews(marked, generator(training_masks=kind)),
     )
     for view in (views[number] for number in range(len(views))):
-        image, known, hidden = enlarged(view, stretch, 4)
+        image, known, hidden, around = enlarged(view, stretch, 4)
         changed = enlarged(view._replace(dn=np.where(view.mask, np.uint16(9), view.dn)), stretch, 4)
         assert torch.equal(known, changed.known) and not torch.equal(image, changed.image)
+        assert torch.equal(around, changed.around)
+        np.testing.assert_array_equal(around[3].numpy(), view.mask)
         assert not known[hidden.expand_as(known)].any()
         far = torch.from_numpy(np.kron(~dilated_slowly(view.mask, 2), np.ones((4, 4), bool)))
         assert torch.equal(known[:, far], image[:, far])
@@ -178,7 +181,7 @@ def test_what_is_known_of_a_view_tells_nothing_of_what_is_hidden(marked: PatchPa
 
 def test_what_is_drawn_does_not_depend_on_the_batch() -> None:
     latents = torch.arange(3 * 4.0).reshape(3, 4, 1, 1).expand(3, 4, 8, 8)
-    examples = Examples(latents, torch.ones_like(latents), latents + 100, latents[:, :1] / 12)
+    examples = Examples(latents, torch.ones_like(latents), latents + 100, latents[:, :1] / 12, torch.zeros(3, 4, 4, 4))
     stream, other = (ViewStream(examples, 7, name) for name in ("fires", "class"))
     cpu = torch.device("cpu")
     large, drawn = stream.batch(5, 4, 1000, cpu)
@@ -201,10 +204,11 @@ def test_what_is_drawn_does_not_depend_on_the_batch() -> None:
 class Mixing(torch.nn.Module):
     """A network of which each input shows in the prediction."""
 
-    def forward(self, inputs: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        noisy, mask, known = inputs[:, :4], inputs[:, 4:5], inputs[:, 5:]
-        shift = timesteps[:, None, None, None] / 1000 + text.mean(dim=(1, 2))[:, None, None, None]
-        return 0.5 * noisy + 0.25 * mask - 0.125 * known + shift
+    def forward(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, examples: Examples, text: tuple[torch.Tensor]
+    ) -> torch.Tensor:
+        shift = timesteps[:, None, None, None] / 1000 + text[0].mean(dim=(1, 2))[:, None, None, None]
+        return 0.5 * noisy + 0.25 * examples.mask - 0.125 * examples.known + shift
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
@@ -244,7 +248,7 @@ def test_the_loss_is_that_of_its_equation(kind: str, area: str, gamma: float | N
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=kind
     )  # fmt: skip
-    examples = Examples(values[0], torch.zeros_like(values[0]), values[2], values[3])
+    examples = Examples(values[0], torch.zeros_like(values[0]), values[2], values[3], torch.zeros(n, 4, side, side))
     drawn = Noised(values[0], values[1], torch.tensor(timesteps), torch.zeros(n))
     losses = denoising_loss(
         Mixing(), scheduler, examples, drawn, (values[4],), generator(loss_area=area, snr_gamma=gamma)
@@ -379,9 +383,11 @@ def test_any_mask_is_painted_and_nothing_else(
 @pytest.mark.parametrize("negative", [None, "ice"])
 @pytest.mark.parametrize("guidance", [1, 7.5])
 def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(
-    any_base: Path, guidance: float, negative: str | None
+    family: dict[str, str], guidance: float, negative: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With masks of whole latent cells, where shares don't matter, and ground of even colour."""
+    if "controlnet" in family:  # whose call draws what is known from the VAE; without variance that is its mean
+        monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mean)
     sampling = Sampling(
         images=1, steps=3, batch_size=2, guidance_scale=guidance, prompts=("fire",),
         negative_prompts=() if negative is None else (negative,),
@@ -389,20 +395,27 @@ def test_a_window_is_painted_as_a_plain_call_of_the_pipeline_paints_it(
     windows = np.tile(np.linspace(-0.8, 0.8, 6, dtype=np.float32).reshape(2, 3, 1, 1), (1, 1, 8, 8))
     hidden = np.zeros((2, 8, 8), bool)
     hidden[0, 2:5, 1:7] = hidden[1, 0, 0] = True
-    painted = WindowSampler(load_base(any_base, None), sampling, 8, "not used")(windows, hidden, [21, 22])
+    painted = WindowSampler(load_base_of(generator(**family)), sampling, 8, "not used")(windows, hidden, [21, 22])
 
-    pipeline = AutoPipelineForInpainting.from_pretrained(any_base)
+    parts = {}
+    if "controlnet" in family:
+        parts["controlnet"] = ControlNetModel.from_pretrained(family["controlnet"])
+    pipeline = AutoPipelineForInpainting.from_pretrained(family["base_model"], **parts)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
     for number, seed in enumerate((21, 22)):
         image = torch.from_numpy(windows[number : number + 1]).expand(1, 3, 8, 8).repeat(1, 1, 8, 8)
         mask = torch.from_numpy(np.kron(hidden[number], np.ones((8, 8), np.float32)))[None, None]
         with torch.no_grad():
             known = pipeline.vae.encode(image * (mask < 0.5)).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        if "controlnet" in family:
+            told = {"control_image": torch.where(mask > 0.5, -1, (image + 1) / 2)}
+        else:
+            told = {"masked_image_latents": known}
         plain = pipeline(
             "fire",
             image=(image + 1) / 2,
             mask_image=mask,
-            masked_image_latents=known,
+            **told,
             height=64,
             width=64,
             strength=1,
@@ -464,6 +477,10 @@ def test_a_local_model_counts_by_its_contents_and_a_hub_id_by_its_revision(base:
     hub = {fingerprint(f"base_model: {model}") for model in ("a/b", "a/b, revision: v2", "a/c")}
     assert len(hub | {original}) == 4
     assert fingerprint("base_model: a/b, revision: main") == fingerprint("base_model: a/b")
+    controlled = {
+        fingerprint(f"base_model: a/b, controlnet: {name}") for name in ("c/d", "c/e", "c/d, controlnet_revision: v2")
+    }
+    assert len(controlled | {fingerprint("base_model: a/b")}) == 4
 
 
 def test_a_hash_of_a_folder_is_remembered_and_notices_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -533,12 +550,20 @@ sampling: {images: 8, max_tries: 4, scheduler: plms}
         ("composite: [B7, B6, B99]", "generator.composite: B99 not among dataset.bands"),
         ("area: patch, resolution: 104", r"generator.resolution: 104 is not a multiple of the window \(32 px\)"),
         ("base_model: ./nowhere", "generator.base_model: .*nowhere holds no model_index.json"),
+        ("controlnet: ./nowhere", "generator.controlnet: .*nowhere holds no config.json"),
+        (
+            "base_model: ./xl, train_text_encoder: true",
+            "generator.base_model: .*xl is SDXL.*leave train_text_encoder out",
+        ),
+        ("controlnet: a/b, method: lora, lora: {merge: false}", "lora.merge: adapters alone .* without the controlnet"),
     ],
 )
 def test_settings_that_do_not_go_together(tmp_path: Path, changes: str, expected: str) -> None:
     values = {"engine": "stable-diffusion", "crop": 16, "resolution": 64} | yaml.safe_load(f"{{{changes}}}")
     config = yaml.safe_dump({"generator": values, "sampling": {"images": 2}})
     study = write_study(tmp_path / "study", configs={"sd": config})
+    if "./xl" in changes:
+        save_tiny_xl_pipeline(study / "xl")
     with pytest.raises(StudyError, match=expected):
         load_augmentation(study, "sd", load_study(study))
 
