@@ -32,8 +32,8 @@ test-fast:  ## the tests that neither train nor start processes: under 90 s on t
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint:  ## ruff, mypy, and the direction of imports
-	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks
-	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests benchmarks
+	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks examples
+	$(BIN)/ruff format --check firefusion_assets firefusion_assets_tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -48,6 +48,17 @@ def cli_environment(study: Path, home: Path, executor: str = "in_process") -> di
     }
 
 
+def run_with_package(*arguments: str, study: Path, package: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command `firefusion` where a folder with another package is on the path too."""
+    environment = cli_environment(study, study.parent) | {
+        "PYTHONPATH": os.pathsep.join([str(package), str(REPOSITORY)])
+    }
+    return subprocess.run(
+        cli_command("firefusion", *arguments), env=environment, cwd=study.parent,
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+
+
 def firefusion(*arguments: str | Path, study: Path | None = None, answer: str = "") -> str:
     """Run the command `firefusion` in this process, as it ends well; return what it prints."""
     result = _invoked(arguments, study, answer)

@@ -1,4 +1,4 @@
-"""Fires that a tiny Stable Diffusion pipeline paints into two patches."""
+"""Fires that an engine paints into two patches."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
+from firefusion_assets.study.engine import Engine
 
 SIZE = 32
 
@@ -33,7 +33,7 @@ def fires() -> tuple[Mask, Mask]:
 
 
 def paint_fires(
-    settings: StableDiffusionGenerator, folder: Path, part: PatchPart, **sampling: Any
+    settings: Engine, folder: Path, part: PatchPart, **sampling: Any
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], Mask]:
     """Paint `fires` into two patches; return them, the backgrounds and the edit masks."""
     backgrounds = np.stack([part.read(name).bands for name in ("free-1", "free-2")])

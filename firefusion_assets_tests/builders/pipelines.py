@@ -28,7 +28,7 @@ def save_tiny_pipeline(folder: Path, in_channels: int = 9) -> Path:
         pipeline = StableDiffusionInpaintPipeline(
             vae=_vae(),
             text_encoder=CLIPTextModel(_text_config(32)),
-            tokenizer=_tokenizer(folder),
+            tokenizer=tiny_tokenizer(folder),
             unet=_unet(in_channels, cross_attention_dim=32),
             scheduler=_scheduler(),
             safety_checker=None,
@@ -48,8 +48,8 @@ def save_tiny_xl_pipeline(folder: Path, in_channels: int = 9) -> Path:
             vae=_vae(force_upcast=True, scaling_factor=0.13025),
             text_encoder=CLIPTextModel(_text_config(32)),
             text_encoder_2=CLIPTextModelWithProjection(_text_config(48, projection_dim=_POOLED, hidden_act="gelu")),
-            tokenizer=_tokenizer(folder),
-            tokenizer_2=_tokenizer(folder),
+            tokenizer=tiny_tokenizer(folder),
+            tokenizer_2=tiny_tokenizer(folder),
             unet=_unet(
                 in_channels,
                 cross_attention_dim=32 + 48,
@@ -143,7 +143,8 @@ def _scheduler() -> DDIMScheduler:
     )
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Return a tokenizer of characters; uses a folder for a moment."""
     tokens = ["<|startoftext|>", "<|endoftext|>", *_CHARACTERS, *(f"{character}</w>" for character in _CHARACTERS)]
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))

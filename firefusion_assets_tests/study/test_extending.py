@@ -1,8 +1,6 @@
 """The package that docs/extending.md shows: found by its entry points, and used through the whole lineage."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.patchstore import Patches
-from firefusion_assets_tests.builders.commands import cli_command
+from firefusion_assets_tests.builders.commands import run_with_package
 from firefusion_assets_tests.builders.rasters import write_raster
 from firefusion_assets_tests.builders.studies import REPOSITORY, lineage_of
 
@@ -58,20 +56,9 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: str, study: Path, package: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(package), str(REPOSITORY)]),
-        "DAGSTER_HOME": str(study.parent),
-        "FIREFUSION_EXECUTOR": "in_process",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [*cli_command("firefusion", *arguments), *(["--study", str(study)] if arguments[0] != "settings" else [])]
-    return subprocess.run(command, env=environment, cwd=study.parent, capture_output=True, text=True, timeout=280)
-
-
 @pytest.mark.slow
 def test_a_package_brings_a_source_an_engine_masks_and_a_rule(study: Path, package: Path) -> None:
-    done = run("run", "glow", "--to", "augmented_lmdb", study=study, package=package)
+    done = run_with_package("run", "glow", "--to", "augmented_lmdb", study=study, package=package)
     assert done.returncode == 0, done.stdout + done.stderr
 
     # What the objects hold is read without the package.
@@ -100,7 +87,7 @@ def test_a_rule_of_a_package_rejects_and_its_mistakes_are_told(study: Path, pack
     config = study / "augmentations" / "glow.yaml"
     text = config.read_text()
     config.write_text(text.replace("1.2", "0.1"))
-    stopped = run("run", "glow", "--to", "screened_images", study=study, package=package)
+    stopped = run_with_package("run", "glow", "--to", "screened_images", study=study, package=package)
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     screened = lineage_of(study).store.pointed("screened_images", "glow")
     assert screened is not None
@@ -108,14 +95,14 @@ def test_a_rule_of_a_package_rejects_and_its_mistakes_are_told(study: Path, pack
     assert not verdicts["accepted"].any() and verdicts["reason"].str.contains("px are more than any real fire").all()
 
     config.write_text(text.replace("tolerance: 1.2", "tolerence: 2").replace("kind: discs", "kind: disks"))
-    told = run("check", study=study, package=package)
+    told = run_with_package("check", study=study, package=package)
     assert told.returncode != 0
     assert "glow.yaml:4: screening.rules.0.tolerence: unknown key; did you mean tolerance?" in told.stdout + told.stderr
     assert (
         "masks.kind: 'disks' is unknown; known are 'annotated', 'box', 'dilated', 'discs'" in told.stdout + told.stderr
     )
 
-    reference = run("settings", study=study, package=package).stdout
+    reference = run_with_package("settings", study=study, package=package).stdout
     for title in ("dataset: {source: scene-folders}", "generator: {engine: glow}", "masks: {kind: discs}"):
         assert f"### {title}\n" in reference
     assert (

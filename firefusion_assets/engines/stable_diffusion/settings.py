@@ -49,8 +49,8 @@ class StableDiffusionGenerator(Engine):
     revision: str = "main"
     """Commit, tag or branch of a hub id; a commit makes the model reproducible."""
     controlnet: str | None = None
-    """Hub id or local folder of a ControlNet for inpainting, which shows a text-to-image `base_model` (SD 1.5 or 2) what
-    is around a fire. It isn't trained itself."""
+    """Hub id or local folder of a ControlNet for inpainting, which shows a text-to-image `base_model` (SD 1.5 or 2)
+    what is around a fire. It isn't trained itself."""
     controlnet_revision: str = "main"
     """Commit, tag or branch of a ControlNet's hub id."""
     method: Literal["none", "dreambooth", "lora"] = "dreambooth"
