@@ -49,8 +49,8 @@ class Tracker(Protocol):
     def figures(self, values: Mapping[str, float], step: int) -> None:
         """Note figures of a step."""
 
-    def picture(self, name: str, file: Path) -> None:
-        """Note a picture from a PNG file."""
+    def picture(self, name: str, file: Path, step: int = 0) -> None:
+        """Note a picture of a step, from a PNG file."""
 
 
 @contextmanager
@@ -142,7 +142,7 @@ class _Accelerated:
         """Send figures."""
         self._tracker.log(dict(values), step=step)
 
-    def picture(self, name: str, file: Path) -> None:
+    def picture(self, name: str, file: Path, step: int = 0) -> None:
         """Send a picture."""
         if self._tracker.name == "mlflow":
             self._tracker.log_artifact(str(file), name)
@@ -153,7 +153,7 @@ class _Accelerated:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
         more = {"dataformats": "NHWC"} if self._tracker.name == "tensorboard" else {}
-        self._tracker.log_images({name: pixels[None]}, step=0, **more)
+        self._tracker.log_images({name: pixels[None]}, step=step, **more)
 
 
 class NoTracker:
@@ -162,5 +162,5 @@ class NoTracker:
     def figures(self, values: Mapping[str, float], step: int) -> None:
         """Drop figures."""
 
-    def picture(self, name: str, file: Path) -> None:
+    def picture(self, name: str, file: Path, step: int = 0) -> None:
         """Drop a picture."""

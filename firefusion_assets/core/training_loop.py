@@ -155,6 +155,10 @@ class TrainingLoop:
             f"about {(self._steps - self.step) / speed / 60:.1f} min left"
         )
 
+    def picture(self, name: str, file: Path) -> None:
+        """Show what the network makes by now, from a PNG file, where a tracker listens."""
+        self._tracker.picture(name, file, self.step)
+
     def save(self) -> None:
         """Write a checkpoint and remove older ones.
 

@@ -218,6 +218,6 @@ def _after_step(job: FinetuningJob, pipeline: DiffusionPipeline, loop: TrainingL
     if loop.due(_REPORT_EVERY):
         loop.report(loop.mean_loss(since=max(0, step - _REPORT_EVERY)))
     if generator.validation_steps is not None and step % generator.validation_steps == 0:
-        validation_picture(pipeline, job, step)
+        loop.picture("validation", validation_picture(pipeline, job, step))
     if step % generator.checkpointing_steps == 0 and step < generator.max_train_steps:
         loop.save()

@@ -1,6 +1,8 @@
 """Each family of base models is fine-tuned, published and painted with; its U-Net is told what it expects."""
 
+import csv
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoPipelineForInpainting, DiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
+from firefusion_assets.core import tracking
 from firefusion_assets.engines.stable_diffusion import sampling
 from firefusion_assets.engines.stable_diffusion.base_model import load_base, load_base_of
 from firefusion_assets.engines.stable_diffusion.encoded_views import Enlarged, Examples, encode, enlarged
@@ -230,6 +234,33 @@ def test_looking_at_the_model_does_not_disturb_its_training(trained: Trained) ->
     looked, plain = files(trained(**changes, validation_steps=2)), files(trained(**changes))
     assert looked.pop("validation-0000002.png")
     assert looked == plain
+
+
+@pytest.mark.slow
+def test_a_tracker_is_shown_losses_and_validation_pictures_of_the_training(
+    family: dict[str, str], part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv(tracking.TRACKER, "tensorboard")
+    settings = generator(**family, max_train_steps=5, validation_steps=2)
+    with tracking.tracked(tracking.Run("study", "key", "finetuned_model", str(tmp_path / "tracking")), {}):
+        finetune(settings, part, tmp_path / "work")
+    with (tmp_path / "work" / "history.csv").open(newline="") as history:
+        losses = [float(row["loss"]) for row in csv.DictReader(history)]
+    (folder,) = (
+        folder for folder in (tmp_path / "tracking").rglob("finetuned_model*") if [*folder.rglob("*tfevents*")]
+    )
+    told = EventAccumulator(str(folder))
+    told.Reload()
+    pictures = {event.step: event.encoded_image_string for event in told.Images("validation")}
+    assert set(pictures) == {2, 4}
+    for step, picture in pictures.items():
+        shown = Image.open(BytesIO(picture)).convert("RGB")
+        saved = Image.open(tmp_path / "work" / f"validation-{step:07d}.png")
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(saved))
+    assert [(event.step, event.value) for event in told.Scalars("loss")] == [(5, pytest.approx(np.mean(losses)))]
 
 
 @pytest.mark.parametrize("changes", [{"strength": 0.5, "masked_content": "fill", "steps": 4}, {"steps": 2}])
