@@ -108,7 +108,7 @@ def _encoding_peak(vae: nn.Module, resolution: int) -> int:
     def images() -> Iterator[Enlarged]:
         for _ in range(8):  # what `encode` takes at once
             image = torch.empty(3, resolution, resolution)
-            yield Enlarged(image, image, torch.empty(1, resolution, resolution, dtype=torch.bool))
+            yield Enlarged(image, image, torch.empty(1, resolution, resolution, dtype=torch.bool), torch.empty(4, 1, 1))
 
     with FakeTensorMode():
         _fill(vae)
@@ -127,13 +127,13 @@ def _step_peak(denoiser: Denoiser, generator: StableDiffusionGenerator, dtype: t
             loss = torch.zeros(())
             for _ in range(1 if generator.prior_preservation is None else 2):
                 latents, mask = torch.empty(batch, 4, side, side), torch.empty(batch, 1, side, side)
-                examples = Examples(latents, latents, latents, mask)
+                examples = Examples(latents, latents, latents, mask, torch.empty(batch, 4, 1, 1))
                 drawn = Noised(latents, latents, torch.zeros(batch, dtype=torch.int64), torch.zeros(batch))
                 text = torch.empty(batch, *_TEXT_SHAPE)
                 if generator.train_text_encoder:
                     text = torch.zeros(batch, _TEXT_SHAPE[0], dtype=torch.int64)
                 with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                    losses = denoising_loss(denoiser, scheduler, examples, drawn, text, generator)
+                    losses = denoising_loss(denoiser, scheduler, examples, drawn, (text,), generator)
                 loss = loss + losses.mean()
             del losses
             loss.backward()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from firefusion_assets.core import hub
@@ -256,6 +257,15 @@ def test_models_in_half_precision_alone_are_used(model: Path, parts: tuple[str, 
         file.rename(file.with_name(f"{file.stem}.fp16.safetensors"))
     assert folder_problems(model, Use()) == []
     load_base(model, None)
+
+
+def test_a_controlnet_in_half_precision_alone_is_used(tmp_path: Path) -> None:
+    """As the one of ControlNet 1.1 for inpainting is published."""
+    models = save_tiny_models(tmp_path, "controlnet")
+    weights = tmp_path / CONTROLNET
+    weights.rename(weights.with_suffix(".fp16.safetensors"))
+    assert list(config_problems(models, tmp_path)) == []
+    assert load_base_of(generator(**models)).controlnet.dtype == torch.float32
 
 
 def test_a_tokenizer_in_two_files_and_non_ema_weights_beside_the_others_are_used(model: Path) -> None:

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 from safetensors.torch import load_file
 
 from firefusion_assets.engines import launching
 from firefusion_assets.engines.stable_diffusion import fitting as finetuning
 from firefusion_assets.engines.stable_diffusion import trainer
-from firefusion_assets.engines.stable_diffusion.base_model import load_base
+from firefusion_assets.engines.stable_diffusion.base_model import load_base, load_base_of
 from firefusion_assets.engines.stable_diffusion.encoded_views import ViewStream, encode, enlarged
+from firefusion_assets.engines.stable_diffusion.families import family_of
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
 from firefusion_assets.engines.stable_diffusion.network import Denoiser, denoising_loss
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
@@ -384,26 +385,29 @@ def fire_front(folder: Path) -> PatchPart:
     return PatchPart(Patches(folder), ["front"])
 
 
-def mean_loss(model: Path, settings: StableDiffusionGenerator, part: PatchPart, pixels: Pixels) -> float:
+def mean_loss(
+    pipeline: DiffusionPipeline, settings: StableDiffusionGenerator, part: PatchPart, pixels: Pixels
+) -> float:
     """Mean loss inside the mask of the first view, over the whole schedule with always the same noise."""
-    n, pipeline = 40, load_base(model, None)
+    n = 40
     image = enlarged(FireViews(part, settings)[0], pixels.stretch, settings.resolution // 32)
     encoded = encode(iter([image]), pipeline.vae, 8)
     examples, drawn = ViewStream(encoded, 99, "look").batch(0, n, 1000, torch.device("cpu"))
     drawn = drawn._replace(timesteps=torch.linspace(0, 999, n).long())
-    text = pipeline.encode_prompt(settings.instance_prompt, torch.device("cpu"), 1, False)[0].expand(n, -1, -1)
     with torch.no_grad():
+        text = tuple(one.expand(n, *one.shape[1:]) for one in family_of(pipeline).encoded(settings.instance_prompt))
         return float(
-            denoising_loss(Denoiser(pipeline, settings), pipeline.scheduler, examples, drawn, (text,), settings).mean()
+            denoising_loss(Denoiser(pipeline, settings), pipeline.scheduler, examples, drawn, text, settings).mean()
         )
 
 
-def test_one_fire_can_be_learned_by_heart(base: Path, tmp_path: Path) -> None:
+def test_one_fire_can_be_learned_by_heart(family: dict[str, str], tmp_path: Path) -> None:
     part = fire_front(tmp_path / "store")
-    settings = generator(base, area="patch", mask_variants=1, max_train_steps=120)
+    settings = generator(**family, area="patch", mask_variants=1, max_train_steps=120)
     finetune(settings, part, tmp_path / "work")
     pixels = Pixels.read(tmp_path / "work")
-    before, after = (mean_loss(model, settings, part, pixels) for model in (base, tmp_path / "work"))
+    models = load_base_of(settings), load_base(tmp_path / "work", None)
+    before, after = (mean_loss(model, settings, part, pixels) for model in models)
     assert after < 0.5 * before
 
 
