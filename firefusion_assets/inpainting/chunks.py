@@ -111,19 +111,24 @@ class _Worker:
     def chunk(self, places: range, progress: Callable[[str], None]) -> Artifact:
         """Return a painted chunk, made by this process unless it is finished."""
         job = self._job
-        rows = job.plan.rows.iloc[places.start : places.stop]
-        labels, edits = (masks[places.start : places.stop] for masks in (job.plan.labels, job.plan.edits))
+        plan, here = job.plan, slice(places.start, places.stop)
+        rows = plan.rows.iloc[here]
+        labels, edits = plan.labels[here], plan.edits[here]
 
         def make(work: Path) -> Mapping[str, Any]:
             backgrounds = np.stack([job.part.read(background).bands for background in rows["background"]])
-            painted = self._paint(backgrounds, labels, edits, rows["seed"].to_numpy(np.int64))
+            grounds = np.stack([plan.ground(place, job.part).bands for place in places]) if plan.beside else backgrounds
+            painted = self._paint(grounds, labels, plan.fires[here], rows["seed"].to_numpy(np.int64))
             np.save(work / "painted.npy", painted)
             outside = ~edits[:, None] & (painted != backgrounds)
             return {"n_patches": len(rows), "n_values_changed_outside": int(outside.sum())}
 
         settings = job.sampling.model_dump(mode="json", exclude=_NOT_PAINT)
-        masks = [np.packbits(masks).tobytes().hex() for masks in (labels, edits)]
+        planes = [labels, edits, *((plan.beside.plumes[here], plan.beside.scars[here]) if plan.beside else ())]
+        masks = [np.packbits(plane).tobytes().hex() for plane in planes]
         made_from = [CHUNKS, _VERSION, job.model, job.patches, settings, rows.to_dict("records"), digest(masks)]
+        if plan.beside:
+            made_from.append(plan.beside.measured.model_dump(mode="json"))
         return self._store.build(CHUNKS, digest(made_from), make, progress)
 
     def _paint(self, *arguments: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:

@@ -20,7 +20,8 @@ def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, 
     """Write the backgrounds and masks of a plan as pairs of PNG, and `pairs.csv`.
 
     A background is 8-bit RGB, the composite's DN / `dn_max` * 255, rounded; the engine that takes the paint in turns
-    that back. A mask is 8-bit grey: 255 in the edit mask, which may be painted, 0 elsewhere.
+    that back; smoke and scars are there already. A mask is 8-bit grey: 255 in the fire's edit mask, which may be
+    painted, 0 elsewhere.
 
     Args:
         plan: what is to be painted.
@@ -54,8 +55,8 @@ def hand_out(plan: Plan, train: PatchPart, composite: Sequence[str], size: int, 
     pairs.insert(1, "background", "backgrounds/" + pairs["image"])
     pairs.insert(2, "mask", "masks/" + pairs["image"])
     pairs["background_id"], pairs["mask_id"] = plan.rows["background"], plan.rows["mask"]
-    for pair, edit in zip(pairs.itertuples(), plan.edits, strict=True):
-        dn = train.read(pair.background_id).bands[[bands.index(band) for band in composite]]
+    for place, (pair, edit) in enumerate(zip(pairs.itertuples(), plan.fires, strict=True)):
+        dn = plan.ground(place, train).bands[[bands.index(band) for band in composite]]
         shown = np.rint(dn.astype(np.float64) * 255 / train.meta.dn_max).astype(np.uint8)
         _save(shown.transpose(1, 2, 0), factor, folder / pair.background)
         _save(edit.astype(np.uint8) * 255, factor, folder / pair.mask)

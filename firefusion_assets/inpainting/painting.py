@@ -100,7 +100,7 @@ def _progress_line(job: PaintJob, painted: int, accepted: int, seconds: float) -
 def _judged(job: PaintJob, place: int, image: npt.NDArray[np.uint16], screen: Screen) -> Verdict:
     background = job.plan.rows["background"].iloc[place]
     sun = float(job.table.loc[background, "sun_elevation"])
-    return screen(job.part.read(background), image, job.plan.labels[place], job.plan.edits[place], sun)
+    return screen(job.plan.ground(place, job.part), image, job.plan.labels[place], job.plan.edits[place], sun)
 
 
 def _provenance(job: PaintJob, painted: int) -> pd.DataFrame:

@@ -15,6 +15,9 @@ import pandas as pd
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.core.seeding import cycled_index, derive_seed, generator, spread_index
+from firefusion_assets.inpainting.beside.measured import Beside
+from firefusion_assets.inpainting.beside.painting import painted_beside
+from firefusion_assets.inpainting.beside.planned import BESIDE, PLANES, PlannedBeside, beside_fire
 from firefusion_assets.inpainting.choice import JUDGED, Choice, PlanError, choose
 from firefusion_assets.inpainting.masks import Mask, Placed, load_masks, place, save_packed
 from firefusion_assets.landsat.conditions import by_reflectance
@@ -56,25 +59,50 @@ class Plan:
     Attributes:
         rows: one row a patch to paint; `mask` is the patch whose real mask was used.
         labels: bool (N, H, W), label masks in the order of the rows.
-        edits: bool (N, H, W), edit masks.
+        edits: bool (N, H, W), edit masks: what may change, smoke and scars with it.
+        beside: smoke and scars beside the fires; None if the config asks for none.
     """
 
     rows: pd.DataFrame
     labels: Mask
     edits: Mask
+    beside: PlannedBeside | None = None
 
     @classmethod
     def read(cls, folder: Path, patch_size: int) -> "Plan":
         """Read the plan that `write_plan` wrote."""
         labels, edits = (load_masks(folder / f"{name}.npy", patch_size) for name in ("labels", "edits"))
-        return cls(pd.read_parquet(folder / "plan.parquet"), labels, edits)
+        beside = PlannedBeside.read(folder, patch_size)
+        return cls(pd.read_parquet(folder / "plan.parquet"), labels, edits, beside)
 
     @classmethod
     def joined(cls, plans: Sequence["Plan"]) -> "Plan":
         """Return the rows of several plans of one fold in one."""
         rows = pd.concat([plan.rows for plan in plans], ignore_index=True)
         labels = np.concatenate([plan.labels for plan in plans])
-        return cls(rows, labels, np.concatenate([plan.edits for plan in plans]))
+        several = [plan.beside for plan in plans if plan.beside is not None]
+        beside = PlannedBeside.joined(several) if several else None
+        return cls(rows, labels, np.concatenate([plan.edits for plan in plans]), beside)
+
+    @property
+    def fires(self) -> Mask:
+        """What an engine paints, bool (N, H, W): the edit masks without plumes and scars."""
+        return self.edits if self.beside is None else self.edits & ~self.beside.plumes & ~self.beside.scars
+
+    def ground(self, place: int, part: PatchPart) -> Patch:
+        """Return what an engine paints a row's fire on: its background, with smoke and scar.
+
+        Args:
+            place: of the row.
+            part: the fold's train part.
+        """
+        row = self.rows.iloc[place]
+        background = part.read(row["background"])
+        if self.beside is None:
+            return background
+        planes = self.labels[place], self.fires[place], self.beside.plumes[place], self.beside.scars[place]
+        bands = painted_beside(background.bands, part.meta.bands, self.beside.measured, planes, int(row["seed"]))
+        return background._replace(bands=bands)
 
 
 def write_plan(
@@ -85,10 +113,11 @@ def write_plan(
     sampling: Sampling,
     draw: Draw,
     folder: Path,
+    beside: Beside | None = None,
 ) -> Mapping[str, Any]:
     """Write `plan.parquet`, `labels.npy` and `edits.npy` (bit-packed along the last axis) of one replicate.
 
-    `JUDGED` is written too, unless nothing is painted.
+    `JUDGED` is written too, unless nothing is painted; with smoke or scars also `plumes.npy`, `scars.npy` and `BESIDE`.
 
     Args:
         part: the fold's train part.
@@ -98,6 +127,7 @@ def write_plan(
         sampling: how many rows, which pairing.
         draw: which of a config's plans.
         folder: where the files are written.
+        beside: what the part shows beside its fires, where the config asks for it.
 
     Returns:
         Facts: planned rows, rows that found no place, backgrounds, rejected patches, real masks.
@@ -107,7 +137,7 @@ def write_plan(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    packed: dict[str, list[np.ndarray]] = {"labels": [], "edits": []}
+    packed: dict[str, list[np.ndarray]] = {name: [] for name in ("labels", "edits", *(PLANES if beside else ()))}
     choice = Choice(pd.DataFrame(), [], (), {})
     if sampling.tries:
         choice = choose(part, table, settings, masks)
@@ -117,10 +147,17 @@ def write_plan(
         background, mask = _pair(pair, choice, masks, sampling, draw)
         rng = generator(draw.seed, "place", draw.fold, pair)
         ground = part.read(background)
-        avoided = _avoided(ground, part.meta.bands, masks, float(table.loc[background, "sun_elevation"]))
+        seen = _seen(ground, part.meta.bands, masks, float(table.loc[background, "sun_elevation"]))
+        avoided = np.logical_or.reduce([ground.ignore, ground.label, *(seen[name] for name in masks.avoid)])
         placed = _place_row(ground, choice.fires[mask], masks, avoided, rng)
         if placed is None:
             continue
+        planes = {"labels": placed.label, "edits": placed.edit}
+        if beside is not None:
+            rng = generator(draw.seed, "beside", draw.fold, pair)
+            own, blocked = placed.edit, ground.ignore | ground.label
+            planes |= zip(PLANES, beside_fire(placed.label, own, blocked, seen, beside, rng), strict=True)
+            planes["edits"] = np.logical_or.reduce([own, *(planes[name] for name in PLANES)])
         rows.append(
             {
                 "row": draw.replicate * ROWS + number,
@@ -130,14 +167,16 @@ def write_plan(
                 "y": placed.y,
                 "x": placed.x,
                 "label_pixels": int(placed.label.sum()),
-                **_crop(placed.edit),
+                **_crop(planes["edits"]),
                 "seed": derive_seed(draw.seed, "paint", draw.fold, number),
             }
         )
-        packed["labels"].append(np.packbits(placed.label, axis=-1))
-        packed["edits"].append(np.packbits(placed.edit, axis=-1))
-    for name, planes in packed.items():
-        save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")
+        for name, plane in planes.items():
+            packed[name].append(np.packbits(plane, axis=-1))
+    if beside is not None:
+        (folder / BESIDE).write_text(beside.model_dump_json(indent=1))
+    for name, rows_of in packed.items():
+        save_packed(rows_of, part.meta.patch_size, folder / f"{name}.npy")
     pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS).to_parquet(folder / "plan.parquet", index=False)
     return {
         "n_rows": len(rows),
@@ -168,13 +207,11 @@ def _pair(number: int, choice: Choice, masks: Masks, sampling: Sampling, draw: D
     return background(turn * n + j), fire(turn * m + (j + shift) % m)
 
 
-def _avoided(background: Patch, bands: Sequence[str], masks: Masks, sun_elevation: float) -> Mask:
-    """Return where no label may lie."""
-    avoided = background.ignore | background.label
-    if masks.avoid:
-        planes = by_reflectance(dict(zip(bands, background.bands, strict=True)), sun_elevation)
-        avoided = np.logical_or.reduce([avoided, *(planes[name] for name in masks.avoid)])
-    return avoided
+def _seen(background: Patch, bands: Sequence[str], masks: Masks, sun_elevation: float) -> Mapping[str, Mask]:
+    """Return where a background is cloud, snow and water; nothing where that isn't asked for."""
+    if not (masks.avoid or masks.beside):
+        return {}
+    return by_reflectance(dict(zip(bands, background.bands, strict=True)), sun_elevation)
 
 
 def _place_row(

@@ -84,7 +84,7 @@ def screen_painted(
     twins = _Twins(synthetic, screen.change)
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
-        image, before = synthetic.read(number), part.read(painted.background).bands
+        image, before = synthetic.read(number), plan.ground(number, part).bands
         edit, sun = plan.edits[number], float(painted.sun_elevation)
         label = engine.taught(ScreenedPatch(verdict.label, edit, before, image, part.meta.bands, sun))
         twin = twins.of(number, painted.background) if verdict.accepted else ""
@@ -176,5 +176,10 @@ def _verdicts(synthetic: SyntheticPatches, plan: Plan, part: PatchPart, screen: 
         yield from read_verdicts(synthetic.folder, part.meta.patch_size)
         return
     for number, painted in enumerate(synthetic.provenance.itertuples()):
-        background = part.read(painted.background)
-        yield screen(background, synthetic.read(number), plan.labels[number], plan.edits[number], painted.sun_elevation)
+        yield screen(
+            plan.ground(number, part),
+            synthetic.read(number),
+            plan.labels[number],
+            plan.edits[number],
+            painted.sun_elevation,
+        )

@@ -13,6 +13,7 @@ from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import device_count
 from firefusion_assets.core.seeding import derive_seed
+from firefusion_assets.inpainting.beside.measured import Beside, measure
 from firefusion_assets.inpainting.choice import JUDGED, choose
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.drawn_masks import form
@@ -83,12 +84,17 @@ def fit_model(
 def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write each replicate's plan, and a picture of the first one; return facts."""
     config, replicates = lineage.config(key), read_replicates(lineage, key)
+    masks = config.masks
+    shown: dict[int, Beside] = {}
+    for fold in read_folds(lineage) if masks.beside and config.sampling.tries else ():
+        shown[fold.number] = measure(fold.train, masks.beside)
+        progress(f"fold {fold.number}: {'; '.join(shown[fold.number].words)}")
     facts = [
         write_plan(
             replicate.fold.train,
             replicate.fold.table,
             lineage.study.backgrounds,
-            config.masks,
+            masks,
             config.sampling,
             Draw(
                 replicate.fold.number,
@@ -96,6 +102,7 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
                 derive_seed(config.sampling.seed, "replicate", replicate.drawn),
             ),
             work / replicate.folder,
+            shown.get(replicate.fold.number),
         )
         for replicate in replicates
     ]
@@ -103,7 +110,7 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
         first = replicates[0]
         plan_sheet(first.fold.train, work / first.folder, composite_of(lineage.study)).save(work / "sheet.png")
         _show_forms(lineage, key, first, work)
-    return {"kind": config.masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
+    return {"kind": masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
 
 
 def _show_forms(lineage: Lineage, key: str, replicate: Replicate, work: Path) -> None:

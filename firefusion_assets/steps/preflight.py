@@ -113,7 +113,7 @@ def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
     asked = dict.fromkeys((*config.screening.detectors, config.masks.source))
     detectors = [name for name in asked if name not in ("label", *SUNLESS_DETECTORS)]
     needs = [f"the detectors {', '.join(detectors)}"] if detectors else []
-    needs += ["masks.avoid"] if config.masks.avoid else []
+    needs += [f"masks.{key}" for key in ("avoid", "beside") if getattr(config.masks, key)]
     if not needs:
         return
     patches = lineage.find("landsat_patches", UNPARTITIONED).path
@@ -121,7 +121,7 @@ def _unknown_sun(lineage: Lineage, key: str) -> Iterator[str]:
         yield (
             "dataset.sun_elevation: missing, and some patches are not georeferenced, so it can't be computed; "
             f"{' and '.join(needs)} of {key!r} need it: set it in degrees, or use screening.detectors: [], "
-            "masks.source: label and no masks.avoid"
+            "masks.source: label and neither masks.avoid nor masks.beside"
         )
 
 

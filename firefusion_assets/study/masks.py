@@ -36,20 +36,24 @@ class Masks(Part):
     avoid: tuple[Literal["cloud", "snow", "water"], ...] = ()
     """Where no label may lie, told by Landsat's reflectance in B2, B4, B5 and B6; fill and a background's own fires
     never hold one."""
+    beside: tuple[Literal["smoke", "scar"], ...] = Field((), exclude_if=lambda asked: not asked)
+    """What is painted beside a fire where the train part shows it: a plume of smoke, a burn scar. For DN of Landsat
+    with B2, B4, B5, B6 and B7."""
     dilation: int = Field(3, ge=1, le=16)
     """px by which the edit mask is larger than the label mask."""
 
     def misfits(self, study: "Study") -> Iterable[str]:
         """Say what doesn't fit the study's data: a line ``KEY: PROBLEM; REMEDY`` each."""
-        if not self.avoid:
-            return
-        missing = [band for band in CONDITION_BANDS if band not in study.dataset.bands]
-        if self.stays:
-            yield f"avoid: {self.kind} masks stay where real fires burn; leave it out"
-        if not study.dataset.landsat:
-            yield f"avoid: told by Landsat's reflectance; with source `{study.dataset.source}` leave it out"
-        elif missing:
-            yield f"avoid: needs {', '.join(missing)}, which dataset.bands leaves out; add them there, or leave it out"
+        for key, needed in (("avoid", CONDITION_BANDS), ("beside", (*CONDITION_BANDS, "B7"))):
+            if not getattr(self, key):
+                continue
+            missing = [band for band in needed if band not in study.dataset.bands]
+            if self.stays:
+                yield f"{key}: {self.kind} masks stay where real fires burn; leave it out"
+            if not study.dataset.landsat:
+                yield f"{key}: told by Landsat's reflectance; with source `{study.dataset.source}` leave it out"
+            elif missing:
+                yield f"{key}: needs {', '.join(missing)}, not among dataset.bands; add them there, or leave it out"
 
     @abstractmethod
     def shape(self, fire: Mask, size: int, rng: np.random.Generator) -> Mask:

@@ -1,0 +1,251 @@
+"""What the train part shows of smoke and scars beside its fires: measured once a fold, kept as JSON with its plans."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy.ndimage import distance_transform_edt
+
+from firefusion_assets.core.fires import LARGE
+from firefusion_assets.core.seeding import generator
+from firefusion_assets.inpainting.beside.evidence import SHOWN, chance, is_shown
+from firefusion_assets.inpainting.beside.places import extent, falloff
+from firefusion_assets.inpainting.beside.scars import Land, land_of, measure_scar
+from firefusion_assets.inpainting.beside.smoke import VISIBLE, Haze, haze_of
+from firefusion_assets.inpainting.beside.veil import Veil, fit_veil
+
+if TYPE_CHECKING:
+    from firefusion_assets.patchstore import Patch, PatchPart
+
+_FIRES: Final = 24
+"""Burning patches that are looked at, at most."""
+_GROUNDS: Final = 48
+"""Patches without fire that they are held to."""
+_PIXELS: Final = 3000
+"""Veiled pixels that a veil is fitted to, at most."""
+_DENSE: Final = 0.2
+"""Falloff from which a plume's density is measured: at its edge little is left to see."""
+_UNEVEN: Final = 2.0
+"""Largest contrast of a plume."""
+_GRAIN: Final = 1.4
+"""Cell of fractal noise over the lag at which it correlates by a half."""
+_LAGS: Final = 32
+
+Mask = npt.NDArray[np.bool_]
+What = Literal["smoke", "scar"]
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Found(_Kept):
+    """How many fires have something beside them.
+
+    Attributes:
+        small: share of the fires below 20 px.
+        large: share of the others.
+        words: what was found.
+    """
+
+    small: float
+    large: float
+    words: str
+
+    def share(self, pixels: int) -> float:
+        """Return the share of fires of a size."""
+        return self.large if pixels >= LARGE else self.small
+
+
+class Plume(_Kept):
+    """One real plume.
+
+    Attributes:
+        density: optical depth in B2 at its fire, from which it falls as `falloff` does.
+        contrast: standard deviation of the density from place to place, over the density.
+        grain: px; cell of the noise that varies likewise.
+        reach: px from the head of the fire down the wind within which 90 % of it lies.
+        breadth: mean width over the reach.
+    """
+
+    density: float
+    contrast: float
+    grain: float
+    reach: float
+    breadth: float
+
+
+class Smoke(_Kept):
+    """What smoke is like: the veil, and real plumes."""
+
+    found: Found
+    veil: Veil
+    plumes: tuple[Plume, ...]
+
+
+class Scarred(_Kept):
+    """What scars are like: DN of char by band, and of each real scar what it hides, how unevenly, how deep it is."""
+
+    found: Found
+    char: Mapping[str, float]
+    hidden: tuple[float, ...]
+    uneven: float
+    depths: tuple[float, ...]
+
+
+class Beside(_Kept):
+    """What the train part shows beside its fires; None where it isn't asked for, or not more than chance explains.
+
+    Attributes:
+        smoke: see `Smoke`.
+        scar: see `Scarred`.
+        words: what was found of each.
+    """
+
+    smoke: Smoke | None
+    scar: Scarred | None
+    words: tuple[str, ...]
+
+
+class _Fire(NamedTuple):
+    patch: "Patch"
+    label: Mask
+    haze: Haze
+    land: Land
+
+
+def measure(train: "PatchPart", asked: Sequence[What]) -> Beside:
+    """Measure smoke and scars beside the fires of a train part.
+
+    Args:
+        train: the fold's train part, with B2, B4, B5, B6 and B7 of Landsat.
+        asked: what is to be measured.
+    """
+    draws, burning = generator("beside"), train.statistics.fire
+    fires = [fire for name in _some(burning, _FIRES, draws) if (fire := _fire(train, name)) is not None]
+    free = [name for name in sorted(train.ids) if name not in set(burning)]
+    grounds = [
+        ground
+        for name in _some(free, _GROUNDS, draws)
+        if (ground := _seen(train, train.read(name), np.zeros((train.meta.patch_size,) * 2, bool))) is not None
+    ]
+    words: list[str] = []
+    smoke = _smoke(train, fires, [haze for haze, _ in grounds], words) if "smoke" in asked else None
+    scar = _scarred(train, fires, [land for _, land in grounds], words) if "scar" in asked else None
+    return Beside(smoke=smoke, scar=scar, words=tuple(words))
+
+
+def _some(names: Sequence[str], n: int, draws: np.random.Generator) -> list[str]:
+    return [names[place] for place in sorted(draws.permutation(len(names))[:n])]
+
+
+def _seen(train: "PatchPart", patch: "Patch", label: Mask) -> tuple[Haze, Land] | None:
+    bands = dict(zip(train.meta.bands, patch.bands, strict=True))
+    haze = haze_of(bands, ~patch.ignore, label)
+    return None if haze is None else (haze, land_of(bands, ~patch.ignore))
+
+
+def _fire(train: "PatchPart", name: str) -> _Fire | None:
+    patch = train.read(name)
+    label = patch.label & ~patch.ignore
+    seen = _seen(train, patch, label)
+    return None if seen is None else _Fire(patch, label, *seen)
+
+
+def _found(what: What, fires: Sequence[_Fire], chances: Sequence[float], words: list[str]) -> Found | None:
+    """Say in words what was found; None if it isn't more than chance explains."""
+    has = np.array(chances) <= SHOWN
+    if not is_shown(chances):
+        words.append(f"no {what} found beside {len(fires)} fires: no more than on ground without fire")
+        return None
+    large = np.array([fire.label.sum() >= LARGE for fire in fires])
+    small_share, large_share = (float(has[one].mean() if one.any() else has.mean()) for one in (~large, large))
+    words.append(f"{what} found beside {has.sum()} of {len(fires)} fires")
+    return Found(small=small_share, large=large_share, words=words[-1])
+
+
+def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], words: list[str]) -> Smoke | None:
+    by_chance = [haze.amount for haze in grounds]
+    chances = [chance(fire.haze.amount(fire.label), fire.label, by_chance) for fire in fires]
+    found = _found("smoke", fires, chances, words)
+    if found is None:
+        return None
+    smoking = [fire for fire, one in zip(fires, chances, strict=True) if one <= SHOWN]
+    names = [band for band in VISIBLE if band in train.meta.bands]
+    veiled = [fire.haze.beside(fire.label) for fire in smoking]
+    excess, ground = (
+        np.concatenate([getattr(fire.haze, name)[:, mask] for fire, mask in zip(smoking, veiled, strict=True)], axis=1)
+        for name in ("excess", "ground")
+    )
+    chosen = generator("veil").permutation(excess.shape[1])[:_PIXELS]
+    noise = np.median([fire.haze.noise for fire in smoking], axis=0)
+    veil = fit_veil(excess[:, chosen], ground[:, chosen], noise, names)
+    return Smoke(
+        found=found,
+        veil=veil,
+        plumes=tuple(_plume(fire, mask, veil, names) for fire, mask in zip(smoking, veiled, strict=True)),
+    )
+
+
+def _plume(fire: _Fire, mask: Mask, veil: Veil, names: Sequence[str]) -> Plume:
+    depth = np.zeros(mask.shape)
+    haze = fire.haze
+    depth[mask] = veil.depths(haze.excess[:, mask], haze.ground[:, mask], haze.noise, names)
+    # The ring without reading around the label belongs to the plume that begins there.
+    distance = distance_transform_edt(~fire.label)
+    fall = falloff(mask | (distance <= distance[mask].min()), fire.label)
+    dense = mask & (fall >= min(_DENSE, float(np.median(fall[mask]))))
+    relative = np.where(dense, depth / np.maximum(fall, 1e-3), 0.0)
+    density = max(float(relative[dense].mean()), 0.05)
+    reach, width = extent(fire.label, mask, depth)
+    return Plume(
+        density=density,
+        contrast=float(np.clip(relative[dense].std() / density, 0, _UNEVEN)),
+        grain=_grain(relative - density, dense),
+        reach=reach,
+        breadth=width / reach,
+    )
+
+
+def _grain(values: npt.NDArray[np.float64], where: Mask) -> float:
+    """Return the cell in px of fractal noise that is correlated as values (H, W) are."""
+    kept = np.where(where, values, 0.0)
+    variance = max(float((kept[where] ** 2).mean()), 1e-9)
+    for lag in range(1, _LAGS):
+        products, pairs = 0.0, 0
+        for one, other, here, there in (
+            (kept[lag:], kept[:-lag], where[lag:], where[:-lag]),
+            (kept[:, lag:], kept[:, :-lag], where[:, lag:], where[:, :-lag]),
+        ):
+            products += float((one * other).sum())
+            pairs += int((here & there).sum())
+        if not pairs or products / pairs < variance / 2:
+            break
+    return max(_GRAIN * lag, 3.0)
+
+
+def _scarred(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Land], words: list[str]) -> Scarred | None:
+    by_chance = [land.amount for land in grounds]
+    chances = [chance(fire.land.amount(fire.label), fire.label, by_chance) for fire in fires]
+    found = _found("scar", fires, chances, words)
+    if found is None:
+        return None
+    scars = [
+        scar
+        for fire, one in zip(fires, chances, strict=True)
+        if one <= SHOWN
+        and (scar := measure_scar(fire.patch.bands, train.meta.bands, fire.land, fire.label, fire.haze.pieces > 0))
+        is not None
+    ]
+    if not scars:
+        words.append("but no scar is large enough to be measured")
+        return None
+    return Scarred(
+        found=found,
+        char={band: float(np.median([scar.char[band] for scar in scars])) for band in train.meta.bands},
+        hidden=tuple(scar.hidden for scar in scars),
+        uneven=float(np.median([scar.uneven for scar in scars])),
+        depths=tuple(scar.depth for scar in scars),
+    )
