@@ -8,7 +8,17 @@ import pandas as pd
 from PIL import Image
 
 from firefusion_assets.core.dilation import dilated
-from firefusion_assets.core.pictures import IGNORE_COLOUR, MASK_COLOUR, Composite, contact_sheet, on_grey, outline
+from firefusion_assets.core.pictures import (
+    IGNORE_COLOUR,
+    MASK_COLOUR,
+    PLUME_COLOUR,
+    SCAR_COLOUR,
+    Composite,
+    Picture,
+    contact_sheet,
+    on_grey,
+    outline,
+)
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.choice import JUDGED
 from firefusion_assets.inpainting.painting import SyntheticPatches
@@ -54,8 +64,7 @@ def plan_sheet(part: PatchPart, folder: Path, composite: Composite) -> Image.Ima
     pictures, captions = [], []
     for row in rows.itertuples():
         background = composite(part.read(row.background).bands)
-        label, edit = plan.labels[row.Index], plan.edits[row.Index]
-        pictures.append([background, on_grey(background, (edit, IGNORE_COLOUR), (label, MASK_COLOUR))])
+        pictures.append([background, _masks(background, plan, row.Index)])
         captions.append(f"row {row.row}: {row.label_pixels} px of {row.mask} on {row.background}")
     judged = pd.read_parquet(folder / JUDGED)
     rejected = judged[judged["reason"] != ""]
@@ -81,10 +90,17 @@ def synthetic_sheet(part: PatchPart, plan: Plan, synthetic: SyntheticPatches, co
         scenes = np.concatenate([part.read(row.background).bands, synthetic.read(row.Index)], axis=2)
         # Side by side in one picture, so that both are stretched alike.
         background, painted = np.split(composite(scenes), 2, axis=1)
-        mask = on_grey(background, (plan.edits[row.Index], IGNORE_COLOUR), (plan.labels[row.Index], MASK_COLOUR))
-        pictures.append([background, mask, painted])
+        pictures.append([background, _masks(background, plan, row.Index), painted])
         captions.append(f"row {row.row}: {row.label_pixels} px on {row.background}")
     return contact_sheet(pictures, ("background", "mask and edit mask", "painted"), captions)
+
+
+def _masks(background: Picture, plan: Plan, place: int) -> Picture:
+    """Show a row's masks: scar, plume over it, the fire's edit mask, its label."""
+    layers = [(plan.fires[place], IGNORE_COLOUR), (plan.labels[place], MASK_COLOUR)]
+    if plan.beside is not None:
+        layers = [(plan.beside.scars[place], SCAR_COLOUR), (plan.beside.plumes[place], PLUME_COLOUR), *layers]
+    return on_grey(background, *layers)
 
 
 def model_sheet(generator: Engine, part: PatchPart, folder: Path, composite: Composite) -> Image.Image | None:

@@ -95,10 +95,18 @@ class _Look(NamedTuple):
             ignore=self.judged.ignored[number][crop],
             nearest=nearest,
             nearest_distance=float(verdict["nearest_distance"]),
-            caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}",
+            caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}{self._beside(number)}",
             accepted=bool(verdict["accepted"]),
             reason=str(verdict["reason"]),
         )
+
+    def _beside(self, number: int) -> str:
+        """Say what is painted beside a fire."""
+        beside = self.plan.beside
+        if beside is None:
+            return ""
+        planes = {"smoke": beside.plumes[number], "a scar": beside.scars[number]}
+        return "".join(f", {name}" for name, plane in planes.items() if plane.any())
 
 
 def _chosen(rows: pd.DataFrame) -> list[int]:

@@ -13,10 +13,10 @@ from scipy.stats import binom
 
 from firefusion_assets.core.orientation import ORIENTATIONS, turned
 
-SHOWN: Final = 0.05
-"""Chance of as much on ground without fire, up to which a fire counts as having it."""
-_LEVELS: Final = (0.01, SHOWN)
-"""Chances of a fire at which a train part's fires are counted: one that is very clear, or several that are clear."""
+_LEVELS: Final = (0.01, 0.05, 0.2)
+"""Chances of a fire at which a train part's fires are counted: one that is very clear, or many that are less so."""
+_BY_CHANCE: Final = 0.05
+"""How rarely so many fires may be counted by chance, at each level."""
 
 Mask = npt.NDArray[np.bool_]
 Amount = Callable[[Mask], float]
@@ -34,7 +34,13 @@ def chance(amount: float, label: Mask, grounds: Iterable[Amount]) -> float:
     return (1 + sum(other >= amount for other in by_chance)) / (1 + len(by_chance))
 
 
-def is_shown(chances: Sequence[float]) -> bool:
-    """Tell whether more fires than chance would explain (binomial, 5 % at either level) have something beside them."""
-    counts = [(sum(one <= level for one in chances), level) for level in _LEVELS]
-    return any(binom.sf(count - 1, len(chances), level) <= SHOWN for count, level in counts)
+def level_shown(chances: Sequence[float]) -> float | None:
+    """Return up to which chance fires count as having something beside them; None if no more have it than by chance.
+
+    Tested at three levels (binomial, 5 % each); of those that show it, the one at which most fires are beyond chance.
+    Smoke that drifts over ground without fire, and old scars there, cost this some power.
+    """
+    n = len(chances)
+    counts = {level: sum(one <= level for one in chances) for level in _LEVELS}
+    shown = [level for level, count in counts.items() if binom.sf(count - 1, n, level) <= _BY_CHANCE]
+    return max(shown, key=lambda level: counts[level] - level * n, default=None)

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from firefusion_assets.core.fires import LARGE
 from firefusion_assets.core.seeding import generator
-from firefusion_assets.inpainting.beside.evidence import SHOWN, chance, is_shown
+from firefusion_assets.inpainting.beside.evidence import chance, level_shown
 from firefusion_assets.inpainting.beside.places import extent, falloff
 from firefusion_assets.inpainting.beside.scars import Land, land_of, measure_scar
 from firefusion_assets.inpainting.beside.smoke import VISIBLE, Haze, haze_of
@@ -47,11 +47,13 @@ class Found(_Kept):
     Attributes:
         small: share of the fires below 20 px.
         large: share of the others.
+        level: chance up to which a fire counts as having it.
         words: what was found.
     """
 
     small: float
     large: float
+    level: float
     words: str
 
     def share(self, pixels: int) -> float:
@@ -156,14 +158,17 @@ def _fire(train: "PatchPart", name: str) -> _Fire | None:
 
 def _found(what: What, fires: Sequence[_Fire], chances: Sequence[float], words: list[str]) -> Found | None:
     """Say in words what was found; None if it isn't more than chance explains."""
-    has = np.array(chances) <= SHOWN
-    if not is_shown(chances):
+    level = level_shown(chances)
+    if level is None:
         words.append(f"no {what} found beside {len(fires)} fires: no more than on ground without fire")
         return None
+    has = np.array(chances) <= level
     large = np.array([fire.label.sum() >= LARGE for fire in fires])
-    small_share, large_share = (float(has[one].mean() if one.any() else has.mean()) for one in (~large, large))
-    words.append(f"{what} found beside {has.sum()} of {len(fires)} fires")
-    return Found(small=small_share, large=large_share, words=words[-1])
+    # Of those that have it, some do by chance.
+    shares = ((has[one].mean() if one.any() else has.mean()) for one in (~large, large))
+    small_share, large_share = (max(0.0, float((share - level) / (1 - level))) for share in shares)
+    words.append(f"{what} found beside {has.sum()} of {len(fires)} fires, {level * len(fires):.1f} expected by chance")
+    return Found(small=small_share, large=large_share, level=level, words=words[-1])
 
 
 def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], words: list[str]) -> Smoke | None:
@@ -172,7 +177,7 @@ def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], 
     found = _found("smoke", fires, chances, words)
     if found is None:
         return None
-    smoking = [fire for fire, one in zip(fires, chances, strict=True) if one <= SHOWN]
+    smoking = [fire for fire, one in zip(fires, chances, strict=True) if one <= found.level]
     names = [band for band in VISIBLE if band in train.meta.bands]
     veiled = [fire.haze.beside(fire.label) for fire in smoking]
     excess, ground = (
@@ -235,7 +240,7 @@ def _scarred(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Land]
     scars = [
         scar
         for fire, one in zip(fires, chances, strict=True)
-        if one <= SHOWN
+        if one <= found.level
         and (scar := measure_scar(fire.patch.bands, train.meta.bands, fire.land, fire.label, fire.haze.pieces > 0))
         is not None
     ]

@@ -80,14 +80,17 @@ def scar(label: Mask, wind: float, depth: float, seed: int) -> Mask:
     Args:
         label: bool (H, W), what burns.
         wind: direction it blows to, radians from south towards east.
-        depth: px that the front has come, from place to place more or less.
+        depth: px that a fire has come, over the root of its pixels; from place to place more or less.
         seed: of the ragged edge.
     """
-    came = depth * np.clip(1 + 0.4 * fractal(seed, Window(0, 0, *label.shape), max(depth / 2, 4.0)), 0.3, 2)
+    numbers = numbered_fires(label)
+    came = np.where(label, depth * np.sqrt(np.bincount(numbers.ravel()))[numbers], 0.0)
+    farthest = int(2 * came.max())
+    ragged = np.clip(1 + 0.4 * fractal(seed, Window(0, 0, *label.shape), max(farthest / 4, 4.0)), 0.3, 2)
     swept = label.copy()
-    for step in range(1, int(2 * depth) + 1):
-        behind = shift(label, (-round(step * cos(wind)), -round(step * sin(wind))), order=0)
-        swept |= behind & (step <= came)
+    for step in range(1, farthest + 1):
+        behind = shift(came, (-round(step * cos(wind)), -round(step * sin(wind))), order=0)
+        swept |= behind * ragged >= step
     closed: Mask = binary_fill_holes(binary_closing(np.pad(swept, 1), np.ones((3, 3))))[1:-1, 1:-1]
     return closed
 

@@ -74,6 +74,6 @@ def beside_fire(
         like = beside.smoke.plumes[rng.integers(len(beside.smoke.plumes))]
         smoke = plume(label, wind, like.reach, like.breadth * like.reach, int(seeds[0])) & ~avoided
     if beside.scar is not None and chances[1] < beside.scar.found.share(pixels):
-        depth = float(rng.choice(beside.scar.depths)) * np.sqrt(pixels)
+        depth = float(rng.choice(beside.scar.depths))
         burnt = scar(label, wind, depth, int(seeds[1])) & ~(avoided | seen["snow"] | seen["water"])
     return smoke, burnt

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.ndimage import label as numbered
 
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.landsat.bands import REFLECTANCE_ADD, REFLECTANCE_MULT
 
 _BESIDE: Final = 2
@@ -86,7 +87,7 @@ class Scar(NamedTuple):
         char: DN of char by band.
         hidden: share of the ground that it hides.
         uneven: standard deviation of that share from place to place.
-        depth: px from the label within which 90 % of it lies, over the root of the label's pixels.
+        depth: px from the label within which 90 % of it lies, over the root of the largest fire's pixels.
     """
 
     char: Mapping[str, float]
@@ -136,5 +137,5 @@ def measure_scar(
         char=char,
         hidden=float(np.median(hidden)),
         uneven=float(hidden.std()),
-        depth=float(np.quantile(distance[burnt], 0.9) / np.sqrt(label.sum())),
+        depth=float(np.quantile(distance[burnt], 0.9) / np.sqrt(np.bincount(numbered_fires(label)[label]).max())),
     )
