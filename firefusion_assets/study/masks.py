@@ -53,7 +53,8 @@ class Masks(Part):
             if not study.dataset.landsat:
                 yield f"{key}: told by Landsat's reflectance; with source `{study.dataset.source}` leave it out"
             elif missing:
-                yield f"{key}: needs {', '.join(missing)}, not among dataset.bands; add them there, or leave it out"
+                without = "which dataset.bands leaves out; add them there, or leave it out"
+                yield f"{key}: needs {', '.join(missing)}, {without}"
 
     @abstractmethod
     def shape(self, fire: Mask, size: int, rng: np.random.Generator) -> Mask:

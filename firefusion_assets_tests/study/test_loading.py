@@ -299,6 +299,7 @@ def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tm
     assert all(one.whole and one.avoid == ("water",) for one in masks.values())
 
 
+@pytest.mark.parametrize(("key", "value"), [("avoid", "[water, cloud]"), ("beside", "[smoke, scar]")])
 @pytest.mark.parametrize(
     ("dataset", "kind", "expected"),
     [
@@ -308,13 +309,15 @@ def test_extends_lays_sections_over_each_other_and_starts_another_engine_anew(tm
          "masks.avoid: told by Landsat's reflectance; with source `folder` leave it out"),
     ],
 )  # fmt: skip
-def test_ground_that_cannot_be_told_cannot_be_avoided(tmp_path: Path, dataset: str, kind: str, expected: str) -> None:
+def test_ground_that_cannot_be_told_is_neither_avoided_nor_painted_on(
+    tmp_path: Path, dataset: str, kind: str, expected: str, key: str, value: str
+) -> None:
     text = f"name: t\ndataset: {{{dataset}}}\ntraining: {{bands: [B7, B6, B2]}}\n"
-    config = f"generator: {{engine: native}}\nsampling: {{images: 1}}\nmasks: {{kind: {kind}, avoid: [water, cloud]}}"
+    config = f"generator: {{engine: native}}\nsampling: {{images: 1}}\nmasks: {{kind: {kind}, {key}: {value}}}"
     folder = write_study(tmp_path / "s", text, c=config)
     with pytest.raises(StudyError) as error:
         load_augmentation(folder, "c", load_study(folder))
-    assert expected in str(error.value)
+    assert expected.replace("avoid", key) in str(error.value)
 
 
 def test_missing_folders_and_keys_that_are_no_slugs(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _FIRES: Final = 24
 """Burning patches that are looked at, at most."""
 _GROUNDS: Final = 48
 """Patches without fire that they are held to."""
-_PIXELS: Final = 3000
+_PIXELS: Final = 1000
 """Veiled pixels that a veil is fitted to, at most."""
 _DENSE: Final = 0.2
 """Falloff from which a plume's density is measured: at its edge little is left to see."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from firefusion_assets.core.seeding import derive_seed, generator
 from firefusion_assets.inpainting.beside.measured import Beside, Scarred, Smoke
 from firefusion_assets.inpainting.beside.places import falloff, inward, joined
+from firefusion_assets.inpainting.beside.veil import VEILED
 from firefusion_assets.simulation.textures import Window, fractal
 
 _EDGE: Final = 2.0
@@ -70,7 +71,7 @@ def _veiled(dn: Array, bands: Sequence[str], smoke: Smoke, where: Mask, label: M
     veil = smoke.veil
     return np.stack(
         [
-            veil.over(plane, band, depth) if band in veil.colours else plane
+            veil.over(plane, band, depth) if band in VEILED else plane
             for band, plane in zip(bands, dn, strict=True)
         ]
     )

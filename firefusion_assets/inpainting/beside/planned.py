@@ -16,8 +16,8 @@ from firefusion_assets.inpainting.masks import load_masks
 BESIDE: Final = "beside.json"
 """What the train part shows beside its fires; see `Beside`."""
 PLANES: Final = ("plumes", "scars")
-_CLEAR_OF_CLOUD: Final = 2
-"""px around clouds, whose edges are thin."""
+_CLEAR: Final = 2
+"""px around clouds, snow and water, whose edges are thin: a mask that ended there would have a seam of its own."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -68,12 +68,12 @@ def beside_fire(
     """
     pixels, wind = int(label.sum()), float(rng.uniform(0, 2 * np.pi))
     chances, seeds = rng.random(2), rng.integers(2**31, size=2)
-    avoided = avoided | own | dilated(seen["cloud"], _CLEAR_OF_CLOUD)
+    avoided = avoided | own | dilated(seen["cloud"], _CLEAR)
     smoke = burnt = np.zeros_like(label)
     if beside.smoke is not None and chances[0] < beside.smoke.found.share(pixels):
         like = beside.smoke.plumes[rng.integers(len(beside.smoke.plumes))]
         smoke = plume(label, wind, like.reach, like.breadth * like.reach, int(seeds[0])) & ~avoided
     if beside.scar is not None and chances[1] < beside.scar.found.share(pixels):
         depth = float(rng.choice(beside.scar.depths))
-        burnt = scar(label, wind, depth, int(seeds[1])) & ~(avoided | seen["snow"] | seen["water"])
+        burnt = scar(label, wind, depth, int(seeds[1])) & ~(avoided | dilated(seen["snow"] | seen["water"], _CLEAR))
     return smoke, burnt

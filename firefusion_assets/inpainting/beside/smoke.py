@@ -106,6 +106,7 @@ def haze_of(bands: Mapping[str, npt.NDArray[np.uint16]], valid: Mask, label: Mas
     usual_shortwave, its_spread = _robust(shortwave[clear])
     seen &= ~binary_dilation(seen & (shortwave > usual_shortwave + 3 * its_spread), iterations=2)
     noise = np.array([max(_robust(band[clear])[1], _NOISE) for band in excess])
+    excess = excess - np.median(excess[:, clear], axis=1)[:, None, None]
     return Haze(veil - middle, numbered(seen, np.ones((3, 3)))[0], excess, ground, noise)
 
 

@@ -1,6 +1,6 @@
 """The veil that smoke is: its optical depths and colours, fitted to veiled pixels of real fires."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -8,14 +8,16 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from firefusion_assets.inpainting.beside.smoke import VISIBLE, depth_of
-from firefusion_assets.landsat.bands import BAND_CENTRES
 
 VEILED: Final = (*VISIBLE, "B5")
 """Bands that are veiled; those beyond pass smoke."""
-_DEPTHS: Final = np.concatenate([np.arange(0, 1, 0.025), np.arange(1, 4.01, 0.05)])
+_DEPTHS: Final = np.concatenate([np.arange(0, 1, 0.02), np.arange(1, 4.01, 0.05)])
 """Optical depths in B2 that are tried; denser smoke looks no different."""
-_EXPONENTS: Final = np.arange(0, 4.01, 0.1)
-_ROUNDS: Final = 20
+_START: Final = (1.5, 1.2)
+"""Exponent, and colour over the densest that is seen, from which the fit begins."""
+_EXPONENTS: Final = (0.0, 4.0)
+_FURTHEST: Final = 3.0
+"""Standard deviations of noise from which a pixel is as wrong as can be."""
 
 Array = npt.NDArray[np.float64]
 
@@ -25,41 +27,28 @@ class Veil(BaseModel):
 
     Attributes:
         exponent: of the wavelength, to minus which the optical depth goes.
-        colours: DN of smoke that nothing shines through, by band.
+        colour: DN of smoke that nothing shines through, in every band: it is grey.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     exponent: float
-    colours: Mapping[str, float]
-
-    def opacity(self, band: str, depth: Array) -> Array:
-        """Return the share (H, W) of the ground's light that is lost, given the optical depth in B2."""
-        return 1 - np.exp(-depth_of(band, self.exponent) * depth)
+    colour: float
 
     def over(self, dn: Array, band: str, depth: Array) -> Array:
-        """Return DN (H, W) of ground seen through the veil."""
-        opacity = self.opacity(band, depth)
-        return dn * (1 - opacity) + self.colours[band] * opacity
+        """Return DN (H, W) of ground seen through the veil, given its optical depth in B2."""
+        opacity = 1 - np.exp(-depth_of(band, self.exponent) * depth)
+        return dn * (1 - opacity) + self.colour * opacity
 
     def depths(self, excess: Array, ground: Array, noise: Array, names: Sequence[str]) -> Array:
         """Return the optical depth in B2 (P,) of veiled pixels; arguments are those of `fit_veil`."""
-        opacity = np.stack([self.opacity(band, _DEPTHS) for band in names])
-        colours = np.array([self.colours[band] for band in names])
-        best = np.full(excess.shape[1], np.inf), np.zeros(excess.shape[1])
-        for depth, share in zip(_DEPTHS, opacity.T, strict=True):
-            off = (excess - share[:, None] * (colours[:, None] - ground)) / noise[:, None]
-            cost = (np.minimum(np.abs(off), 3) ** 2).sum(0)
-            better = cost < best[0]
-            best[0][better], best[1][better] = cost[better], depth
-        return best[1]
+        return _fitted_depths(self.exponent, self.colour, excess, ground, noise, names)[0]
 
 
 def fit_veil(excess: Array, ground: Array, noise: Array, names: Sequence[str]) -> Veil:
-    """Fit exponent and colours, and each pixel's depth on the way, by turns.
+    """Fit exponent and colour, with each pixel's depth as they would have it, so that least is left open.
 
-    Colours lie on a line over the wavelength, in B5 as in the last of the visible bands: of thin smoke the product
-    of depth and colour is known much better than either.
+    A colour for each band would leave the exponent open: of thin smoke the product of both is known, neither alone.
 
     Args:
         excess: DN (B, P) of veiled pixels above their ground.
@@ -67,38 +56,31 @@ def fit_veil(excess: Array, ground: Array, noise: Array, names: Sequence[str]) -
         noise: DN (B,).
         names: of the bands.
     """
-    distance = np.array([BAND_CENTRES[band] - BAND_CENTRES["B2"] for band in names])
-    veil = Veil(exponent=1.5, colours=dict(zip(names, np.quantile(ground + excess, 0.98, axis=1), strict=True)))
-    for _ in range(_ROUNDS):
-        depths = veil.depths(excess, ground, noise, names)
-        fits = []
-        for exponent in _EXPONENTS:
-            scattering = np.array([depth_of(band, exponent) for band in names])
-            opacity = 1 - np.exp(-scattering[:, None] * depths)
-            line, cost = _line(opacity, excess + opacity * ground, noise, distance)
-            fits.append((cost, float(exponent), line))
-        _, exponent, (middle, slope) = min(fits)
-        veil = Veil(exponent=exponent, colours=dict(zip(names, (middle + slope * distance).tolist(), strict=True)))
-        opacity = np.stack([veil.opacity(band, depths) for band in names])
-        off = excess - opacity * (np.array([*veil.colours.values()])[:, None] - ground)
-        noise = np.maximum(noise, 1.4826 * np.median(np.abs(off), axis=1))
-    return veil.model_copy(update={"colours": {**veil.colours, "B5": veil.colours[names[-1]]}})
+    from scipy.optimize import minimize
+
+    densest = float(np.quantile((ground + excess)[names.index("B2")], 0.98))
+
+    def veil_of(values: Array) -> Veil:
+        return Veil(exponent=float(np.clip(values[0], *_EXPONENTS)), colour=max(densest * float(values[1]), 1.0))
+
+    def left_open(values: Array) -> float:
+        veil = veil_of(values)
+        return _fitted_depths(veil.exponent, veil.colour, excess, ground, noise, names)[1]
+
+    options = {"xatol": 0.005, "fatol": 0.1, "maxfev": 200}
+    return veil_of(minimize(left_open, np.array(_START), method="Nelder-Mead", options=options).x)
 
 
-def _line(opacity: Array, seen: Array, noise: Array, distance: Array) -> tuple[tuple[float, float], float]:
-    """Fit `seen` = opacity (middle + slope distance) robustly (Cauchy); return middle and slope, and the cost."""
-    scale = 1 / noise[:, None]
-    first, second, wanted = (
-        array.ravel() for array in (opacity * scale, opacity * distance[:, None] * scale, seen * scale)
-    )
-    weights = np.ones_like(wanted)
-    for _ in range(4):
-        aa, ab, bb = (
-            (weights * one * other).sum() for one, other in ((first, first), (first, second), (second, second))
-        )
-        ay, by = ((weights * one * wanted).sum() for one in (first, second))
-        # A little ridge: of one band, or of no veil at all, there is no slope.
-        middle, slope = np.linalg.solve([[aa + 1e-9, ab], [ab, bb * (1 + 1e-6) + 1e-9]], [ay, by])
-        off = wanted - middle * first - slope * second
-        weights = 1 / (1 + (off / 2) ** 2)
-    return (float(middle), float(slope)), float(np.log1p((off / 2) ** 2).sum())
+def _fitted_depths(
+    exponent: float, colour: float, excess: Array, ground: Array, noise: Array, names: Sequence[str]
+) -> tuple[Array, float]:
+    """Return each pixel's optical depth in B2 (P,) that leaves least of its excess open, and what is left of all."""
+    scattering = np.array([depth_of(band, exponent) for band in names])
+    contrast, seen = (colour - ground) / noise[:, None], excess / noise[:, None]
+    left, depths = np.full(excess.shape[1], np.inf), np.zeros(excess.shape[1])
+    for depth in _DEPTHS:
+        off = seen - (1 - np.exp(-scattering * depth))[:, None] * contrast
+        cost = np.minimum(off * off, _FURTHEST**2).sum(0)
+        better = cost < left
+        left[better], depths[better] = cost[better], depth
+    return depths, float(left.sum())
