@@ -88,7 +88,6 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
     shown: dict[int, Beside] = {}
     for fold in read_folds(lineage) if masks.beside and config.sampling.tries else ():
         shown[fold.number] = measure(fold.train, masks.beside)
-        progress(f"fold {fold.number}: {'; '.join(shown[fold.number].words)}")
     facts = [
         write_plan(
             replicate.fold.train,
@@ -110,7 +109,14 @@ def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str],
         first = replicates[0]
         plan_sheet(first.fold.train, work / first.folder, composite_of(lineage.study)).save(work / "sheet.png")
         _show_forms(lineage, key, first, work)
-    return {"kind": masks.kind, **{name: sum(one[name] for one in facts) for name in facts[0]}}
+    found = [f"fold {fold}: {'; '.join(beside.words)}" for fold, beside in shown.items()]
+    for line in found:
+        progress(line)
+    return {
+        "kind": masks.kind,
+        **({"beside": "; ".join(found)} if found else {}),
+        **{name: sum(one[name] for one in facts) for name in facts[0]},
+    }
 
 
 def _show_forms(lineage: Lineage, key: str, replicate: Replicate, work: Path) -> None:

@@ -70,8 +70,5 @@ def _veiled(dn: Array, bands: Sequence[str], smoke: Smoke, where: Mask, label: M
     depth = density * np.exp(spread**0.5 * puffs - spread / 2) * falloff(where, label)
     veil = smoke.veil
     return np.stack(
-        [
-            veil.over(plane, band, depth) if band in VEILED else plane
-            for band, plane in zip(bands, dn, strict=True)
-        ]
+        [veil.over(plane, band, depth) if band in VEILED else plane for band, plane in zip(bands, dn, strict=True)]
     )

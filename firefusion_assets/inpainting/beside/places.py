@@ -49,7 +49,9 @@ def plume(label: Mask, wind: float, reach: float, breadth: float, seed: int) -> 
     ragged = 1 + 0.15 * fractal(seed + 100, window, 8.0)
     width = (half + widening * np.maximum(travelled, 0)) * ragged
     rounded = np.sqrt(np.clip(1 - (np.maximum(travelled, 0) / reach) ** 4, 0, None))
-    inside: Mask = (travelled > -half) & (travelled < reach) & (np.abs(across - root[1] - meander) < width * rounded)
+    inside: Mask = (
+        (travelled > -2 * _NARROWEST) & (travelled < reach) & (np.abs(across - root[1] - meander) < width * rounded)
+    )
     return inside
 
 

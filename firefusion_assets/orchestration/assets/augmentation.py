@@ -47,7 +47,8 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
     """Where fires are to be painted: rows of background, mask, crop and seed, in painting order.
 
     Publishes `fold-N/replicate-R/`: `plan.parquet`, `labels.npy`, `edits.npy`, and `backgrounds.parquet`: why a patch
-    of the train part is no background.
+    of the train part is no background. With `masks.beside` also `plumes.npy`, `scars.npy`, and `beside.json`: what the
+    train part shows of smoke and scars.
     """
     from firefusion_assets.steps.augmenting import FORMS, plan_masks, planned_backgrounds
     from firefusion_assets.steps.preflight import require_sun
