@@ -13,10 +13,11 @@ from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core.cropping import trimmed
 from firefusion_assets.engines.physics.painter import PhysicsPainter
 from firefusion_assets.ingest.sources.settings import SimulatedDataset
-from firefusion_assets.inpainting.beside.measured import Beside, Found, Plume, Scarred, Smoke
+from firefusion_assets.inpainting.beside.measured import Beside, Found, Scarred, Smoke
 from firefusion_assets.inpainting.beside.painting import painted_beside
 from firefusion_assets.inpainting.beside.places import extent, falloff, joined, plume, scar
 from firefusion_assets.inpainting.beside.planned import beside_fire
+from firefusion_assets.inpainting.beside.plumes import Plume
 from firefusion_assets.inpainting.beside.veil import Veil
 from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.mask_kinds import TransplantedMasks
@@ -123,7 +124,7 @@ def test_smoke_fades_to_nothing_at_the_edge_and_is_densest_at_its_fire(wind: flo
     fall = falloff(region, label)
     padded = np.pad(region, 1, constant_values=True)
     inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    assert (fall[~inner] == 0).all() and (fall <= 1).all() and fall[region].max() > 0.3
+    assert (fall[~inner] == 0).all() and (fall <= 1).all() and fall[region].max() > 0.2
     if (far := region & (np.abs(np.indices(region.shape) - 31).max(0) > 22)).any():
         assert fall[far].max() < 0.5
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy.ndimage import distance_transform_edt
 
 from firefusion_assets.core.fires import LARGE
 from firefusion_assets.core.seeding import generator
 from firefusion_assets.inpainting.beside.evidence import chance, level_shown
-from firefusion_assets.inpainting.beside.places import extent, falloff
+from firefusion_assets.inpainting.beside.plumes import Plume, measure_plume
 from firefusion_assets.inpainting.beside.scars import Land, land_of, measure_scar
 from firefusion_assets.inpainting.beside.smoke import VISIBLE, Haze, haze_of
 from firefusion_assets.inpainting.beside.veil import Veil, fit_veil
@@ -25,13 +24,6 @@ _GROUNDS: Final = 48
 """Patches without fire that they are held to."""
 _PIXELS: Final = 1000
 """Veiled pixels that a veil is fitted to, at most."""
-_DENSE: Final = 0.2
-"""Falloff from which a plume's density is measured: at its edge little is left to see."""
-_UNEVEN: Final = 2.0
-"""Largest contrast of a plume."""
-_GRAIN: Final = 1.4
-"""Cell of fractal noise over the lag at which it correlates by a half."""
-_LAGS: Final = 32
 
 Mask = npt.NDArray[np.bool_]
 What = Literal["smoke", "scar"]
@@ -59,24 +51,6 @@ class Found(_Kept):
     def share(self, pixels: int) -> float:
         """Return the share of fires of a size."""
         return self.large if pixels >= LARGE else self.small
-
-
-class Plume(_Kept):
-    """One real plume.
-
-    Attributes:
-        density: optical depth in B2 at its fire, from which it falls as `falloff` does.
-        contrast: standard deviation of the density from place to place, over the density.
-        grain: px; cell of the noise that varies likewise.
-        reach: px from the head of the fire down the wind within which 90 % of it lies.
-        breadth: mean width over the reach.
-    """
-
-    density: float
-    contrast: float
-    grain: float
-    reach: float
-    breadth: float
 
 
 class Smoke(_Kept):
@@ -190,45 +164,10 @@ def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], 
     return Smoke(
         found=found,
         veil=veil,
-        plumes=tuple(_plume(fire, mask, veil, names) for fire, mask in zip(smoking, veiled, strict=True)),
+        plumes=tuple(
+            measure_plume(fire.label, fire.haze, mask, veil, names) for fire, mask in zip(smoking, veiled, strict=True)
+        ),
     )
-
-
-def _plume(fire: _Fire, mask: Mask, veil: Veil, names: Sequence[str]) -> Plume:
-    depth = np.zeros(mask.shape)
-    haze = fire.haze
-    depth[mask] = veil.depths(haze.excess[:, mask], haze.ground[:, mask], haze.noise, names)
-    # The ring without reading around the label belongs to the plume that begins there.
-    distance = distance_transform_edt(~fire.label)
-    fall = falloff(mask | (distance <= distance[mask].min()), fire.label)
-    dense = mask & (fall >= min(_DENSE, float(np.median(fall[mask]))))
-    relative = np.where(dense, depth / np.maximum(fall, 1e-3), 0.0)
-    density = max(float(relative[dense].mean()), 0.05)
-    reach, width = extent(fire.label, mask, depth)
-    return Plume(
-        density=density,
-        contrast=float(np.clip(relative[dense].std() / density, 0, _UNEVEN)),
-        grain=_grain(relative - density, dense),
-        reach=reach,
-        breadth=width / reach,
-    )
-
-
-def _grain(values: npt.NDArray[np.float64], where: Mask) -> float:
-    """Return the cell in px of fractal noise that is correlated as values (H, W) are."""
-    kept = np.where(where, values, 0.0)
-    variance = max(float((kept[where] ** 2).mean()), 1e-9)
-    for lag in range(1, _LAGS):
-        products, pairs = 0.0, 0
-        for one, other, here, there in (
-            (kept[lag:], kept[:-lag], where[lag:], where[:-lag]),
-            (kept[:, lag:], kept[:, :-lag], where[:, lag:], where[:, :-lag]),
-        ):
-            products += float((one * other).sum())
-            pairs += int((here & there).sum())
-        if not pairs or products / pairs < variance / 2:
-            break
-    return max(_GRAIN * lag, 3.0)
 
 
 def _scarred(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Land], words: list[str]) -> Scarred | None:
