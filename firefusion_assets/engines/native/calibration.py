@@ -30,7 +30,7 @@ class Calibration(NamedTuple):
 
     Attributes:
         painted: of painted fires.
-        real: of real ones.
+        real: of real ones; missing (nan) for bands that never saturate, which stay as they are painted.
     """
 
     painted: Array
@@ -47,7 +47,7 @@ class Calibration(NamedTuple):
         corrected = painted.copy()
         for zone, source, target in zip(zones(crops), self.painted, self.real, strict=False):
             where = zone[:, 0]
-            for band in range(painted.shape[1]):
+            for band in np.flatnonzero(np.isfinite(target[:, 0])):
                 expected = mean[:, band][where]
                 difference = painted[:, band][where] - expected
                 corrected[:, band][where] = expected + np.interp(difference, source[band], target[band])
@@ -59,8 +59,9 @@ def save_examples(stream: CropStream, contrast: Contrast, scaling: Scaling, fold
     fires, grounds = stream.transplanted(_CROPS)
     grounds = grounds._replace(valid=fires.valid * grounds.valid)
     largest = scaling.from_dn(np.full((fires.bands.shape[1], 1, 1), scaling.dn_max, np.uint16))
-    bands = fires.bands + _BEYOND * (fires.bands >= largest).astype(np.float32)
-    real = _quantiles(bands, fires, grounds.valid, contrast)
+    saturated = (fires.bands >= largest) & (fires.label == 1)
+    real = _quantiles(fires.bands + _BEYOND * saturated.astype(np.float32), fires, grounds.valid, contrast)
+    real[:, ~saturated.any(axis=(0, 2, 3))] = np.nan
     save_file({"real": real, **grounds._asdict()}, folder / _FILE)
 
 

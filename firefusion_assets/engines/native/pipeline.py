@@ -40,6 +40,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: band names, in the order of the channels.
         median: see `Scaling`.
         iqr: see `Scaling`.
+        lowest: see `Scaling`.
+        highest: see `Scaling`.
         ground_factor: see `Contrast`.
         means: see `Contrast`.
         slopes: see `Contrast`.
@@ -63,6 +65,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
         bands: list[str] | None = None,
         median: list[float] | None = None,
         iqr: list[float] | None = None,
+        lowest: list[float] | None = None,
+        highest: list[float] | None = None,
         ground_factor: list[list[float]] | None = None,
         means: list[list[float]] | None = None,
         slopes: list[list[float]] | None = None,
@@ -80,6 +84,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
             bands=bands,
             median=median,
             iqr=iqr,
+            lowest=lowest,
+            highest=highest,
             ground_factor=ground_factor,
             means=means,
             slopes=slopes,
@@ -95,7 +101,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def scaling(self) -> Scaling:
         """DN to what the network sees, and back."""
-        return Scaling(tuple(self.config.median), tuple(self.config.iqr), self.config.dn_max)
+        median, iqr, lowest, highest = (tuple(self.config[name]) for name in Scaling._fields[:-1])
+        return Scaling(median, iqr, lowest, highest, self.config.dn_max)
 
     @property
     def contrast(self) -> Contrast:

@@ -9,6 +9,8 @@ from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.patchstore.statistics import band_quantiles
 
 _WIDTH: Final = 1.5
+_RARE: Final = 0.001
+"""Share of the ground's pixels that are darker than any paint, and that are brighter."""
 
 
 class Scaling(NamedTuple):
@@ -17,11 +19,15 @@ class Scaling(NamedTuple):
     Attributes:
         median: of valid pixels, DN, for each band.
         iqr: distance between the quartiles of valid pixels, DN, for each band.
+        lowest: DN that paint doesn't go below, for each band: of the ground's darkest thousandth, or of fires.
+        highest: DN that it doesn't go above, likewise.
         dn_max: largest DN.
     """
 
     median: tuple[float, ...]
     iqr: tuple[float, ...]
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
     dn_max: int
 
     def from_dn(self, dn: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
@@ -30,17 +36,22 @@ class Scaling(NamedTuple):
         return np.asarray(scaled, np.float32)
 
     def to_dn(self, scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return DN (..., C, H, W) between 0 and `dn_max`, not rounded."""
-        lowest, highest = (self.from_dn(np.full((len(self.median), 1, 1), dn, np.uint16)) for dn in (0, self.dn_max))
-        clipped = np.clip(scaled, lowest, highest)
+        """Return DN (..., C, H, W) between `lowest` and `highest`, not rounded."""
+        lowest, highest = _column(self.lowest), _column(self.highest)
+        clipped = np.clip(scaled, *(self.from_dn(dn.astype(np.uint16)) for dn in (lowest, highest)))
         dn = np.sinh(clipped * np.float32(_WIDTH)) * _column(self.iqr) + _column(self.median)
-        return np.asarray(dn, np.float32)
+        return np.clip(dn, lowest, highest)
 
 
 def fit_scaling(train: PatchPart, seed: int) -> Scaling:
-    """Measure median and IQR of the train part's valid pixels."""
-    low, median, high = band_quantiles(train, seed, (0.25, 0.5, 0.75))
-    return Scaling(tuple(map(float, median)), tuple(map(float, np.maximum(high - low, 1))), train.meta.dn_max)
+    """Measure median, IQR and range of the train part's valid pixels."""
+    low, *middle, high = band_quantiles(train, seed, (_RARE, 0.25, 0.5, 0.75, 1 - _RARE))
+    for patch in map(train.read, train.statistics.fire):
+        fire = patch.bands[:, patch.label & ~patch.ignore]
+        low, high = np.minimum(low, fire.min(axis=1)), np.maximum(high, fire.max(axis=1))
+    first, median, third = middle
+    median, iqr, lowest, highest = (tuple(map(float, one)) for one in (median, np.maximum(third - first, 1), low, high))
+    return Scaling(median, iqr, lowest, highest, train.meta.dn_max)
 
 
 def _column(values: tuple[float, ...]) -> npt.NDArray[np.float32]:

@@ -112,13 +112,20 @@ def test_a_region_that_fits_is_painted_in_one_window_with_context_on_all_sides()
 def test_scaling_is_measured_on_valid_pixels_and_turns_back(train: PatchPart) -> None:
     scaling = fit_scaling(train, 1)
     valid = np.concatenate([patch.bands[:, ~patch.ignore] for patch in map(train.read, train.ids)], axis=1)
-    low, median, high = np.percentile(valid, (25, 50, 75), axis=1, method="inverted_cdf")
-    assert scaling == Scaling(tuple(median), tuple(high - low), 65535)
-    dn = np.array([1, 5000, 9000, 30000, 65535], np.uint16).repeat(3).reshape(5, 3, 1, 1)
+    fires = np.concatenate(
+        [patch.bands[:, patch.label & ~patch.ignore] for patch in map(train.read, train.ids)], axis=1
+    )
+    darkest, low, median, high, brightest = np.percentile(valid, (0.1, 25, 50, 75, 99.9), axis=1, method="inverted_cdf")
+    lowest, highest = np.minimum(darkest, fires.min(axis=1)), np.maximum(brightest, fires.max(axis=1))
+    assert scaling == Scaling(tuple(median), tuple(high - low), tuple(lowest), tuple(highest), 65535)
+    dn = np.clip(np.array([1, 5000, 9000, 30000, 65535])[:, None], lowest, highest)
+    dn = dn.reshape(5, 3, 1, 1).astype(np.uint16)
     scaled = scaling.from_dn(dn)
+    assert dn[3, 2] == 30000
     np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - median[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
     np.testing.assert_allclose(scaling.to_dn(scaled), dn, rtol=1e-4, atol=0.1)
-    assert scaling.to_dn(np.full((3, 1, 1), 100, np.float32)).max() <= 65536
+    for far, limit in ((-100, lowest), (100, highest)):
+        np.testing.assert_allclose(scaling.to_dn(np.full((3, 1, 1), far, np.float32))[:, 0, 0], limit, atol=0.01)
 
 
 def test_crops_follow_from_seed_and_step_alone(train: PatchPart) -> None:
@@ -497,8 +504,9 @@ def test_crops_of_physics_burn_where_their_labels_say_and_hold_no_real_fire(trai
     b7 = scaling.to_dn(painted.bands)[:, BANDS.index("B7")]
     assert burning.any(axis=(1, 2)).mean() > 0.6
     # Real fires gain 30,000 DN in B7 alone, all alike; painted ones shine in B6 too, each at a heat of its own.
-    b6 = scaling.to_dn(painted.bands)[:, BANDS.index("B6")]
-    assert b6[burning].mean() > b6[~burning & (painted.valid[:, 0] == 1)].mean() + 3000
+    number = BANDS.index("B6")
+    b6, brighter = painted.bands[:, number], scaling.from_dn(np.full((3, 1, 1), 15000, np.uint16))[number, 0, 0]
+    assert b6[burning].mean() > brighter > b6[~burning & (painted.valid[:, 0] == 1)].mean()
     means = [crop[where].mean() for crop, where in zip(b7, burning, strict=True) if where.any()]
     assert np.std(means) > 3000 and np.mean(means) > 15000
 
