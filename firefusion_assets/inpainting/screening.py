@@ -21,6 +21,7 @@ from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
 from firefusion_assets.study.engine import ScreenedPatch
+from firefusion_assets.study.rule import LimitedRule, Rule
 
 KEPT: Final = "screening.json"
 """Verdicts beside the painted patches of a fold; older ones lack it."""
@@ -45,7 +46,7 @@ class Verdict:
         label: bool (H, W), the patch's label: the background's own outside the edit mask, accepted pixels inside.
         ignore: bool (H, W), pixels that neither loss nor metrics look at.
         scores: what each of the config's rules measured.
-        limits: of the scores, where there is one.
+        limits: of the scores where there is one, and of the shares `changed` and `detected` if they are `auto`.
     """
 
     accepted: bool
@@ -65,17 +66,23 @@ class Screen:
     Args:
         settings: the config's.
         part: the fold's train part, whose spread gives the scale of a change.
+        limits: what stands for limits that are `auto`, by `real_limits`; without it they reject nothing.
 
     Attributes:
         bands: names of the bands.
         change: float (C,), DN by which a pixel has to move to count as changed.
+        limits: as given.
     """
 
-    def __init__(self, settings: Screening, part: PatchPart) -> None:
-        self.settings = settings
+    def __init__(self, settings: Screening, part: PatchPart, limits: Mapping[str, float] | None = None) -> None:
+        self.settings, self.limits = settings, limits or {}
         self.bands = part.meta.bands
         self.change = CHANGE * np.array(part.statistics.interquartile_range)
-        self._judges = {rule.rule: rule.fitted(part) for rule in settings.rules}
+        self._least_changed, self._least_detected = (
+            self.limits.get(name, 0.0) if least == "auto" else least
+            for name, least in (("changed", settings.min_changed), ("detected", settings.min_detected))
+        )
+        self._judges = {rule.rule: self._limited(rule).fitted(part) for rule in settings.rules}
 
     def __call__(
         self,
@@ -107,10 +114,10 @@ class Screen:
         if not difference[:, edit].any():
             reasons.append("nothing was painted: there is no image, or the model gave values that aren't numbers")
         else:
-            if _too_few(changed[label], self.settings.min_changed):
+            if _too_few(changed[label], self._least_changed):
                 reasons.append(f"only {changed_share:.0%} of the label changed")
-            nothing = self.settings.label == "refined" and self.settings.min_detected > 0 and not detected[label].any()
-            if self.settings.detectors and (nothing or _too_few(detected[label], self.settings.min_detected)):
+            nothing = self.settings.label == "refined" and self._least_detected > 0 and not detected[label].any()
+            if self.settings.detectors and (nothing or _too_few(detected[label], self._least_detected)):
                 reasons.append(f"only {detected_share:.0%} of the label is detected")
         patch = ScreenedPatch(label, edit, background.bands, painted, self.bands, sun_elevation)
         judged = {name: judge(patch) for name, judge in self._judges.items()}
@@ -133,8 +140,16 @@ class Screen:
             label=(background.label & ~edit) | fire,
             ignore=background.ignore | ignored,
             scores={name: judgement.score for name, judgement in judged.items()},
-            limits={name: judgement.limit for name, judgement in judged.items() if judgement.limit is not None},
+            limits={
+                **self.limits,
+                **{name: judgement.limit for name, judgement in judged.items() if judgement.limit is not None},
+            },
         )
+
+    def _limited(self, rule: Rule) -> Rule:
+        if isinstance(rule, LimitedRule) and rule.rule in self.limits:
+            return rule.limited(self.limits[rule.rule])
+        return rule
 
     def _found(self, painted: npt.NDArray[np.uint16], sun_elevation: float) -> dict[str, Mask]:
         if not self.settings.detectors:

@@ -1,7 +1,7 @@
 """The screening rules that come with the project."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from firefusion_assets.inpainting.log_dn import log_dn
 from firefusion_assets.study.engine import ScreenedPatch
-from firefusion_assets.study.rule import Judge, Judgement, Rule
+from firefusion_assets.study.rule import Auto, Judge, Judgement, LimitedRule
 
 if TYPE_CHECKING:
     from firefusion_assets.patchstore import Patch, PatchPart
@@ -22,17 +22,20 @@ _GROUNDS: Final = 16
 """Patches of real ground that a border is laid on, in 8 orientations each."""
 
 
-class SeamRule(Rule):
+class SeamRule(LimitedRule):
     """The painted area's border may not stand out: a step that goes the same way all along it gives paint away.
 
     Measured in log DN, as the mean step from outside to inside across the border, in each band. The same border on
     real ground says how large such a mean is by chance; the score is the largest ratio of all bands.
     """
 
+    limited_by: ClassVar[str] = "max_contrast"
+
     rule: Literal["seam"]
     """Which rule judges."""
-    max_contrast: float = Field(3.0, gt=0)
-    """Largest mean step across the border, in standard deviations of such steps on real ground."""
+    max_contrast: Annotated[float, Field(gt=0)] | Auto = 3.0
+    """Largest mean step across the border, in standard deviations of such steps on real ground; `auto`: that of real
+    fires where the border would be, whose glow reaches across it; 3 where fewer than 8 burn."""
 
     def fitted(self, train: "PatchPart") -> Judge:
         """Return the judge; it keeps some of the train part's ground."""
@@ -40,7 +43,7 @@ class SeamRule(Rule):
 
         ids = sorted(train.ids)
         chosen = generator("seam").permutation(len(ids))[:_GROUNDS]
-        return _SeamJudge(self.max_contrast, [train.read(ids[number]).bands for number in chosen])
+        return _SeamJudge(self.highest, [train.read(ids[number]).bands for number in chosen])
 
 
 class _SeamJudge:
@@ -69,19 +72,22 @@ class _SeamJudge:
         return Judgement(contrast, reason, self._max_contrast)
 
 
-class SpectrumRule(Rule):
+class SpectrumRule(LimitedRule):
     """Fire pixels have to look like real ones in all bands together.
 
     Measured in log DN over the real fire pixels' spread in each band, as the distance to the nearest real fire pixel.
     Real fire pixels, held to those of other patches alone, say which distance is usual.
     """
 
+    limited_by: ClassVar[str] = "max_share"
+
     rule: Literal["spectrum"]
     """Which rule judges."""
     usual: float = Field(0.95, gt=0.5, lt=1)
     """Share of real fire pixels that are at a usual distance."""
-    max_share: float = Field(0.5, ge=0, le=1)
-    """Largest share of the label's pixels that may be further from real fire than is usual."""
+    max_share: Annotated[float, Field(ge=0, le=1)] | Auto = 0.5
+    """Largest share of the label's pixels that may be further from real fire than is usual; `auto`: that of real
+    fires, each held to other patches; 0.5 where fewer than 8 burn."""
 
     def fitted(self, train: "PatchPart") -> Judge:
         """Return the judge, which knows real fire pixels; with fires in fewer than two patches it can't tell."""
@@ -109,23 +115,26 @@ class SpectrumRule(Rule):
         def judge(patch: ScreenedPatch) -> Judgement:
             logs = log_dn(patch.after[:, patch.label].T) / scale
             share = float((tree.query(logs)[0] > radius).mean())
-            if share <= self.max_share:
-                return Judgement(share, limit=self.max_share)
+            if share <= self.highest:
+                return Judgement(share, limit=self.highest)
             reason = f"{share:.0%} of the label looks like no real fire pixel in all bands together"
-            return Judgement(share, reason, self.max_share)
+            return Judgement(share, reason, self.highest)
 
         return judge
 
 
-class OutsideRule(Rule):
+class OutsideRule(LimitedRule):
     """No fire may burn outside the label, where it would be learned as ground."""
+
+    limited_by: ClassVar[str] = "max_share"
 
     rule: Literal["outside"]
     """Which rule judges."""
     detector: Literal["schroeder", "murphy", "kumar-roy"] = "murphy"
     """Who sees fire; but for `schroeder` they can't tell where the sun's elevation is unknown."""
-    max_share: float = Field(0.5, ge=0)
-    """Most pixels of fire in the edit area outside the label, as share of the label's pixels."""
+    max_share: Annotated[float, Field(ge=0)] | Auto = 0.5
+    """Most pixels of fire in the edit area outside the label, as share of the label's pixels; `auto`: what the
+    detector sees around the labels of real fires; 0.5 where fewer than 8 burn."""
 
     def misfits(self, study: "Study") -> Iterator[str]:
         """Say so where the detector can't be used."""
@@ -153,9 +162,9 @@ class OutsideRule(Rule):
             for bands in (patch.before, patch.after)
         ]
         share = float((seen[1] & ~seen[0] & around).sum() / max(1, patch.label.sum()))
-        if share <= self.max_share:
-            return Judgement(share, limit=self.max_share)
-        return Judgement(share, f"fire outside the label: {share:.0%} of its size", self.max_share)
+        if share <= self.highest:
+            return Judgement(share, limit=self.highest)
+        return Judgement(share, f"fire outside the label: {share:.0%} of its size", self.highest)
 
 
 def _burning(train: "PatchPart") -> "Iterator[Patch]":

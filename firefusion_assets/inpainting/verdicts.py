@@ -38,7 +38,8 @@ class Verdicts:
     Attributes:
         rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
             fire patch, centre and distance, `copy` (of accepted ones: `copy`, `no copy`, `too small to tell`), and
-            `NAME_pixels` for each detector and `NAME_score` and `NAME_limit` for each rule; in painted order.
+            `NAME_pixels` for each detector, `NAME_score` and `NAME_limit` for each rule, and `changed_limit` and
+            `detected_limit` where these are `auto`; in painted order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -116,6 +117,7 @@ def screen_painted(
         ignored.append(np.packbits(verdict.ignore, axis=-1))
     columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
     columns |= {f"{rule.rule}_{figure}": float for rule in screen.settings.rules for figure in ("score", "limit")}
+    columns |= {f"{name}_limit": float for name in screen.limits}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     table.to_parquet(folder / "verdicts.parquet", index=False)
     for name, planes in (("labels", labels), ("ignored", ignored)):

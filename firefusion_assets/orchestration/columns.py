@@ -53,6 +53,8 @@ _MEANING: Final = {
     "reason": "why not, in words",
     "changed_share": "share of the label that changed",
     "detected_share": "share of the label that detectors confirm",
+    "changed_limit": "that share, of real fires: below it a patch is rejected, but for chance",
+    "detected_limit": "that share, of real fires: below it a patch is rejected, but for chance",
     "nearest_patch": "the train patch with the fire most like it",
     "nearest_y": "row of that fire's centre",
     "nearest_x": "column of that fire's centre",
@@ -91,10 +93,12 @@ def column_schema(asset: str, file: Path) -> dg.TableSchema:
 
 def meaning(asset: str, column: str) -> str | None:
     """Return what a column holds; None where that isn't known."""
-    if column.endswith("_pixels") and column not in _MEANING:
+    if (told := _OF_ASSETS.get((asset, column)) or _MEANING.get(column)) is not None:
+        return told
+    if column.endswith("_pixels"):
         return f"px of the label that {column.removesuffix('_pixels')} sees"
     if column.endswith("_score"):
         return f"what rule {column.removesuffix('_score')} measured; empty where it can't tell"
     if column.endswith("_limit"):
         return f"score at which rule {column.removesuffix('_limit')} rejects; empty where there is none for all"
-    return _OF_ASSETS.get((asset, column)) or _MEANING.get(column)
+    return None

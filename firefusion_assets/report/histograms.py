@@ -42,8 +42,9 @@ def scores_of(verdicts: pd.DataFrame) -> list[str]:
 
 
 def limit_of(verdicts: pd.DataFrame, score: str) -> float:
-    """Return the score at which a rule rejects; missing (nan) where there is none for all patches."""
-    limits = verdicts.get(score.replace("_score", "_limit"), pd.Series(dtype=float)).dropna().unique()
+    """Return the score at which patches are rejected; missing (nan) where there is none for all of them."""
+    name = score.removesuffix("_score").removesuffix("_share")
+    limits = verdicts.get(f"{name}_limit", pd.Series(dtype=float)).dropna().unique()
     return float(limits[0]) if len(limits) == 1 else float("nan")
 
 

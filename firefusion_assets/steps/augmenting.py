@@ -29,6 +29,7 @@ from firefusion_assets.report.histograms import write_form_histograms
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_engine
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
+from firefusion_assets.steps.screening import screened
 from firefusion_assets.study.engine import Launch, Run
 
 FORMS: Final = "forms.png"
@@ -143,8 +144,8 @@ def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
         plan = pd.read_parquet(plans / replicate.folder / "plan.parquet")
         rows.setdefault(replicate.fold.number, []).append(plan)
     counts = [
-        _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), work, progress)
-        for replicate in replicates
+        _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), screen, work, progress)
+        for replicate, screen in screened(lineage, key, progress)
     ]
     first = replicates[0]
     if len(synthetic := SyntheticPatches(work / first.folder)):
@@ -158,6 +159,7 @@ def _paint_replicate(
     key: str,
     replicate: Replicate,
     rows: pd.DataFrame,
+    screen: Screen,
     work: Path,
     progress: Callable[[str], None],
 ) -> Mapping[str, Any]:
@@ -181,7 +183,6 @@ def _paint_replicate(
         bit_depths=[depths[row] for row in plan.rows["row"]],
     )
     painter = partial(generator.load, folder, config.sampling, rows)
-    screen = Screen(config.screening, fold.train)
     return paint(job, painter, screen, lineage.store, work / replicate.folder, progress, shards=device_count())
 
 

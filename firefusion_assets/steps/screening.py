@@ -1,6 +1,7 @@
 """Screening what a config painted, and showing it: examples, histograms of scores, the gallery."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,17 +12,18 @@ from firefusion_assets.core.fires import SIZES
 from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
-from firefusion_assets.inpainting.real_scores import score_real_fires
+from firefusion_assets.inpainting.real_scores import real_limits, score_real_fires
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.texture import TextureDistance, texture_distance
 from firefusion_assets.inpainting.verdicts import SURPLUS, Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Fold, read_replicates
+from firefusion_assets.lineage.folds import Fold, Replicate, read_replicates
 from firefusion_assets.report.gallery import Painted, write_gallery
 from firefusion_assets.report.histograms import limit_of, scores_of, write_score_histograms
 from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import composite_of, painted_sheet
+from firefusion_assets.study.augmentation import Augmentation
 
 GALLERY: Final = "gallery.html"
 """The page of painted patches."""
@@ -33,17 +35,16 @@ _SHOWN: Final = 120
 
 def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Screen what a config painted, and show the first replicate's verdicts in pictures; return facts."""
-    config, replicates = lineage.config(key), read_replicates(lineage, key)
+    config, first = lineage.config(key), read_replicates(lineage, key)[0]
     painted = lineage.find("synthetic_images", key).path
     plans = lineage.find("inpainting_masks", key).path
-    counts = []
-    for replicate in replicates:
+    counts, first_limits = [], None
+    for replicate, screen in screened(lineage, key, progress):
         synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
         plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
-        screen = Screen(config.screening, train)
         images, folder = config.sampling.images, work / replicate.folder
         counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
-    first = replicates[0]
+        first_limits = screen.limits if first_limits is None else first_limits
     size = first.fold.train.meta.patch_size
     look = _Look(
         first.fold,
@@ -56,7 +57,7 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     real_shares: Mapping[str, float] = {}
     if examples:
         painted_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")
-        real_shares = _show(lineage, key, look, work)
+        real_shares = _show(lineage, key, look, first_limits, work)
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     changed, detected = total.pop("changed_share_sum"), total.pop("detected_share_sum")
     passed, tried = total.pop("n_passed"), total["tried"]
@@ -68,6 +69,25 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
     if config.screening.detectors:
         shares["label_detected_share"] = detected / tried
     return {**total, **shares, **real_shares}
+
+
+def screened(lineage: Lineage, key: str, progress: Callable[[str], None]) -> Iterator[tuple[Replicate, Screen]]:
+    """Yield the replicates of a config, fold by fold, with the screen of the fold's train part."""
+    for _, same in groupby(read_replicates(lineage, key), lambda replicate: replicate.fold.number):
+        replicates = list(same)
+        screen = _screen(lineage.config(key), replicates[0].fold, progress)
+        for replicate in replicates:
+            yield replicate, screen
+
+
+def _screen(config: Augmentation, fold: Fold, progress: Callable[[str], None]) -> Screen:
+    limits: Mapping[str, float] = {}
+    if config.sampling.images:
+        sun, dilation = fold.table["sun_elevation"], config.masks.dilation
+        limits = real_limits(
+            config.screening, fold.train, sun, dilation, lambda line: progress(f"fold {fold.number}: {line}")
+        )
+    return Screen(config.screening, fold.train, limits)
 
 
 class _Look(NamedTuple):
@@ -119,10 +139,13 @@ def _chosen(rows: pd.DataFrame) -> list[int]:
     return [*spread, *rejected.index[:n_rejected]]
 
 
-def _show(lineage: Lineage, key: str, look: _Look, work: Path) -> Mapping[str, float]:
+def _show(
+    lineage: Lineage, key: str, look: _Look, limits: Mapping[str, float] | None, work: Path
+) -> Mapping[str, float]:
     """Write gallery, histograms and the scores of real fires; return how many of these would pass, and the distance."""
     config, rows = lineage.config(key), look.judged.rows
-    real = score_real_fires(config.screening, look.fold.train, look.fold.table["sun_elevation"], config.masks.dilation)
+    sun, dilation = look.fold.table["sun_elevation"], config.masks.dilation
+    real = score_real_fires(config.screening, look.fold.train, sun, dilation, limits)
     real.to_parquet(work / "real_scores.parquet", index=False)
     passed_rows = rows["reason"].isin(["", SURPLUS])
     drawn = write_score_histograms(rows.assign(passed=passed_rows), real, work / SCORES)

@@ -1,13 +1,13 @@
 """The model behind an augmentation config: what is added to the real training data, and nothing else."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from firefusion_assets.study.engine import Engine
 from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.registry import known
-from firefusion_assets.study.rule import Rule
+from firefusion_assets.study.rule import Auto, Rule
 from firefusion_assets.study.strict import Slug, StrictModel
 
 Scheduler = Literal[
@@ -92,10 +92,14 @@ class Screening(StrictModel):
     detectors: tuple[Literal["schroeder", "murphy", "kumar-roy", "intersection", "voting"], ...] = ()
     """Fire detectors, any of which may confirm a painted pixel as fire (`voting`: at least two of the three,
     `intersection`: all); without any, a changed pixel counts as painted."""
-    min_changed: float = Field(0.5, ge=0, le=1)
-    """Least share of the label that must differ from the background; few pixels may miss it by chance."""
-    min_detected: float = Field(0.25, ge=0, le=1)
-    """Least share of the label that the detectors must confirm; few pixels may miss it by chance."""
+    min_changed: Annotated[float, Field(ge=0, le=1)] | Auto = 0.5
+    """Least share of the label that must differ from the background; few pixels may miss it by chance. `auto`: what
+    real fires reach over the median of the ground around them, at most 0.95, and 0.5 where fewer than 8 burn."""
+    min_detected: Annotated[float, Field(ge=0, le=1)] | Auto = 0.25
+    """Least share of the label that the detectors must confirm; few pixels may miss it by chance. `auto`: what real
+    fires reach, at most 0.95, and 0.25 where fewer than 8 burn."""
+    quantile: float = Field(0.98, gt=0.5, lt=1)
+    """For `auto`: share of the train part's real fires of 20 px and more that reach it."""
     rules: tuple[Rule, ...] = ()
     """More rules that a patch has to pass, each once."""
     label: Literal["mask", "refined"] = "refined"

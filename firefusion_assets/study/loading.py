@@ -15,7 +15,7 @@ from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.engine import Engine
 from firefusion_assets.study.extending import config_files, read_config, read_study
 from firefusion_assets.study.models import Study
-from firefusion_assets.study.problems import StudyError, problem_line
+from firefusion_assets.study.problems import StudyError, problem_line, relevant
 from firefusion_assets.study.registry import known
 from firefusion_assets.study.yaml_files import Settings
 
@@ -121,4 +121,4 @@ def _validate(model: type[ModelT], settings: Settings, file: Path) -> ModelT:
     try:
         return model.model_validate(settings.values)
     except ValidationError as error:
-        raise StudyError(problem_line(model, settings, file, details) for details in error.errors()) from None
+        raise StudyError(problem_line(model, settings, file, details) for details in relevant(error.errors())) from None

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -13,6 +13,9 @@ from firefusion_assets.core.errors import UserError
 from firefusion_assets.study.part import Part
 from firefusion_assets.study.registry import known
 from firefusion_assets.study.yaml_files import Settings
+
+_BRANCHES: Final = ("constrained-float", "float", "literal[")
+"""How pydantic calls the branches of a value that is a number or a word."""
 
 
 class StudyError(UserError, ValueError):
@@ -25,6 +28,17 @@ class StudyError(UserError, ValueError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(self.problems))
+
+
+def relevant(errors: Iterable[ErrorDetails]) -> Iterable[ErrorDetails]:
+    """Leave out, of a value that may be a number or a word, what it lacks of the one that it isn't."""
+    for details in errors:
+        branch = str(details["loc"][-1]) if details["loc"] else ""
+        is_word = isinstance(details["input"], str)
+        if not branch.startswith(_BRANCHES):
+            yield details
+        elif is_word == branch.startswith("literal["):
+            yield details | {"loc": details["loc"][:-1]}
 
 
 def problem_line(model: type[BaseModel], settings: Settings, named: Path, details: ErrorDetails) -> str:

@@ -5,7 +5,9 @@ Light to import: a method that fits imports what it needs when it is called.
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, Self
+
+from pydantic import Field
 
 from firefusion_assets.study.engine import ScreenedPatch
 from firefusion_assets.study.part import Part
@@ -13,6 +15,10 @@ from firefusion_assets.study.part import Part
 if TYPE_CHECKING:
     from firefusion_assets.patchstore import PatchPart
     from firefusion_assets.study.models import Study
+
+
+Auto = Literal["auto"]
+"""Stands for a limit that is taken from the train part's real fires."""
 
 
 class Judgement(NamedTuple):
@@ -61,3 +67,26 @@ class Rule(Part):
         Args:
             train: the fold's train part: all that a threshold may be taken from.
         """
+
+
+class LimitedRule(Rule):
+    """A rule that rejects above a score which may be `auto`: the quantile of real fires that are judged as paint.
+
+    A subclass names the key of that score. Its default, a number, stands in where too few real fires burn.
+    """
+
+    limited_by: ClassVar[str]
+    """Key of the highest score that passes: a number, or `auto`."""
+
+    quantile: float = Field(0.98, gt=0.5, lt=1)
+    """For `auto`: share of the train part's real fires of 20 px and more whose scores pass."""
+
+    @property
+    def highest(self) -> float:
+        """The highest score that passes; infinite as long as it is `auto`."""
+        limit = getattr(self, self.limited_by)
+        return float("inf") if limit == "auto" else float(limit)
+
+    def limited(self, highest: float) -> Self:
+        """Return the rule with a number as its limit."""
+        return self.model_copy(update={self.limited_by: highest})

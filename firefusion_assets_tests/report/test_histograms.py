@@ -60,3 +60,6 @@ def test_a_limit_is_known_where_it_is_one_for_all() -> None:
     verdicts = pd.DataFrame({"seam_score": [1.0, 4.0], "seam_limit": [3.0, np.nan], "cold_limit": [0.2, 0.3]})
     assert limit_of(verdicts, "seam_score") == 3
     assert np.isnan(limit_of(verdicts, "cold_score")) and np.isnan(limit_of(verdicts, "changed_share"))
+    shares = pd.DataFrame({"changed_share": [0.8, 0.8], "changed_limit": [0.6, 0.6], "detected_share": [1.0, 1.0]})
+    assert limit_of(shares, "changed_share") == 0.6
+    assert np.isnan(limit_of(shares, "detected_share")), "all patches alike make no limit"

@@ -419,3 +419,24 @@ def test_files_of_another_ending_are_named(tmp_path: Path) -> None:
     (folder / "study.yaml").rename(folder / "study.yml")
     with pytest.raises(StudyError, match=r"study\.yaml: missing; rename study\.yml to study\.yaml"):
         load_study(folder)
+
+
+def test_a_value_that_is_a_number_or_a_word_is_told_once_and_with_its_line(tmp_path: Path) -> None:
+    config = """generator: {engine: copy-paste}
+sampling: {images: 1}
+screening:
+  min_changed: 2
+  min_detected: automatic
+  rules:
+    - {rule: seam, max_contrast: -1}
+    - {rule: cold, max_share: full}
+"""
+    folder = write_study(tmp_path / "s", own=config)
+    with pytest.raises(StudyError) as error:
+        load_augmentation(folder, "own", load_study(folder))
+    assert [problem.partition("own.yaml:")[2] for problem in error.value.problems] == [
+        "4: screening.min_changed: Input should be less than or equal to 1 (given: 2)",
+        "5: screening.min_detected: 'automatic' is unknown; known are 'auto'; did you mean auto?",
+        "7: screening.rules.0.max_contrast: Input should be greater than 0 (given: -1)",
+        "8: screening.rules.1.max_share: 'full' is unknown; known are 'auto'",
+    ]
