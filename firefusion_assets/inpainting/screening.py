@@ -1,22 +1,23 @@
 """Screening: which painted patches, and which of their pixels, may be learned from.
 
 A patch passes if enough of its label changed and enough of it is confirmed by the detectors, or the pixels are so few
-that they may miss the share by chance. No threshold looks at val or test: the scale of a change is the bands' spread
-over the train part.
+that they may miss the share by chance. Each connected fire of a label gets a verdict of its own too. No threshold looks
+at val or test: the scale of a change is the bands' spread over the train part.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.fires import numbered_fires
 from firefusion_assets.inpainting.masks import Mask, load_masks, save_packed
+from firefusion_assets.inpainting.shares import FireVerdict, Shares
 from firefusion_assets.landsat.detectors import SATURATED, detect
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.augmentation import Screening
@@ -25,9 +26,6 @@ from firefusion_assets.study.rule import LimitedRule, Rule
 
 KEPT: Final = "screening.json"
 """Verdicts beside the painted patches of a fold; older ones lack it."""
-
-_CHANCE: Final = 0.05
-"""How rarely a fire that meets a threshold on the whole may be rejected for its few pixels."""
 
 CHANGE: Final = 0.5
 """A pixel counts as changed where any band moved by more than this share of its interquartile range."""
@@ -47,6 +45,7 @@ class Verdict:
         ignore: bool (H, W), pixels that neither loss nor metrics look at.
         scores: what each of the config's rules measured.
         limits: of the scores where there is one, and of the shares `changed` and `detected` if they are `auto`.
+        fires: of each fire of the label mask, in the order of their first pixels.
     """
 
     accepted: bool
@@ -58,6 +57,7 @@ class Verdict:
     ignore: Mask
     scores: Mapping[str, float]
     limits: Mapping[str, float]
+    fires: Sequence[FireVerdict]
 
 
 class Screen:
@@ -78,10 +78,7 @@ class Screen:
         self.settings, self.limits = settings, limits or {}
         self.bands = part.meta.bands
         self.change = CHANGE * np.array(part.statistics.interquartile_range)
-        self._least_changed, self._least_detected = (
-            self.limits.get(name, 0.0) if least == "auto" else least
-            for name, least in (("changed", settings.min_changed), ("detected", settings.min_detected))
-        )
+        self._shares = Shares(settings, self.limits)
         self._judges = {rule.rule: self._limited(rule).fitted(part) for rule in settings.rules}
 
     def __call__(
@@ -109,16 +106,11 @@ class Screen:
             # A saturated pixel burns whatever a detector's contrasts make of it.
             saturated = painted[self.bands.index("B7")] == SATURATED
             detected = np.logical_or.reduce([saturated, *found.values()]) & edit
-        changed_share, detected_share = (float(found[label].mean()) for found in (changed, detected))
-        reasons = []
-        if not difference[:, edit].any():
-            reasons.append("nothing was painted: there is no image, or the model gave values that aren't numbers")
-        else:
-            if _too_few(changed[label], self._least_changed):
-                reasons.append(f"only {changed_share:.0%} of the label changed")
-            nothing = self.settings.label == "refined" and self._least_detected > 0 and not detected[label].any()
-            if self.settings.detectors and (nothing or _too_few(detected[label], self._least_detected)):
-                reasons.append(f"only {detected_share:.0%} of the label is detected")
+        fires = self._shares.fires(label, changed, detected)
+        reasons = ["nothing was painted: there is no image, or the model gave values that aren't numbers"]
+        if difference[:, edit].any():
+            shortfalls = self._shares.shortfalls(changed[label], detected[label], "the label")
+            reasons = shortfalls or self._shares.of_fires(fires)
         patch = ScreenedPatch(label, edit, background.bands, painted, self.bands, sun_elevation)
         judged = {name: judge(patch) for name, judge in self._judges.items()}
         reasons += [judgement.reason for judgement in judged.values() if judgement.reason]
@@ -128,14 +120,18 @@ class Screen:
             fire = label & detected
             # Outside the label a detector may see fire that was not asked for: it is unknown, so it is ignored.
             beside = detected & ~label if self.settings.detectors else np.zeros_like(label)
-            ignored |= (label & ~fire) | beside
+            ignored |= beside
+        if self.settings.fires == "ignore":
+            missed = [number for number, one in enumerate(fires, start=1) if one.reason]
+            fire = fire & ~np.isin(numbered_fires(label), missed)
+        ignored |= label & ~fire
         if self.settings.ring:
             ignored |= dilated(fire, self.settings.ring) & edit & ~fire
         return Verdict(
             accepted=not reasons,
             reason="; ".join(reasons),
-            changed_share=changed_share,
-            detected_share=detected_share if self.settings.detectors else float("nan"),
+            changed_share=float(changed[label].mean()),
+            detected_share=float(detected[label].mean()) if self.settings.detectors else float("nan"),
             detector_pixels={name: int((mask & label).sum()) for name, mask in found.items()},
             label=(background.label & ~edit) | fire,
             ignore=background.ignore | ignored,
@@ -144,6 +140,7 @@ class Screen:
                 **self.limits,
                 **{name: judgement.limit for name, judgement in judged.items() if judgement.limit is not None},
             },
+            fires=fires,
         )
 
     def _limited(self, rule: Rule) -> Rule:
@@ -155,11 +152,6 @@ class Screen:
         if not self.settings.detectors:
             return {}
         return detect(self.settings.detectors, dict(zip(self.bands, painted, strict=True)), sun_elevation)
-
-
-def _too_few(found: npt.NDArray[np.bool_], least: float) -> bool:
-    """Tell whether a share of pixels is below the least one by more than chance (binomial, 5 %)."""
-    return bool(found.mean() < least and binom.cdf(found.sum(), len(found), least) < _CHANCE)
 
 
 class KeptVerdicts:
@@ -188,4 +180,4 @@ def read_verdicts(folder: Path, patch_size: int) -> Iterator[Verdict]:
     rows = json.loads((folder / KEPT).read_text())
     labels, ignored = (load_masks(folder / f"screened_{name}.npy", patch_size) for name in ("label", "ignore"))
     for row, label, ignore in zip(rows, labels, ignored, strict=True):
-        yield Verdict(**row, label=label, ignore=ignore)
+        yield Verdict(**row | {"fires": [FireVerdict(*fire) for fire in row["fires"]]}, label=label, ignore=ignore)

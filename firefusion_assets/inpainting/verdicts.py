@@ -30,6 +30,11 @@ _COLUMNS = {
     "copy": str,
 }  # fmt: skip
 
+_FIRE_COLUMNS = {
+    "synthetic_id": str, "y": int, "x": int, "pixels": int, "changed_share": float, "detected_share": float,
+    "reason": str,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -66,6 +71,8 @@ def screen_painted(
 ) -> Mapping[str, Any]:
     """Choose from the screened patches of one replicate and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
 
+    `fires.parquet` has a row for each connected fire of each label mask: synthetic_id, and what `FireVerdict` has.
+
     Args:
         synthetic: what was painted.
         plan: what it was painted from.
@@ -80,7 +87,7 @@ def screen_painted(
     """
     folder.mkdir(parents=True, exist_ok=True)
     fires = TrainingFires(part)
-    rows, labels, ignored = [], [], []
+    rows, labels, ignored, fire_rows = [], [], [], []
     passed = 0
     twins = _Twins(synthetic, screen.change)
     verdicts = _verdicts(synthetic, plan, part, screen)
@@ -115,11 +122,14 @@ def screen_painted(
         )
         labels.append(np.packbits(label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
+        fire_rows += [{"synthetic_id": painted.synthetic_id, **fire._asdict()} for fire in verdict.fires]
     columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
     columns |= {f"{rule.rule}_{figure}": float for rule in screen.settings.rules for figure in ("score", "limit")}
     columns |= {f"{name}_limit": float for name in screen.limits}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     table.to_parquet(folder / "verdicts.parquet", index=False)
+    fire_table = pd.DataFrame(fire_rows, columns=list(_FIRE_COLUMNS)).astype(_FIRE_COLUMNS)
+    fire_table.to_parquet(folder / "fires.parquet", index=False)
     for name, planes in (("labels", labels), ("ignored", ignored)):
         save_packed(planes, part.meta.patch_size, folder / f"{name}.npy")
     painted_pixels = plan.rows["label_pixels"].iloc[: len(table)]
@@ -135,6 +145,8 @@ def screen_painted(
         "wanted": images,
         "tried": len(table),
         "n_passed": passed,
+        "n_fires": len(fire_table),
+        "n_fires_unpainted": int((fire_table["reason"] != "").sum()),
         "n_copies": int((table["copy"] == "copy").sum()),
         "n_too_small_to_tell": int((table["copy"] == "too small to tell").sum()),
         "changed_share_sum": float(table["changed_share"].sum()),

@@ -129,7 +129,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("inpainting_masks", 4, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
             "synthetic_images",
-            5,
+            6,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
@@ -137,7 +137,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset(
             "screened_images",
-            5,
+            6,
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
             parts=(TRAIN_STATISTICS,),

@@ -100,6 +100,10 @@ class Screening(StrictModel):
     fires reach, at most 0.95, and 0.25 where fewer than 8 burn."""
     quantile: float = Field(0.98, gt=0.5, lt=1)
     """For `auto`: share of the train part's real fires of 20 px and more that reach it."""
+    fires: Literal["together", "ignore", "reject"] = "together"
+    """Whether each fire of a label (its connected pixels) has to reach both shares by itself. `together`: only all of
+    them have to; `ignore`: pixels of one that doesn't are ignored, and without any that does the patch is rejected;
+    `reject`: one that doesn't rejects the patch."""
     rules: tuple[Rule, ...] = ()
     """More rules that a patch has to pass, each once."""
     label: Literal["mask", "refined"] = "refined"

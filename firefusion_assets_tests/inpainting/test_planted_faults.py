@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+from scipy.ndimage import label as components_of
 
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
@@ -65,8 +66,8 @@ def moved(part: PatchPart, tmp_path_factory: pytest.TempPathFactory) -> Painted:
     return Painted(background, label, edit, after)
 
 
-def judged(part: PatchPart, painted: Painted, after: Bands) -> Verdict:
-    screen = Screen(Screening.model_validate({"detectors": ["murphy"], "rules": RULES}), part)
+def judged(part: PatchPart, painted: Painted, after: Bands, **settings: object) -> Verdict:
+    screen = Screen(Screening.model_validate({"detectors": ["murphy"], "rules": RULES} | settings), part)
     return screen(painted.background, after, painted.label, painted.edit, 55.0)
 
 
@@ -102,3 +103,17 @@ def test_a_planted_fault_is_told_by_name(part: PatchPart, moved: Painted, fault:
         cold = moved.label & (np.arange(256) % 4 > 0 if fault == "cold" else np.arange(256) < np.median(columns))
         after[:, cold] = moved.background.bands[:, cold]
     assert reason in judged(part, moved, after).reason
+
+
+def test_one_front_of_several_that_stayed_ground_is_told_or_ignored(part: PatchPart, moved: Painted) -> None:
+    numbers, n = components_of(moved.label, np.ones((3, 3)))
+    sizes = np.bincount(numbers[moved.label])
+    cold = numbers == np.argsort(sizes)[-2]
+    assert n > 1 and cold.sum() >= 10, "otherwise this test says nothing"
+    after = np.where(cold, moved.background.bands, moved.after)
+    together, ignored, rejected = (
+        judged(part, moved, after, rules=[], label="mask", fires=fires) for fires in ("together", "ignore", "reject")
+    )
+    assert together.accepted and together.label[cold].all(), "by the share of all, ground is learned as fire"
+    assert ignored.accepted and not ignored.label[cold].any() and ignored.ignore[cold].all()
+    assert f"of {n} fires" in rejected.reason and f"{cold.sum()} px" in rejected.reason

@@ -168,3 +168,65 @@ def test_the_scale_of_a_change_is_the_bands_spread(part: PatchPart) -> None:
     pixels = np.concatenate([part.read(i).bands[:, ~part.read(i).ignore] for i in part.ids], axis=1)
     exact = np.subtract(*np.percentile(pixels, [75, 25], axis=1))
     np.testing.assert_allclose(part.statistics.interquartile_range, exact, rtol=0.1)
+
+
+FIRES = {"painted": (4, 4, 4), "cold": (4, 16, 4), "dot": (18, 4, 1)}
+"""Row, column and side of three fires."""
+
+
+def judge_three(
+    part: PatchPart, burning: tuple[str, ...], **settings_: object
+) -> tuple[Verdict, dict[str, np.ndarray]]:
+    """Judge a label of three fires, some of which burn; the ground of the others is as it was."""
+    patch = ground()
+    places = {name: np.zeros((32, 32), bool) for name in FIRES}
+    for name, (row, column, side) in FIRES.items():
+        places[name][row : row + side, column : column + side] = True
+    label = np.logical_or.reduce([*places.values()])
+    painted = burn(patch, np.logical_or.reduce([places[name] for name in burning]))
+    asked = Screening.model_validate({"detectors": ["murphy"]} | settings_)
+    return Screen(asked, part)(patch, painted, label, dilated(label, 2), SUN), places
+
+
+@pytest.mark.parametrize("label", ["mask", "refined"])
+def test_a_fire_that_is_not_painted_is_ignored_or_rejects_its_patch(part: PatchPart, label: str) -> None:
+    burning = ("painted", "dot")
+    together, places = judge_three(part, burning, label=label)
+    assert together.accepted, "by the share of all fires"
+    assert together.label[places["cold"]].all() == (label == "mask"), "the trap: ground is learned as fire"
+    ignoring, _ = judge_three(part, burning, label=label, fires="ignore")
+    assert ignoring.accepted and ignoring.label[places["painted"] | places["dot"]].all()
+    assert not ignoring.label[places["cold"]].any() and ignoring.ignore[places["cold"]].all()
+    rejecting, _ = judge_three(part, burning, label=label, fires="reject")
+    assert not rejecting.accepted
+    assert rejecting.reason == "1 of 3 fires is not painted: 16 px at row 4, column 16 (nothing of it changed)"
+    assert judge_three(part, (*burning, "cold"), label=label, fires="reject")[0].accepted
+
+
+def test_each_fire_has_its_own_shares_whatever_becomes_of_it(part: PatchPart) -> None:
+    for fires in ("together", "ignore", "reject"):
+        verdict, _ = judge_three(part, ("painted",), fires=fires)
+        assert [(one.y, one.x, one.pixels) for one in verdict.fires] == [(4, 4, 16), (4, 16, 16), (18, 4, 1)]
+        assert [(one.changed_share, one.detected_share) for one in verdict.fires] == [(1, 1), (0, 0), (0, 0)]
+        assert [bool(one.reason) for one in verdict.fires] == [False, True, True], "even a single pixel"
+
+
+def test_a_patch_without_a_painted_fire_is_rejected_where_each_counts(part: PatchPart) -> None:
+    """A label of one pixel that stayed as it was could miss its shares by chance."""
+    patch, (label, edit) = ground(), np.zeros((2, 32, 32), bool)
+    label[12, 12], edit[10:15, 10:15] = True, True
+    painted = patch.bands.copy()
+    painted[3, 14, 14] = 20_000
+    for fires, reason in (("together", ""), ("ignore", "1 of 1 fires is not painted: 1 px at row 12, column 12")):
+        verdict = Screen(Screening(fires=fires), part)(patch, painted, label, edit, SUN)
+        assert verdict.reason.startswith(reason) and bool(verdict.reason) == bool(reason)
+
+
+def test_a_reason_names_no_more_than_three_fires(part: PatchPart) -> None:
+    patch, label = ground(), np.zeros((32, 32), bool)
+    label[2:20:3, 4] = True
+    label[10:16, 10:24] = True
+    painted = burn(patch, label & (np.indices(label.shape)[1] > 4))
+    verdict = Screen(Screening(fires="reject"), part)(patch, painted, label, dilated(label, 1), SUN)
+    assert verdict.reason.startswith("6 of 7 fires are not painted: 1 px at row 2, column 4")
+    assert verdict.reason.count("column 4") == 3 and verdict.reason.endswith(", and 3 more")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,11 @@ def even_part(folder: Path) -> PatchPart:
     return PatchPart(patches, patches.base_ids)
 
 
-Screened = tuple[Plan, Verdicts, dict[str, int]]
+class Screened(NamedTuple):
+    plan: Plan
+    verdicts: Verdicts
+    facts: dict[str, int]
+    fires: pd.DataFrame
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,8 @@ def painted_and_screened(part: PatchPart, load: Callable[[], Painter], sampling:
     synthetic = SyntheticPatches(root / "painted")
     engine = CopyPasteGenerator(engine="copy-paste")
     facts = screen_painted(synthetic, plan, part, screen, sampling.images, engine, root / "verdicts")
-    return plan, Verdicts.read(root / "verdicts", SIZE), {name: int(value) for name, value in facts.items()}
+    verdicts, fires = Verdicts.read(root / "verdicts", SIZE), pd.read_parquet(root / "verdicts" / "fires.parquet")
+    return Screened(plan, verdicts, {name: int(value) for name, value in facts.items()}, fires)
 
 
 class Stuck:
@@ -91,7 +97,7 @@ class Stuck:
 
 def test_what_was_painted_before_on_the_same_ground_is_a_duplicate(tmp_path: Path) -> None:
     sampling = Sampling(images=12, max_tries=12, batch_size=3, seeds_per_pair=3)
-    plan, verdicts, facts = painted_and_screened(even_part(tmp_path / "store"), Stuck, sampling, tmp_path)
+    plan, verdicts, facts, _ = painted_and_screened(even_part(tmp_path / "store"), Stuck, sampling, tmp_path)
     ids = verdicts.rows["synthetic_id"]
     assert list(plan.rows["background"][:3].unique()) == [plan.rows["background"][0]], "else nothing is alike"
     expected = ["", f"a duplicate of {ids[0]}", ""]
@@ -101,7 +107,7 @@ def test_what_was_painted_before_on_the_same_ground_is_a_duplicate(tmp_path: Pat
 
 
 def test_a_fire_is_a_copy_or_none_or_too_small_to_tell(screened: Screened) -> None:
-    plan, verdicts, facts = screened
+    plan, verdicts, facts, _ = screened
     seen = []
     for number, row in verdicts.rows.iterrows():
         if not row["accepted"]:
@@ -117,8 +123,18 @@ def test_a_fire_is_a_copy_or_none_or_too_small_to_tell(screened: Screened) -> No
     assert (facts["n_copies"], facts["n_too_small_to_tell"]) == (seen.count("copy"), seen.count("too small to tell"))
 
 
+def test_each_fire_of_a_label_has_a_row(screened: Screened) -> None:
+    plan, verdicts, facts, table = screened
+    expected = []
+    for number, synthetic_id in enumerate(verdicts.rows["synthetic_id"]):
+        numbered, n = components_of(plan.labels[number], np.ones((3, 3)))
+        expected += [(synthetic_id, int((numbered == fire).sum())) for fire in range(1, n + 1)]
+    assert [*zip(table["synthetic_id"], table["pixels"], strict=True)] == expected
+    assert (facts["n_fires"], facts["n_fires_unpainted"]) == (len(expected), (table["reason"] != "").sum())
+
+
 def test_every_painted_patch_counts_in_the_class_of_its_size(screened: Screened) -> None:
-    plan, verdicts, facts = screened
+    plan, verdicts, facts, _ = screened
     classes = {"1_4_px": range(1, 5), "5_19_px": range(5, 20), "20_99_px": range(20, 100)}
     passed = verdicts.rows["accepted"] | (verdicts.rows["reason"] == "more were painted than asked for")
     for name, sizes in classes.items():

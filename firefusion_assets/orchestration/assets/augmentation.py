@@ -95,8 +95,9 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
 def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
 
-    Publishes `fold-N/replicate-R/`: `verdicts.parquet` (accept or reject with reason), `labels.npy`, `ignored.npy`;
-    `gallery.html`: patches with their scores, beside those of real fires (`real_scores.parquet`); examples.
+    Publishes `fold-N/replicate-R/`: `verdicts.parquet` (accept or reject with reason), `fires.parquet` (the same of
+    each fire of a label), `labels.npy`, `ignored.npy`; `gallery.html`: patches with their scores, beside those of real
+    fires (`real_scores.parquet`); examples.
     """
     from firefusion_assets.steps.screening import GALLERY, SCORES, screen_config
 
