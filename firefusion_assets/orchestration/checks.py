@@ -16,6 +16,7 @@ ENOUGH_TESTED = "enough_tested"
 BACKGROUND_UNTOUCHED = "background_untouched"
 ENOUGH_ACCEPTED = "enough_accepted"
 NO_COPIES = "no_copies"
+NO_FINGERPRINT = "no_fingerprint"
 COUNTS_MATCH = "counts_match"
 FINDS_FIRE = "finds_fire"
 ALL_CURRENT = "all_current"
@@ -32,6 +33,8 @@ _WARNING = {
     "is none. More folds test more groups (split.folds).",
     ENOUGH_ACCEPTED: "As many patches were accepted as the config asks for, and at least half of the painted ones.",
     NO_COPIES: "No painted fire is nearly a real one of the train part.",
+    NO_FINGERPRINT: "A classifier can't tell the ground around painted fires from what it was: 0.5 is in its AUC's "
+    "interval.",
     FINDS_FIRE: "Every U-Net finds some of the test fires.",
     ALL_CURRENT: "Every config has a figure made from today's settings and data.",
 }

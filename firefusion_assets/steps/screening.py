@@ -3,32 +3,38 @@
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from firefusion_assets.core.fires import SIZES
-from firefusion_assets.inpainting.nearest import cut_around
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.real_scores import real_limits, score_real_fires
 from firefusion_assets.inpainting.screening import Screen
-from firefusion_assets.inpainting.texture import TextureDistance, texture_distance
 from firefusion_assets.inpainting.verdicts import SURPLUS, Verdicts, screen_painted
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, Replicate, read_replicates
 from firefusion_assets.report.gallery import Painted, write_gallery
 from firefusion_assets.report.histograms import limit_of, scores_of, write_score_histograms
-from firefusion_assets.report.inputs import EXAMPLES, PaintedExample
+from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import composite_of, painted_sheet
+from firefusion_assets.steps.look import Look
 from firefusion_assets.study.augmentation import Augmentation
 
 GALLERY: Final = "gallery.html"
 """The page of painted patches."""
 SCORES: Final = "scores.png"
 """Histograms of the scores of painted patches and real fires."""
+_TOLD: Final = {
+    "outside": "A small classifier tells the ground around accepted paint from the same ground before with an AUC of "
+    "{}: 0.5 is chance, and more means that painting left traces there.",
+    "inside": "Inside the edit masks it tells paint from real fires with an AUC of {}; its score is above 0 for what "
+    "is like paint, and rejects nothing.",
+}
+"""What the AUC of a fingerprint says, by where it is looked for."""
 _SHOWN: Final = 120
 """Patches of a gallery, so that its page still opens."""
 
@@ -46,7 +52,7 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
         counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
         first_limits = screen.limits if first_limits is None else first_limits
     size = first.fold.train.meta.patch_size
-    look = _Look(
+    look = Look(
         first.fold,
         SyntheticPatches(painted / first.folder),
         Plan.read(plans / first.folder, size),
@@ -90,45 +96,6 @@ def _screen(config: Augmentation, fold: Fold, progress: Callable[[str], None]) -
     return Screen(config.screening, fold.train, limits)
 
 
-class _Look(NamedTuple):
-    """A replicate that was painted and judged."""
-
-    fold: Fold
-    synthetic: SyntheticPatches
-    plan: Plan
-    judged: Verdicts
-
-    def example(self, number: int) -> PaintedExample:
-        """Return one painted patch, cut to what was painted."""
-        row, verdict = self.plan.rows.iloc[number], self.judged.rows.loc[number]
-        top, left, side = (int(row[f"crop_{name}"]) for name in ("y", "x", "size"))
-        crop = (slice(top, top + side), slice(left, left + side))
-        nearest = None
-        if verdict["nearest_patch"]:
-            burning = self.fold.train.read(verdict["nearest_patch"])
-            nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], side)
-        return PaintedExample(
-            background=self.fold.train.read(row["background"]).bands[:, *crop],
-            painted=self.synthetic.read(number)[:, *crop],
-            mask=self.plan.labels[number][crop],
-            label=self.judged.labels[number][crop],
-            ignore=self.judged.ignored[number][crop],
-            nearest=nearest,
-            nearest_distance=float(verdict["nearest_distance"]),
-            caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}{self._beside(number)}",
-            accepted=bool(verdict["accepted"]),
-            reason=str(verdict["reason"]),
-        )
-
-    def _beside(self, number: int) -> str:
-        """Say what is painted beside a fire."""
-        beside = self.plan.beside
-        if beside is None:
-            return ""
-        planes = {"smoke": beside.plumes[number], "a scar": beside.scars[number]}
-        return "".join(f", {name}" for name, plane in planes.items() if plane.any())
-
-
 def _chosen(rows: pd.DataFrame) -> list[int]:
     """Return accepted patches, from small fires to large ones, and one or two rejected ones."""
     accepted = rows[rows["accepted"]].sort_values("label_pixels", kind="stable")
@@ -140,12 +107,17 @@ def _chosen(rows: pd.DataFrame) -> list[int]:
 
 
 def _show(
-    lineage: Lineage, key: str, look: _Look, limits: Mapping[str, float] | None, work: Path
+    lineage: Lineage, key: str, look: Look, limits: Mapping[str, float] | None, work: Path
 ) -> Mapping[str, float]:
     """Write gallery, histograms and the scores of real fires; return how many of these would pass, and the distance."""
     config, rows = lineage.config(key), look.judged.rows
     sun, dilation = look.fold.table["sun_elevation"], config.masks.dilation
     real = score_real_fires(config.screening, look.fold.train, sun, dilation, limits)
+    told = look.fingerprints(dilation)
+    if (inside := told.get("inside")) is not None:
+        rows = rows.assign(fingerprint_score=pd.Series(inside.painted, look.accepted()))
+        of_real = dict(zip(look.fold.train.statistics.fire, inside.real, strict=True))
+        real = real.assign(fingerprint_score=real["patch_id"].map(of_real))
     real.to_parquet(work / "real_scores.parquet", index=False)
     passed_rows = rows["reason"].isin(["", SURPLUS])
     drawn = write_score_histograms(rows.assign(passed=passed_rows), real, work / SCORES)
@@ -166,14 +138,17 @@ def _show(
         )
     else:
         words.append("The train part has too few burning patches to judge real fires by others.")
-    facts = passed
-    if (distance := _texture_distance(look)) is not None:
-        facts = {**passed, "texture_distance": distance.distance}
+    facts: dict[str, float] = {**passed}
+    if (distance := look.texture_distance()) is not None:
+        facts["texture_distance"] = distance.distance
         words.append(
             f"Colour and texture of accepted fires are at a kernel distance of {distance.distance:.3g} "
             f"({distance.low:.3g} to {distance.high:.3g}) from those of real ones: within some units of 0 they are "
             "alike, at hundreds not at all. Copies are most alike, so this predicts no use."
         )
+    for where, one in told.items():
+        facts |= {f"fingerprint_{where}": one.auc, f"fingerprint_{where}_low": one.low}
+        words.append(_TOLD[where].format(f"{one.auc:.2f} ({one.low:.2f} to {one.high:.2f})"))
     write_gallery(
         f"{lineage.study.name}: what {key} painted",
         patches,
@@ -184,11 +159,3 @@ def _show(
         work / GALLERY,
     )
     return facts
-
-
-def _texture_distance(look: _Look) -> TextureDistance | None:
-    """Compare the accepted patches of a replicate with the real fires of its train part."""
-    rows, train = look.judged.rows, look.fold.train
-    painted = ((look.synthetic.read(number), look.plan.labels[number]) for number in rows.index[rows["accepted"]])
-    real = (train.read(patch_id) for patch_id in train.statistics.fire)
-    return texture_distance(painted, ((patch.bands, patch.label & ~patch.ignore) for patch in real))

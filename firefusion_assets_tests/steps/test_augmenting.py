@@ -148,3 +148,28 @@ def test_a_refitted_generator_is_another_in_every_replicate(tmp_path: Path, load
         for number in (0, 1)
     )
     assert first != second
+
+
+def test_limits_and_fingerprints_of_real_fires_stand_with_the_verdicts(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    config = """
+generator: {engine: copy-paste}
+sampling: {images: 12, batch_size: 8}
+screening: {min_detected: auto, detectors: [murphy], rules: [{rule: seam, max_contrast: auto}]}
+"""
+    many = TINY_STUDY.replace("scenes: 6, patches_per_scene: 4", "scenes: 12, patches_per_scene: 8")
+    study = write_study(tmp_path / "study", many, {"baseline": "generator: {engine: none}", "own": config})
+    done = materialize(load_definitions(study), "own")
+    screened = lineage_of(study).find("screened_images", "own")
+    assert (screened.facts["fingerprint_outside"], screened.facts["fingerprint_outside_low"]) == (0.5, 0.5)
+    (check,) = (one for one in done.get_asset_check_evaluations() if one.check_name == "no_fingerprint")
+    assert check.passed
+    verdicts = pd.read_parquet(screened.path / "fold-0" / "replicate-0" / "verdicts.parquet")
+    assert verdicts["detected_limit"].nunique() == verdicts["seam_limit"].nunique() == 1
+    rejected = verdicts["seam_score"] > verdicts["seam_limit"]
+    assert (verdicts["reason"].str.contains("a seam") == rejected).all()
+    real = pd.read_parquet(screened.path / "real_scores.parquet")
+    assert real["fingerprint_score"].notna().any()
+    page = (screened.path / "gallery.html").read_text()
+    assert "0.5 is chance" in page and "data-fingerprint_score" in page

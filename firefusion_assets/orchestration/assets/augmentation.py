@@ -90,7 +90,7 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
     group="2_augmentation",
     kinds={"numpy", "parquet"},
     page="studies.md",
-    checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES),
+    checks=(checks.ENOUGH_ACCEPTED, checks.NO_COPIES, checks.NO_FINGERPRINT),
 )
 def screened_images(step: Step) -> dg.MaterializeResult:
     """Which painted patches, and which of their pixels, may be learned from.
@@ -115,6 +115,7 @@ def screened_images(step: Step) -> dg.MaterializeResult:
         [
             checks.result(checks.ENOUGH_ACCEPTED, enough, accepted=facts["n_images"], wanted=facts["wanted"]),
             checks.result(checks.NO_COPIES, copied == 0, n_copies=facts["n_copies"]),
+            checks.result(checks.NO_FINGERPRINT, facts.get("fingerprint_outside_low", 0.5) <= 0.5),
         ],
         table_file="fold-0/replicate-0/verdicts.parquet",
         **shown,
