@@ -51,6 +51,8 @@ def paint(
 ) -> Mapping[str, Any]:
     """Paint one replicate's plan until `sampling.images` patches pass the screening, or the plan ends.
 
+    With `screening.select` other than `all` it is painted to its end.
+
     Args:
         job: what to paint.
         load_painter: called when the first chunk has to be painted; can be sent to another process.
@@ -69,7 +71,8 @@ def paint(
     verdicts = KeptVerdicts()
     started = time.monotonic()
     with painted_chunks(job, load_painter, store, progress, shards) as chunks:
-        while accepted < job.sampling.images and (chunk := next(chunks, None)) is not None:
+        everything = screen.settings.select != "all"  # there has to be something to choose from
+        while (everything or accepted < job.sampling.images) and (chunk := next(chunks, None)) is not None:
             path = chunk.artifact.path / "painted.npy"
             link(path, folder / f"chunk-{chunk.number:05d}.npy")
             images = zip(chunk.places, np.load(path), strict=True)

@@ -16,6 +16,7 @@ from firefusion_assets.inpainting.nearest import LEAST_PIXELS, NearestFire, Trai
 from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import KEPT, Screen, Verdict, read_verdicts
+from firefusion_assets.inpainting.selection import Painted, PixelLoss, noisy
 from firefusion_assets.patchstore import Patch, PatchPart
 from firefusion_assets.study.engine import Engine, ScreenedPatch
 
@@ -43,8 +44,9 @@ class Verdicts:
     Attributes:
         rows: synthetic_id, accepted, reason, changed_share, detected_share, label_pixels, of the nearest real
             fire patch, centre and distance, `copy` (of accepted ones: `copy`, `no copy`, `too small to tell`), and
-            `NAME_pixels` for each detector, `NAME_score` and `NAME_limit` for each rule, and `changed_limit` and
-            `detected_limit` where these are `auto`; in painted order.
+            `real_error` where a network trained on real data judges, `NAME_pixels` for each detector, `NAME_score` and
+            `NAME_limit` for each rule, and `changed_limit` and `detected_limit` where these are `auto`; in painted
+            order.
         labels: bool (N, H, W), the patches' labels.
         ignored: bool (N, H, W), what neither loss nor metrics look at.
     """
@@ -68,6 +70,7 @@ def screen_painted(
     images: int,
     engine: Engine,
     folder: Path,
+    loss: PixelLoss | None = None,
 ) -> Mapping[str, Any]:
     """Choose from the screened patches of one replicate and write `verdicts.parquet`, `labels.npy` and `ignored.npy`.
 
@@ -81,14 +84,16 @@ def screen_painted(
         images: accepted patches wanted; what passes beyond them is left out.
         engine: what painted; says which label is learned.
         folder: where the files are written.
+        loss: the network that `screening.asks_network` asks for.
 
     Returns:
         Facts: accepted, wanted and tried patches, shares, copies.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fires = TrainingFires(part)
-    rows, labels, ignored, fire_rows = [], [], [], []
-    passed = 0
+    rows, fire_rows = list[dict[str, Any]](), list[dict[str, Any]]()
+    labels, ignored = list[npt.NDArray[np.uint8]](), list[npt.NDArray[np.uint8]]()
+    passed = dict[int, Painted | None]()
     twins = _Twins(synthetic, screen.change)
     verdicts = _verdicts(synthetic, plan, part, screen)
     for number, (painted, verdict) in enumerate(zip(synthetic.provenance.itertuples(), verdicts, strict=True)):
@@ -97,24 +102,18 @@ def screen_painted(
         label = engine.taught(ScreenedPatch(verdict.label, edit, before, image, part.meta.bands, sun))
         twin = twins.of(number, painted.background) if verdict.accepted else ""
         reason = f"a duplicate of {twin}" if twin else verdict.reason
-        passed += not reason
-        kept = not reason and passed <= images
-        # All that was painted is compared: a refined label would hide the rest of a copy.
-        wanted = Patch(image, plan.labels[number], verdict.ignore)
-        nearest = fires.nearest(wanted) if kept else NearestFire()
+        if not reason:
+            passed[number] = Painted(loss(image, label)[edit], label[edit]) if loss is not None else None
         rows.append(
             {
                 "synthetic_id": painted.synthetic_id,
-                "accepted": kept,
-                "reason": reason or ("" if kept else SURPLUS),
+                "accepted": False,
+                "reason": reason or SURPLUS,
                 "changed_share": verdict.changed_share,
                 "detected_share": verdict.detected_share,
                 "label_pixels": int((label & edit).sum()),
-                "nearest_patch": nearest.patch_id,
-                "nearest_y": nearest.y,
-                "nearest_x": nearest.x,
-                "nearest_distance": nearest.distance,
-                "copy": _copied(nearest, plan.labels[number]) if kept else "",
+                **_compared(NearestFire()),
+                "copy": "",
                 **{f"{name}_pixels": pixels for name, pixels in verdict.detector_pixels.items()},
                 **{f"{name}_score": score for name, score in verdict.scores.items()},
                 **{f"{name}_limit": limit for name, limit in verdict.limits.items()},
@@ -123,7 +122,28 @@ def screen_painted(
         labels.append(np.packbits(label, axis=-1))
         ignored.append(np.packbits(verdict.ignore, axis=-1))
         fire_rows += [{"synthetic_id": painted.synthetic_id, **fire._asdict()} for fire in verdict.fires]
-    columns = _COLUMNS | {f"{name}_pixels": int for name in screen.settings.detectors}
+    kept = _kept(passed, screen.settings.select, images)
+    judged = {number: one for number in kept if (one := passed[number]) is not None}
+    if screen.settings.label == "loss-filtered":
+        for number, doubted in zip(judged, noisy([*judged.values()]), strict=True):
+            left_out = np.zeros_like(plan.edits[number])
+            left_out[plan.edits[number]] = doubted
+            packed = np.packbits(left_out, axis=-1)
+            labels[number], ignored[number] = labels[number] & ~packed, ignored[number] | packed
+    for number in kept:
+        label, ignore = (
+            np.unpackbits(planes[number], axis=-1, count=part.meta.patch_size).view(np.bool_)
+            for planes in (labels, ignored)
+        )
+        # All that was painted is compared: a refined label would hide the rest of a copy.
+        nearest = fires.nearest(Patch(synthetic.read(number), plan.labels[number], ignore))
+        rows[number] |= {"accepted": True, "reason": "", "label_pixels": int((label & plan.edits[number]).sum())}
+        rows[number] |= {**_compared(nearest), "copy": _copied(nearest, plan.labels[number])}
+    for number, one in passed.items():
+        if one is not None:
+            rows[number]["real_error"] = one.error
+    columns = _COLUMNS | ({"real_error": float} if loss is not None else {})
+    columns |= {f"{name}_pixels": int for name in screen.settings.detectors}
     columns |= {f"{rule.rule}_{figure}": float for rule in screen.settings.rules for figure in ("score", "limit")}
     columns |= {f"{name}_limit": float for name in screen.limits}
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
@@ -144,7 +164,7 @@ def screen_painted(
         "n_images": int(table["accepted"].sum()),
         "wanted": images,
         "tried": len(table),
-        "n_passed": passed,
+        "n_passed": len(passed),
         "n_fires": len(fire_table),
         "n_fires_unpainted": int((fire_table["reason"] != "").sum()),
         "n_copies": int((table["copy"] == "copy").sum()),
@@ -152,6 +172,20 @@ def screen_painted(
         "changed_share_sum": float(table["changed_share"].sum()),
         "detected_share_sum": float(table["detected_share"].sum()),
     }
+
+
+def _kept(passed: Mapping[int, Painted | None], select: str, images: int) -> list[int]:
+    """Return the patches that are kept, in painted order."""
+    order = [*passed]
+    if select != "all":
+        errors = {number: one.error for number, one in passed.items() if one is not None}
+        order.sort(key=lambda number: errors[number], reverse=select == "hard")
+    return sorted(order[:images])
+
+
+def _compared(nearest: NearestFire) -> dict[str, Any]:
+    place = {"nearest_patch": nearest.patch_id, "nearest_y": nearest.y, "nearest_x": nearest.x}
+    return place | {"nearest_distance": nearest.distance}
 
 
 class _Twins:

@@ -23,6 +23,9 @@ REPORT: Final[AssetName] = "augmentation_report"
 TRAIN_STATISTICS: Final = "train_statistics"
 """Statistics of a fold's train part, built by the first step that asks for them."""
 
+REAL_NETWORK: Final = "real_network"
+"""A network trained on a fold's train part alone, built by the first step that asks for it."""
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -82,11 +85,19 @@ def _replicates(lineage: "Lineage", key: str) -> dict[str, int]:
 def _painted(lineage: "Lineage", key: str) -> Any:
     # Painting stops when enough patches pass the screening, so that belongs to its object too; the painted chunks
     # themselves are objects of their own and don't depend on it.
-    return [_sampling(lineage, key), _screening(lineage, key)]
+    return [_sampling(lineage, key), lineage.config(key).screening.model_dump(mode="json")]
 
 
 def _screening(lineage: "Lineage", key: str) -> Any:
-    return lineage.config(key).screening.model_dump(mode="json")
+    config = lineage.config(key)
+    settings = config.screening.model_dump(mode="json")
+    return [settings, real_network_settings(lineage)] if config.asks_network else settings
+
+
+def real_network_settings(lineage: "Lineage") -> list[Any]:
+    """Return the settings that `REAL_NETWORK` depends on."""
+    study = lineage.study
+    return [study.training.model_dump(mode="json"), study.evaluation.threshold, study.replicates.seed]
 
 
 def _nothing(lineage: "Lineage", key: str) -> Any:
@@ -133,14 +144,14 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,
-            parts=("painted_chunks", TRAIN_STATISTICS),
+            parts=("painted_chunks", TRAIN_STATISTICS, REAL_NETWORK),
         ),
         Asset(
             "screened_images",
             6,
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
-            parts=(TRAIN_STATISTICS,),
+            parts=(TRAIN_STATISTICS, REAL_NETWORK),
         ),
         Asset("augmented_lmdb", 3, ("screened_images", "synthetic_images"), _nothing),
         Asset(

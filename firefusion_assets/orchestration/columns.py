@@ -53,6 +53,7 @@ _MEANING: Final = {
     "reason": "why not, in words",
     "changed_share": "share of the label that changed",
     "detected_share": "share of the label that detectors confirm",
+    "real_error": "mean loss of fire and ground in its paint under a network trained on real data alone",
     "changed_limit": "that share, of real fires: below it a patch is rejected, but for chance",
     "detected_limit": "that share, of real fires: below it a patch is rejected, but for chance",
     "nearest_patch": "the train patch with the fire most like it",

@@ -20,6 +20,7 @@ NAMED: Final = {
     "changed_share": "share of the label that changed",
     "detected_share": "share of the label that detectors confirm",
     "nearest_distance": "distance to the nearest training fire",
+    "real_error": "loss under a network trained on real data",
     "fingerprint_score": "like paint (above 0) or real, inside the mask",
 }
 """Scores that aren't a rule's, in words."""

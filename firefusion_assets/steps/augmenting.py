@@ -28,6 +28,7 @@ from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.histograms import write_form_histograms
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_engine
+from firefusion_assets.steps.real_network import real_network
 from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
 from firefusion_assets.steps.screening import screened
 from firefusion_assets.study.engine import Launch, Run
@@ -147,6 +148,9 @@ def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
         _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), screen, work, progress)
         for replicate, screen in screened(lineage, key, progress)
     ]
+    if lineage.config(key).asks_network:  # trained here, where there is a GPU, and found by the screening
+        for fold in read_folds(lineage):
+            real_network(lineage, fold, progress)
     first = replicates[0]
     if len(synthetic := SyntheticPatches(work / first.folder)):
         plan = Plan.read(plans / first.folder, first.fold.train.meta.patch_size)

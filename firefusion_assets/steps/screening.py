@@ -22,6 +22,7 @@ from firefusion_assets.report.inputs import EXAMPLES
 from firefusion_assets.report.painted_examples import save_examples
 from firefusion_assets.report.sheets import composite_of, painted_sheet
 from firefusion_assets.steps.look import Look
+from firefusion_assets.steps.real_network import pixel_loss, real_network
 from firefusion_assets.study.augmentation import Augmentation
 
 GALLERY: Final = "gallery.html"
@@ -49,7 +50,10 @@ def screen_config(lineage: Lineage, key: str, work: Path, progress: Callable[[st
         synthetic, train = SyntheticPatches(painted / replicate.folder), replicate.fold.train
         plan = Plan.read(plans / replicate.folder, train.meta.patch_size)
         images, folder = config.sampling.images, work / replicate.folder
-        counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder))
+        loss = None
+        if config.asks_network:
+            loss = pixel_loss(real_network(lineage, replicate.fold, progress), train.meta.bands)
+        counts.append(screen_painted(synthetic, plan, train, screen, images, config.generator, folder, loss))
         first_limits = screen.limits if first_limits is None else first_limits
     size = first.fold.train.meta.patch_size
     look = Look(

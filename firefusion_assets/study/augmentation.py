@@ -106,8 +106,13 @@ class Screening(StrictModel):
     `reject`: one that doesn't rejects the patch."""
     rules: tuple[Rule, ...] = ()
     """More rules that a patch has to pass, each once."""
-    label: Literal["mask", "refined"] = "refined"
-    """`mask`: the label mask is the label; `refined`: only its confirmed pixels, the rest is ignored."""
+    label: Literal["mask", "refined", "loss-filtered"] = "refined"
+    """`mask`: the label mask is the label; `refined`: only its confirmed pixels, the rest is ignored; `loss-filtered`:
+    the mask, but what a network trained on real data alone finds wrong is ignored: painted pixels whose loss exceeds
+    1.25 times the mean of their class."""
+    select: Literal["all", "best", "hard"] = "all"
+    """Which of the patches that pass are kept. `all`: the first ones, and no more are painted; `best` and `hard`: all
+    tries are painted, and those kept on which a network trained on real data alone errs least, or most."""
     ring: int = Field(0, ge=0, le=16)
     """px of paint around the label that are ignored: where a fire fades, nobody knows where it ends."""
 
@@ -136,6 +141,11 @@ class Augmentation(StrictModel):
     """What is kept."""
     replicate_offset: int = Field(0, ge=0)
     """Number of the first replicate: two configs that differ in it alone differ by chance."""
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether a network trained on the real train part alone has to judge what is painted."""
+        return self.sampling.images > 0 and (self.screening.select != "all" or self.screening.label == "loss-filtered")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
