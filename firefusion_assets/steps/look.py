@@ -30,7 +30,7 @@ class Look(NamedTuple):
         row, verdict = self.plan.rows.iloc[number], self.judged.rows.loc[number]
         top, left, side = (int(row[f"crop_{name}"]) for name in ("y", "x", "size"))
         crop = (slice(top, top + side), slice(left, left + side))
-        nearest = None
+        painted_id, nearest = verdict["synthetic_id"], None
         if verdict["nearest_patch"]:
             burning = self.fold.train.read(verdict["nearest_patch"])
             nearest = cut_around(burning, verdict["nearest_y"], verdict["nearest_x"], side)
@@ -42,7 +42,7 @@ class Look(NamedTuple):
             ignore=self.judged.ignored[number][crop],
             nearest=nearest,
             nearest_distance=float(verdict["nearest_distance"]),
-            caption=f"{verdict['synthetic_id']}: {row['label_pixels']} px on {row['background']}{self._company(number)}",
+            caption=f"{painted_id}: {row['label_pixels']} px on {row['background']}{self._company(number)}",
             accepted=bool(verdict["accepted"]),
             reason=str(verdict["reason"]),
         )
