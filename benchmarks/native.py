@@ -17,6 +17,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core import seeding
 from firefusion_assets.core.training_loop import move_average
+from firefusion_assets.engines.native.calibration import calibrated
 from firefusion_assets.engines.native.contrast import fit_contrast
 from firefusion_assets.engines.native.crops import CropStream
 from firefusion_assets.engines.native.diffusion_noise import fit_noise
@@ -63,6 +64,7 @@ def measure() -> Iterator[tuple[str, float, float]]:
         for model in models.values():
             ours, ddim = NativePainter(model, config.sampling.steps), NativePainter(model, _DDIM_STEPS)
             ddim._pipeline.scheduler = DDIMScheduler.from_pretrained(model, subfolder="scheduler")
+            ddim._calibration = calibrated(model, ddim._pipeline.contrast, ddim._paint_examples)
             for number, painter in enumerate((ours, ddim)):
                 painted: list[Images] = []
                 for start in range(0, len(rows), config.sampling.batch_size):
@@ -124,7 +126,9 @@ def _figures(patches: Images, labels: Masks, fold: Fold) -> tuple[float, float, 
 
 
 def _real(fold: Fold) -> tuple[Images, Masks]:
-    burning = [patch for patch in map(fold.test.read, fold.test.ids) if patch.label.any()]
+    """Return all burning patches, and their fires."""
+    parts = (fold.train, fold.val, fold.test)
+    burning = [patch for part in parts for patch in map(part.read, part.ids) if patch.label.any()]
     return np.stack([patch.bands for patch in burning]), np.stack([patch.label & ~patch.ignore for patch in burning])
 
 
