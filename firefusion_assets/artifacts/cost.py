@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from collections.abc import Mapping
 
 
 class CostMeter:
@@ -10,6 +11,11 @@ class CostMeter:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._before: list[Mapping[str, float]] = []
+
+    def add(self, cost: Mapping[str, float]) -> None:
+        """Count what was made before, for the same object, at this cost."""
+        self._before.append(cost)
 
     def read(self) -> dict[str, float]:
         """Return seconds and peak memory in GiB; with a GPU in use also its seconds and peak memory.
@@ -24,4 +30,8 @@ class CostMeter:
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             cost["gpu_seconds"] = round(seconds, 2)
             cost["peak_gpu_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 3)
+        for before in self._before:
+            for name, value in before.items():
+                of_both = max if name.startswith("peak_") else sum
+                cost[name] = round(of_both((cost.get(name, 0.0), value)), 3)
         return cost

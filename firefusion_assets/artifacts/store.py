@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -33,12 +33,19 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
 
-
 ObjectId = tuple[str, str]
 """Asset and fingerprint of an object."""
 
-_used_by_maker: ContextVar[set[ObjectId] | None] = ContextVar("used_by_maker", default=None)
-"""What the object that is being made has used so far; None where none is being made."""
+
+class _Making(NamedTuple):
+    """An object that is being made: what it has used so far, and what it costs."""
+
+    used: set[ObjectId]
+    meter: CostMeter
+
+
+_making: ContextVar[_Making | None] = ContextVar("making", default=None)
+"""The object that is being made here, if one is."""
 
 
 class ArtifactError(UserError, RuntimeError):
@@ -165,12 +172,11 @@ class ArtifactStore:
     ) -> Artifact:
         target = self.root / asset / fingerprint
         work = _made(self.root / asset / ".work" / fingerprint)
-        meter = CostMeter()
-        used = set(uses)
-        outer = _used_by_maker.set(used)
+        making = _Making(used := set(uses), CostMeter())
+        outer = _making.set(making)
         try:
             facts = dict(make(work))
-            cost = meter.read()
+            cost = making.meter.read()
             made_from = {"uses": sorted(used), "settings": settings}
             self._publish(work, target, {"facts": facts, "cost": cost, **made_from})
         except OSError as error:
@@ -181,7 +187,7 @@ class ArtifactStore:
                 f"free space or repair the disk below {self.root} and run again: it goes on from {work}"
             ) from error
         finally:
-            _used_by_maker.reset(outer)
+            _making.reset(outer)
         _note_use(asset, fingerprint)
         return Artifact(asset, fingerprint, target, facts, cost, tuple(sorted(used)), settings)
 
@@ -240,8 +246,14 @@ class ArtifactStore:
 
 
 def _note_use(asset: str, fingerprint: str) -> None:
-    if (used := _used_by_maker.get()) is not None:
-        used.add((asset, fingerprint))
+    if (making := _making.get()) is not None:
+        making.used.add((asset, fingerprint))
+
+
+def count_cost(artifact: Artifact) -> None:
+    """Count what a finished object cost as cost of the object that is being made, where one is: it is a piece of it."""
+    if (making := _making.get()) is not None:
+        making.meter.add(artifact.cost)
 
 
 def link(source: Path, target: Path) -> None:

@@ -212,11 +212,6 @@ def write_losses(path: Path, losses: list[float]) -> None:
         csv.writer(file).writerows([("step", "loss"), *enumerate(losses, start=1)])
 
 
-def has_checkpoint(work: Path) -> bool:
-    """Tell whether a folder holds what a training would go on from."""
-    return bool(_checkpoints(work))
-
-
 def remove_checkpoints(work: Path) -> None:
     """Remove what only a resumed training needs, files that a kill cut short among it."""
     for checkpoint in work.glob("checkpoint*.pt*"):

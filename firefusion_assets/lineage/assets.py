@@ -40,6 +40,8 @@ class Asset:
         per_config: one object for each config; otherwise one for each study.
         gpu: its step uses a GPU where there is one.
         parts: objects without a key of their own that its step builds on the way, by their names in the store.
+        pieces: name in the store of the objects that it is put together from, which may be made by several steps; see
+            `lineage.pieces`. Empty if it is made in one piece.
     """
 
     name: AssetName
@@ -49,6 +51,7 @@ class Asset:
     per_config: bool = True
     gpu: bool = False
     parts: tuple[str, ...] = ()
+    pieces: str = ""
 
 
 def _patches(lineage: "Lineage", key: str) -> Any:
@@ -136,6 +139,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             _model,
             gpu=True,
             parts=(TRAIN_STATISTICS,),
+            pieces="fitted_models",
         ),
         Asset("inpainting_masks", 4, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
         Asset(
@@ -145,6 +149,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             _painted,
             gpu=True,
             parts=("painted_chunks", TRAIN_STATISTICS, REAL_NETWORK),
+            pieces="painted_replicates",
         ),
         Asset(
             "screened_images",
@@ -161,8 +166,16 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             _training,
             gpu=True,
             parts=(TRAIN_STATISTICS,),
+            pieces="trained_networks",
         ),
-        Asset("dice_metrics", 3, ("trained_unet", "landsat_patches", "scene_split"), _evaluation, gpu=True),
+        Asset(
+            "dice_metrics",
+            3,
+            ("trained_unet", "landsat_patches", "scene_split"),
+            _evaluation,
+            gpu=True,
+            pieces="scored_networks",
+        ),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
         Asset(REPORT, 10, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )

@@ -80,8 +80,13 @@ class Lineage:
             return self._patches.fingerprint
         if asset == REPORT:
             raise ValueError("the report has no fingerprint by key; see steps.collecting.report_fingerprint")
-        upstream = [fingerprint for _, fingerprint in self._upstream(asset, key)]
+        upstream = [fingerprint for _, fingerprint in self.upstream(asset, key)]
         return digest([asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream])
+
+    def upstream(self, asset: AssetName, key: str) -> list[ObjectId]:
+        """Return the objects that an asset is made from; a config counts by its own settings."""
+        names = (name for name in ASSETS[asset].upstream if name != "augmentation_config")
+        return [(name, self.fingerprint(name, key)) for name in names]
 
     def find(self, asset: AssetName, key: str) -> Artifact:
         """Return the finished object that an asset's materialization of today published.
@@ -111,7 +116,7 @@ class Lineage:
         """Return the asset's object, made by `make` unless finished, and point the key at it."""
         settings = ASSETS[asset].settings(self, key)
         artifact = self.store.build(
-            asset, self.fingerprint(asset, key), make, progress, self._upstream(asset, key), settings
+            asset, self.fingerprint(asset, key), make, progress, self.upstream(asset, key), settings
         )
         self.store.point(asset, pointer_key(asset, key), artifact)
         return artifact
@@ -135,7 +140,7 @@ class Lineage:
             return []
         lines = []
         if made.uses is not None:
-            used, today = dict(made.uses), dict(self._upstream(asset, key))
+            used, today = dict(made.uses), dict(self.upstream(asset, key))
             lines = [f"{name} changed" for name, fingerprint in today.items() if used.get(name) != fingerprint]
             lines += differences(made.settings, ASSETS[asset].settings(self, key))
         return lines or ["made from other settings, data or code than today's"]
@@ -157,11 +162,6 @@ class Lineage:
     def store_of(self, asset: AssetName) -> ArtifactStore:
         """Return where the objects of an asset are: those of another study for patches that are shared."""
         return self.of_patches.store if asset == "landsat_patches" else self.store
-
-    def _upstream(self, asset: AssetName, key: str) -> list[ObjectId]:
-        """Return the objects that an asset is made from; a config counts by its own settings."""
-        names = (name for name in ASSETS[asset].upstream if name != "augmentation_config")
-        return [(name, self.fingerprint(name, key)) for name in names]
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:

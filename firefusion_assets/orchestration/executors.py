@@ -45,8 +45,8 @@ def executor() -> dg.ExecutorDefinition:
             gpu_steps = max(1, len(local_gpus()) // gpus_a_step())
             return dg.multiprocess_executor.configured(
                 {
-                    # Steps are heavy: a second one at most, and never two on the GPU, dagster.yaml or not.
-                    "max_concurrent": 2,
+                    # Steps are heavy: a second one at most, or one a GPU; never two on a GPU, dagster.yaml or not.
+                    "max_concurrent": max(2, gpu_steps),
                     "tag_concurrency_limits": [{"key": "firefusion/device", "value": "gpu", "limit": gpu_steps}],
                     # Only what the code location imports anyway: nothing that touches CUDA.
                     "start_method": {

@@ -1,17 +1,19 @@
 """The one shape of an asset: the table of the lineage and a function become an asset of Dagster."""
 
-from collections.abc import Callable, Set
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, cast
 
 import dagster as dg
 
-from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
+from firefusion_assets.lineage.assets import ASSETS, REPORT, Asset, AssetName
+from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
 from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
+from firefusion_assets.orchestration.fanout import fanned_out, fanout
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
 from firefusion_assets.steps.addresses import page_address
@@ -28,6 +30,7 @@ class LineageAsset:
         kinds: badges in the UI.
         checks: names of the checks that it answers.
         page: of the documentation, that says more.
+        pieces: returns the pieces that it is put together from, which several steps may share; None if one makes it.
     """
 
     run: Callable[[Step], dg.MaterializeResult]
@@ -35,17 +38,31 @@ class LineageAsset:
     kinds: Set[str]
     checks: tuple[str, ...]
     page: str
+    pieces: Callable[[Step], Pieces] | None
 
     def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
-        name = cast(AssetName, self.run.__name__)
-        asset = ASSETS[name]
-        key = dg.AssetKey([study.name, name])
-        more: dict[str, Any] = {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS} if asset.gpu else {}
-        if name == REPORT:
-            more["automation_condition"] = FOLLOWS
+        asset, key = self.asset, dg.AssetKey([study.name, self.asset.name])
+        shown: dict[str, Any] = {
+            "description": f"{cleandoc(self.run.__doc__ or '')}\n\n[Read more]({page_address(self.page)})",
+            "group_name": self.group,
+            "kinds": {*self.kinds},
+            "owners": [*study.owners],
+            "tags": {"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
+            "partitions_def": partitions if asset.per_config else None,
+            "code_version": str(asset.version),
+            "check_specs": checks.specs(key, *self.checks),
+        }
+        if self.pieces and (shares := fanout()) > 1:
+            upstream = [dg.AssetKey([study.name, name]) for name in asset.upstream]
+            options = {"pool": GPU_POOL, "tags": GPU_OP_TAGS} if asset.gpu else {}
+            return fanned_out(key, upstream, shares, self, options=options, **shown)
+        if asset.gpu:
+            shown |= {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS}
+        if asset.name == REPORT:
+            shown["automation_condition"] = FOLLOWS
             if study.automation.enabled:
-                more["freshness_policy"] = REPORT_FRESHNESS
+                shown["freshness_policy"] = REPORT_FRESHNESS
 
         @dg.asset(
             key=key,
@@ -59,25 +76,56 @@ class LineageAsset:
                 )
                 for upstream in asset.upstream
             ],
-            description=f"{cleandoc(self.run.__doc__ or '')}\n\n[Read more]({page_address(self.page)})",
-            group_name=self.group,
-            kinds={*self.kinds},
-            owners=study.owners,
-            tags={"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
-            partitions_def=partitions if asset.per_config else None,
-            code_version=str(asset.version),
-            check_specs=checks.specs(key, *self.checks),
-            **more,
+            **shown,
         )
         def materialize(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
-            with user_errors(), leased_gpus() if asset.gpu else nullcontext():
-                return self.run(Step(name, workspace.lineage(), context))
+            return self.gather(context, workspace)
 
         return materialize
 
+    @property
+    def asset(self) -> Asset:
+        """Its row in the table of the lineage."""
+        return ASSETS[cast(AssetName, self.run.__name__)]
+
+    def plan(self, context: dg.AssetExecutionContext, workspace: Workspace, shares: int) -> tuple[int, Sequence[int]]:
+        """Return how many shares of its pieces there are, at most so many, and which of them have something to make."""
+        with user_errors():
+            step = self._step(context, workspace)
+            if step.is_finished():
+                return 0, []
+            pieces = self._pieces(step)
+            n = min(shares, len(pieces.pieces))
+            return n, pieces.unfinished(n)
+
+    def piece(self, context: dg.AssetExecutionContext, workspace: Workspace, number: int, shares: int) -> None:
+        """Make the pieces of a share."""
+        with user_errors(), self._devices():
+            step = self._step(context, workspace)
+            step.build_ahead(self._pieces(step).share(number, shares))
+
+    def gather(self, context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+        """Make the asset, of what pieces of it there are."""
+        with user_errors(), self._devices():
+            return self.run(self._step(context, workspace))
+
+    def _step(self, context: dg.AssetExecutionContext, workspace: Workspace) -> Step:
+        return Step(self.asset.name, workspace.lineage(), context)
+
+    def _pieces(self, step: Step) -> Pieces:
+        assert self.pieces is not None  # noqa: S101 - only then there are such steps
+        return self.pieces(step)
+
+    def _devices(self) -> AbstractContextManager[None]:
+        return leased_gpus() if self.asset.gpu else nullcontext()
+
 
 def lineage_asset(
-    group: str, kinds: Set[str], page: str, checks: tuple[str, ...] = ()
+    group: str,
+    kinds: Set[str],
+    page: str,
+    checks: tuple[str, ...] = (),
+    pieces: Callable[[Step], Pieces] | None = None,
 ) -> Callable[[Callable[[Step], dg.MaterializeResult]], LineageAsset]:
     """Make an asset of a function that is named as one of `lineage.assets` and documented for the UI."""
-    return lambda run: LineageAsset(run, group, kinds, checks, page)
+    return lambda run: LineageAsset(run, group, kinds, checks, page, pieces)

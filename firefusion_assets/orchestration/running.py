@@ -151,14 +151,25 @@ class _Ear:
             for record in records.records:
                 self._hear(record.event_log_entry)
 
+    def _failed(self, asset: str, event: dg.DagsterEvent) -> None:
+        """Tell of an asset's first failure; note the reason of each of its steps that has another one."""
+        first = not any(line.startswith(f"{asset}: ") for line in self.reasons)
+        if (line := f"{asset}: {reason(event)}") not in self.reasons:
+            self.reasons.append(line)
+        if first:
+            interrupted = _is_interruption(first_cause(event.step_failure_data.error))
+            self._tell(News(asset, "stopped" if interrupted else "failed"))
+
     def _hear(self, entry: dg.EventLogEntry) -> None:
-        event, asset = entry.dagster_event, (entry.step_key or "").rpartition("__")[2]
+        # An asset of several steps has keys such as `study__asset.piece[1_of_3]`.
+        event, asset = entry.dagster_event, (entry.step_key or "").partition(".")[0].rpartition("__")[2]
         if event is None:
             if asset:
                 self._tell(News(asset, "told", entry.user_message))
         elif event.event_type == dg.DagsterEventType.STEP_START:
-            self._began[asset] = entry.timestamp
-            self._tell(News(asset, "started"))
+            if asset not in self._began:
+                self._began[asset] = entry.timestamp
+                self._tell(News(asset, "started"))
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             folder = Path(str(event.materialization.metadata["path"].value))
             new = (folder / MANIFEST).stat().st_mtime >= self._began[asset]
@@ -167,13 +178,11 @@ class _Ear:
             check = event.asset_check_evaluation_data
             if not check.passed:
                 self._warnings[asset].append(check.check_name)
-        elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
+        elif event.event_type == dg.DagsterEventType.STEP_SUCCESS and asset in self._outcomes:
             seconds = entry.timestamp - self._began[asset]
             self._tell(News(asset, self._outcomes[asset], seconds=seconds, warnings=tuple(self._warnings[asset])))
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            self.reasons.append(f"{asset}: {reason(event)}")
-            interrupted = _is_interruption(first_cause(event.step_failure_data.error))
-            self._tell(News(asset, "stopped" if interrupted else "failed"))
+            self._failed(asset, event)
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
             self.interrupted = _is_interruption(first_cause(error))

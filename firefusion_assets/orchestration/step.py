@@ -1,7 +1,7 @@
 """What an asset is given while it runs, and what it tells Dagster at its end."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,9 +9,10 @@ import dagster as dg
 
 from firefusion_assets.artifacts.store import Artifact
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.core.tracking import Run, tracked
+from firefusion_assets.core.tracking import Run, Tracker, tracked
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration.columns import column_schema
 from firefusion_assets.steps.addresses import address_of
 
@@ -47,10 +48,7 @@ class Step:
         """Return the asset's object, made unless it is finished; what is made is told to a tracker too."""
 
         def tracked_make(work: Path) -> Mapping[str, Any]:
-            study = self.lineage.study.name
-            run = Run(study, self.key or "all configs", self.asset, str(self.lineage.folder / "tracking"))
-            settings = self.lineage.config(self.key).model_dump(mode="json") if self.key else {}
-            with tracked(run, settings) as tracker:
+            with self._tracked() as tracker:
                 facts = make(self.lineage, self.key, work, self.progress)
                 tracker.figures({name: value for name, value in facts.items() if isinstance(value, int | float)}, 0)
                 for sheet in sorted(work.glob("*.png")):
@@ -58,6 +56,20 @@ class Step:
             return facts
 
         return self.lineage.build(self.asset, self.key, tracked_make, self.progress)
+
+    def is_finished(self) -> bool:
+        """Tell whether the asset's object is there, by a look at its manifest."""
+        return self.lineage.store.find(self.asset, self.lineage.fingerprint(self.asset, self.key)) is not None
+
+    def build_ahead(self, pieces: Pieces) -> None:
+        """Make some pieces of the asset's object, for a later step to find."""
+        with self._tracked():
+            pieces.build(self.progress)
+
+    def _tracked(self) -> AbstractContextManager[Tracker]:
+        study = self.lineage.study.name
+        run = Run(study, self.key or "all configs", self.asset, str(self.lineage.folder / "tracking"))
+        return tracked(run, self.lineage.config(self.key).model_dump(mode="json") if self.key else {})
 
     def published(
         self,

@@ -21,7 +21,6 @@ from firefusion_assets.core.devices import compute_device
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.core.training_loop import (
     TrainingLoop,
-    has_checkpoint,
     learning_rate,
     move_average,
     remove_checkpoints,
@@ -176,11 +175,6 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
     )
     save_network(work, validations.kept_weights, record)
     remove_checkpoints(work)
-
-
-def is_finished(work: Path) -> bool:
-    """Tell whether `train_unet` has nothing left to do in a folder."""
-    return (work / RECORD_FILE).is_file() and not has_checkpoint(work)
 
 
 def validate(network: nn.Module, normalisation: Normalisation, part: PatchPart, threshold: float) -> metrics.Counts:

@@ -1,8 +1,6 @@
 """What one config adds, replicate by replicate: the fitted engine, painted patches, their screening, the overlay."""
 
-import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,17 +8,13 @@ import pandas as pd
 import yaml
 
 from firefusion_assets.artifacts.store import Artifact
-from firefusion_assets.core.atomic_files import write_atomically
-from firefusion_assets.core.devices import device_count
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.beside.measured import Beside, measure
 from firefusion_assets.inpainting.choice import JUDGED, choose
-from firefusion_assets.inpainting.chunks import PaintJob
 from firefusion_assets.inpainting.drawn_masks import form
 from firefusion_assets.inpainting.overlay import add_accepted
-from firefusion_assets.inpainting.painting import SyntheticPatches, paint
+from firefusion_assets.inpainting.painting import SyntheticPatches
 from firefusion_assets.inpainting.plan import Draw, Plan, write_plan
-from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.inpainting.verdicts import Verdicts
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import ADDED_REAL, OVERLAY, Replicate, read_folds, read_replicates
@@ -28,10 +22,7 @@ from firefusion_assets.patchstore import Patches, PatchWriter
 from firefusion_assets.report.histograms import write_form_histograms
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import require_engine
-from firefusion_assets.steps.real_network import real_network
-from firefusion_assets.steps.samples import model_sheet, plan_sheet, synthetic_sheet
-from firefusion_assets.steps.screening import screened
-from firefusion_assets.study.engine import Launch, Run
+from firefusion_assets.steps.samples import plan_sheet
 
 FORMS: Final = "forms.png"
 """Histograms of what planned and real masks are like."""
@@ -47,40 +38,6 @@ def write_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str
     require_engine(config.generator, lineage.config_folder(key), key, progress)
     (work / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     return {"engine": config.generator.engine, "images": config.sampling.images}
-
-
-def fit_model(
-    lineage: Lineage, key: str, work: Path, progress: Callable[[str], None], launch: Launch | None = None
-) -> Mapping[str, Any]:
-    """Fit a config's engine on each fold's train part, into the fold's folder; return the means of its facts.
-
-    With `replicates.refit` it is fitted for each replicate, with a seed and a folder of its own. What an earlier
-    attempt finished is left as it is.
-    """
-    config, folds = lineage.config(key), read_folds(lineage)
-    generator = config.generator.resolved(lineage.config_folder(key))
-    fits = [(fold, fold.folder, generator) for fold in folds]
-    if lineage.study.replicates.refit:
-        seed = getattr(generator, "seed", 0)
-        fits = [
-            (replicate.fold, replicate.folder, generator.reseeded(derive_seed(seed, "replicate", replicate.drawn)))
-            for replicate in read_replicates(lineage, key)
-        ]
-    if config.sampling.tries:  # a plan that can't be made stops here, before anything is fitted
-        for fold in folds:
-            choose(fold.train, fold.table, lineage.study.backgrounds, config.masks)
-    facts = []
-    for fold, folder, seeded in fits:
-        finished = work / folder / "facts.json"
-        if not finished.is_file():
-            finished.parent.mkdir(parents=True, exist_ok=True)
-            fitted = seeded.fit(fold.train, finished.parent, Run(progress, launch))
-            write_atomically(finished, partial(Path.write_text, data=json.dumps(fitted)))
-        facts.append(json.loads(finished.read_text()))
-    sheet = model_sheet(generator, folds[0].train, work / fits[0][1], composite_of(lineage.study))
-    if sheet is not None:
-        sheet.save(work / "sheet.png")
-    return {"engine": generator.engine, **{name: sum(each[name] for each in facts) / len(facts) for name in facts[0]}}
 
 
 def plan_masks(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
@@ -135,59 +92,6 @@ def planned_backgrounds(masks: Artifact) -> pd.DataFrame | None:
     """Return what the first fold's plan says of the train part's patches; None where nothing is painted."""
     file = masks.path / "fold-0" / "replicate-0" / JUDGED
     return pd.read_parquet(file) if file.is_file() else None
-
-
-def paint_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
-    """Paint each replicate of a config into its folder; return facts."""
-    replicates, plans = read_replicates(lineage, key), lineage.find("inpainting_masks", key).path
-    rows: dict[int, list[pd.DataFrame]] = {}
-    for replicate in replicates:
-        plan = pd.read_parquet(plans / replicate.folder / "plan.parquet")
-        rows.setdefault(replicate.fold.number, []).append(plan)
-    counts = [
-        _paint_replicate(lineage, key, replicate, pd.concat(rows[replicate.fold.number]), screen, work, progress)
-        for replicate, screen in screened(lineage, key, progress)
-    ]
-    if lineage.config(key).asks_network:  # trained here, where there is a GPU, and found by the screening
-        for fold in read_folds(lineage):
-            real_network(lineage, fold, progress)
-    first = replicates[0]
-    if len(synthetic := SyntheticPatches(work / first.folder)):
-        plan = Plan.read(plans / first.folder, first.fold.train.meta.patch_size)
-        synthetic_sheet(first.fold.train, plan, synthetic, composite_of(lineage.study)).save(work / "sheet.png")
-    return {name: sum(count[name] for count in counts) for name in counts[0]}
-
-
-def _paint_replicate(
-    lineage: Lineage,
-    key: str,
-    replicate: Replicate,
-    rows: pd.DataFrame,
-    screen: Screen,
-    work: Path,
-    progress: Callable[[str], None],
-) -> Mapping[str, Any]:
-    """Paint one replicate; `rows` are those of all replicates of its fold."""
-    config, fold = lineage.config(key), replicate.fold
-    model = lineage.find("finetuned_model", key)
-    folder = model.path / (replicate.folder if lineage.study.replicates.refit else fold.folder)
-    plan = Plan.read(lineage.find("inpainting_masks", key).path / replicate.folder, fold.train.meta.patch_size)
-    generator = config.generator.resolved(lineage.config_folder(key))
-    depths = dict(zip(rows["row"], generator.bit_depths(folder, rows), strict=True))
-    job = PaintJob(
-        fold=fold.number,
-        replicate=replicate.number,
-        part=fold.train,
-        table=fold.table,
-        plan=plan,
-        sampling=config.sampling,
-        engine=generator.engine,
-        model=f"{model.fingerprint}/{folder.relative_to(model.path)}",
-        patches=lineage.fingerprint("landsat_patches", key),
-        bit_depths=[depths[row] for row in plan.rows["row"]],
-    )
-    painter = partial(generator.load, folder, config.sampling, rows)
-    return paint(job, painter, screen, lineage.store, work / replicate.folder, progress, shards=device_count())
 
 
 def write_overlay(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:

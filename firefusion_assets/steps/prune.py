@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
 from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+from firefusion_assets.lineage.pieces import found_pieces
 from firefusion_assets.study import StudyError, augmentation_keys
 
 _PRUNED: Final = ".pruned"
@@ -91,7 +92,7 @@ def unused_folders(lineage: Lineage) -> list[Path]:
         StudyError: if study or configs can't be read: what they use is unknown then.
     """
     root = lineage.store.root
-    parts = dict.fromkeys(part for asset in ASSETS.values() for part in asset.parts)
+    parts = dict.fromkeys(part for asset in ASSETS.values() for part in (*asset.parts, asset.pieces) if part)
     folders = [folder for asset in (*ASSETS, *parts) for folder in _folders(root / asset)]
     being_made = {folder for folder in folders if _lock_is_held(folder)}
     named = _named_objects(lineage) | {_id(folder) for folder in being_made}
@@ -147,7 +148,7 @@ def remove(folder: Path) -> bool:
 
 def _used_objects(lineage: Lineage, named: set[ObjectId]) -> tuple[set[ObjectId], set[str]]:
     """Return the named objects and all that they use, and the assets of which any object may be in use."""
-    parts_of: dict[str, tuple[str, ...]] = {asset.name: asset.parts for asset in ASSETS.values()}
+    parts_of = {name: asset.parts for asset in ASSETS.values() for name in (asset.name, asset.pieces)}
     waiting, used, untold = [*named], set[ObjectId](), set[str]()
     while waiting:
         asset, fingerprint = waiting.pop()
@@ -187,7 +188,7 @@ def _named_objects(lineage: Lineage) -> set[ObjectId]:
             with suppress(MissingUpstreamError):
                 if asset != REPORT:
                     named.add((asset, lineage.fingerprint(asset, key)))
-    return named
+    return named | {piece for asset, fingerprint in named for piece in found_pieces(lineage.store, asset, fingerprint)}
 
 
 def _folders(base: Path) -> Iterator[Path]:

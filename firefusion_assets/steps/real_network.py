@@ -24,8 +24,8 @@ def real_network(lineage: Lineage, fold: Fold, progress: Callable[[str], None]) 
 
     The val part chooses its step, as that of all networks of the study; nothing of the test part is looked at.
     """
-    from firefusion_assets.segmentation.parallel import train_all
-    from firefusion_assets.segmentation.training import TrainingJob
+    from firefusion_assets.segmentation.parallel import share_of_cores
+    from firefusion_assets.segmentation.training import TrainingJob, train_unet
 
     study = lineage.study
     made_from = [(asset, lineage.fingerprint(asset, UNPARTITIONED)) for asset in ("landsat_patches", "scene_split")]
@@ -41,7 +41,8 @@ def real_network(lineage: Lineage, fold: Fold, progress: Callable[[str], None]) 
     )
 
     def make(work: Path) -> Mapping[str, Any]:
-        train_all([(job, work)], lambda line: progress(f"{REAL_NETWORK}, {line}"))
+        with share_of_cores(1):
+            train_unet(job, work, lambda line: progress(f"{REAL_NETWORK}, {line}"))
         return {"fold": fold.number, "n_patches": len(fold.train)}
 
     settings = real_network_settings(lineage)

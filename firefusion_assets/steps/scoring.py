@@ -1,6 +1,7 @@
 """Scoring on the evaluated part: the networks of a config, and the published detectors on the same pixels."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,14 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from firefusion_assets.artifacts.store import link
+from firefusion_assets.core.workers import Progress
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Fold, read_replicates
+from firefusion_assets.lineage.folds import Fold, Replicate, read_replicates
+from firefusion_assets.lineage.pieces import Pieces, pieces_of
 from firefusion_assets.patchstore import Patch
 from firefusion_assets.report.inputs import PredictionExample
 from firefusion_assets.report.sheets import composite_of, prediction_sheet
 from firefusion_assets.segmentation.evaluation import evaluate, score_patches
 from firefusion_assets.segmentation.metrics import summarise
+
+_PATCHES: Final = "patches.parquet"
+"""A row for each evaluated patch."""
 
 _PREDICTIONS: Final = "predictions.npz"
 """Masks of the first network of a config, by patch id, packed along the width."""
@@ -24,22 +31,36 @@ _EACH: Final = 2
 """Patches to show for what is missed, and for what is false."""
 
 
-def score_config(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+def score_pieces(lineage: Lineage, key: str) -> Pieces:
+    """Return a config's networks scored on the evaluated parts, each for itself; of the first one also predictions."""
+    networks, threshold = lineage.find("trained_unet", key).path, lineage.study.evaluation.threshold
+    replicates = read_replicates(lineage, key)
+
+    def score(replicate: Replicate, work: Path, progress: Progress) -> Mapping[str, Any]:
+        fold, first = replicate.fold, replicate is replicates[0]
+        scored, kept = evaluate(networks / replicate.folder, fold.evaluated, fold.table, threshold, first)
+        scored.to_parquet(work / _PATCHES, index=False)
+        if first:
+            np.savez_compressed(work / _PREDICTIONS, allow_pickle=False, **kept)
+        return {}
+
+    makes = {replicate.folder: partial(score, replicate) for replicate in replicates}
+    return Pieces(pieces_of(lineage, "dice_metrics", key, makes))
+
+
+def score_config(lineage: Lineage, key: str, work: Path, progress: Progress) -> Mapping[str, Any]:
     """Score a config's networks on the evaluated parts; writes tables, predictions and a picture; returns facts."""
-    replicates, networks = read_replicates(lineage, key), lineage.find("trained_unet", key).path
-    rows, summary = [], []
-    predicted: dict[str, npt.NDArray[np.uint8]] = {}
-    for replicate in replicates:
-        fold, numbers = replicate.fold, {"fold": replicate.fold.number, "replicate": replicate.number}
-        threshold = lineage.study.evaluation.threshold
-        scored, kept = evaluate(networks / replicate.folder, fold.evaluated, fold.table, threshold, not predicted)
-        predicted |= kept
+    replicates, rows, summary = read_replicates(lineage, key), [], []
+    pieces = score_pieces(lineage, key).build(progress)
+    for replicate, piece in zip(replicates, pieces, strict=True):
+        numbers = {"fold": replicate.fold.number, "replicate": replicate.number}
+        scored = pd.read_parquet(piece.path / _PATCHES)
         rows.append(scored.assign(**numbers))
         summary.append({**numbers, **summarise(scored)})
-    pd.concat(rows, ignore_index=True).to_parquet(work / "patches.parquet", index=False)
+    pd.concat(rows, ignore_index=True).to_parquet(work / _PATCHES, index=False)
     table = pd.DataFrame(summary).astype({"dice_micro": float})
     table.to_parquet(work / "summary.parquet", index=False)
-    np.savez_compressed(work / _PREDICTIONS, allow_pickle=False, **predicted)
+    link(pieces[0].path / _PREDICTIONS, work / _PREDICTIONS)
     first = replicates[0].fold
     examples = worst_predictions(first, {key: work}, rows[:1])
     prediction_sheet(examples, composite_of(lineage.study)).save(work / "sheet.png")

@@ -85,12 +85,13 @@ def screened(lineage: Lineage, key: str, progress: Callable[[str], None]) -> Ite
     """Yield the replicates of a config, fold by fold, with the screen of the fold's train part."""
     for _, same in groupby(read_replicates(lineage, key), lambda replicate: replicate.fold.number):
         replicates = list(same)
-        screen = _screen(lineage.config(key), replicates[0].fold, progress)
+        screen = screen_of(lineage.config(key), replicates[0].fold, progress)
         for replicate in replicates:
             yield replicate, screen
 
 
-def _screen(config: Augmentation, fold: Fold, progress: Callable[[str], None]) -> Screen:
+def screen_of(config: Augmentation, fold: Fold, progress: Callable[[str], None]) -> Screen:
+    """Return a config's screen of a fold's train part."""
     limits: Mapping[str, float] = {}
     if config.sampling.images:
         sun, dilation = fold.table["sun_elevation"], config.masks.dilation

@@ -1,12 +1,16 @@
 """Small patch stores for these tests: 16 px patches in which a bright square is a fire."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.lineage.pieces import Piece, Pieces
 from firefusion_assets.patchstore import Patch, PatchWriter, StoreMeta
-from firefusion_assets.segmentation.training import TrainingJob
+from firefusion_assets.segmentation.training import TrainingJob, train_unet
 from firefusion_assets.study.models import Training
 
 BANDS = ("B2", "B6", "B7")
@@ -68,3 +72,18 @@ def square_job(folder: Path, seed: int = 187, fold: int = 0, replicate: int = 0,
         training=recipe(**changes),
         threshold=0.5,
     )
+
+
+def trainings(folder: Path, *jobs: TrainingJob) -> Pieces:
+    """Return trainings as the pieces of an object, made by two processes."""
+    store = ArtifactStore(folder / "artifacts")
+    pieces = [
+        Piece(f"fold {job.fold} replicate {job.replicate}", ("networks", f"whole-{n}"), (), store, partial(_train, job))
+        for n, job in enumerate(jobs)
+    ]
+    return Pieces(pieces, processes=lambda: 2)
+
+
+def _train(job: TrainingJob, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+    train_unet(job, work / "net", progress)
+    return {"seed": job.seed}

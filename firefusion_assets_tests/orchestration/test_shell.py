@@ -104,12 +104,12 @@ def test_kill_9_in_each_long_step_and_the_same_command_again(tmp_path: Path, loa
     def found(pattern: str) -> Callable[[], bool]:
         return lambda: any(artifacts.glob(pattern))
 
-    killed_when(found("finetuned_model/.work/*/fold-0/checkpoint-*.pt"), command, environment)
+    killed_when(found("fitted_models/.work/*/fold-0/checkpoint-*.pt"), command, environment)
     assert not list(artifacts.glob("finetuned_model/*/manifest.json"))
     killed_when(found("painted_chunks/*/manifest.json"), command, environment)
     assert not list(artifacts.glob("synthetic_images/*/manifest.json"))
     painted = {path: path.stat().st_mtime_ns for path in artifacts.glob("painted_chunks/*/manifest.json")}
-    killed_when(found("trained_unet/.work/*/fold-0/replicate-*/checkpoint-*.pt"), command, environment)
+    killed_when(found("trained_networks/.work/*/fold-0/replicate-*/checkpoint-*.pt"), command, environment)
     assert not list(artifacts.glob("trained_unet/*/manifest.json"))
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in painted.items())
 

@@ -262,7 +262,7 @@ def test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(killed.glob("artifacts/finetuned_model/.work/*/fold-0/checkpoint-*.pt")):
+    while not list(killed.glob("artifacts/fitted_models/.work/*/fold-0/checkpoint-*.pt")):
         assert run.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -270,7 +270,7 @@ def test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights(
     run.kill()
     run.wait(timeout=30)  # a killed process ends as soon as the kernel lets it
     assert trainers and not psutil.wait_procs(trainers, timeout=10)[1], "the trainer went on without its run"
-    assert not list(killed.glob("artifacts/finetuned_model/.work/*/fold-0/history.csv")), "it finished without its run"
+    assert not list(killed.glob("artifacts/fitted_models/.work/*/fold-0/history.csv")), "it finished without its run"
 
     again = run_cli(*command, study=killed, home=tmp_path / "home")
     assert again.returncode == 0, again.stderr[-3000:]

@@ -9,8 +9,8 @@ import pytest
 
 from firefusion_assets.engines.copy_paste.settings import CopyPasteGenerator
 from firefusion_assets.patchstore import Patches
-from firefusion_assets.segmentation import parallel
 from firefusion_assets.segmentation.training import TrainingJob
+from firefusion_assets.steps import unets
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
@@ -81,7 +81,7 @@ def test_training_killed_in_any_fold_and_replicate_ends_with_equal_metrics(
         write_study(tmp_path / name / "study", TWO_REPLICATES + "split: {folds: 3}\n") for name in ("killed", "whole")
     )
     left = [f"fold {fold} replicate {number}" for fold in range(3) for number in (0, 1)]
-    real_train = parallel.train_unet
+    real_train = unets.train_unet
 
     def train(job: TrainingJob, work: Path, progress: Callable[[str], None]) -> None:
         def told(line: str) -> None:
@@ -92,7 +92,7 @@ def test_training_killed_in_any_fold_and_replicate_ends_with_equal_metrics(
 
         real_train(job, work, told)
 
-    monkeypatch.setattr(parallel, "train_unet", train)
+    monkeypatch.setattr(unets, "train_unet", train)
     defs = load_definitions(killed)
     for power_cuts in range(6):
         assert not materialize(defs, "baseline", raise_on_error=False).success

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
@@ -24,7 +25,20 @@ def augmentation_config(step: Step) -> dg.MaterializeResult:
     return step.published(step.build(write_config), config=dg.MetadataValue.json(config))
 
 
-@lineage_asset(group="2_augmentation", kinds={"pytorch", "huggingface"}, page="studies.md")
+def _models(step: Step) -> Pieces:
+    from firefusion_assets.orchestration.trainer import launched_by
+    from firefusion_assets.steps.models import model_pieces
+
+    return model_pieces(step.lineage, step.key, launched_by(step.context))
+
+
+def _painted(step: Step) -> Pieces:
+    from firefusion_assets.steps.painting import painted_pieces
+
+    return painted_pieces(step.lineage, step.key)
+
+
+@lineage_asset(group="2_augmentation", kinds={"pytorch", "huggingface"}, page="studies.md", pieces=_models)
 def finetuned_model(step: Step) -> dg.MaterializeResult:
     """The generator, fitted on the train part of each fold.
 
@@ -32,10 +46,8 @@ def finetuned_model(step: Step) -> dg.MaterializeResult:
     of real fires, images at 30 m.
     """
     from firefusion_assets.orchestration.trainer import launched_by
-    from firefusion_assets.steps.augmenting import fit_model
-    from firefusion_assets.steps.preflight import check_before_work
+    from firefusion_assets.steps.models import fit_model
 
-    check_before_work(step.lineage, step.key, True, step.progress)
     model = step.build(partial(fit_model, launch=launched_by(step.context)))
     looks = sorted(model.path.glob("fold-0/validation-*.png"))
     shown: dict[str, Any] = {look.stem: picture(look) for look in looks}
@@ -66,17 +78,19 @@ def inpainting_masks(step: Step) -> dg.MaterializeResult:
 
 
 @lineage_asset(
-    group="2_augmentation", kinds={"pytorch", "numpy"}, page="studies.md", checks=(checks.BACKGROUND_UNTOUCHED,)
+    group="2_augmentation",
+    kinds={"pytorch", "numpy"},
+    page="studies.md",
+    checks=(checks.BACKGROUND_UNTOUCHED,),
+    pieces=_painted,
 )
 def synthetic_images(step: Step) -> dg.MaterializeResult:
     """Fires painted into real patches down the plan, until enough pass the screening.
 
     Publishes `fold-N/replicate-R/`: chunks of painted patches and `provenance.parquet`, a row a patch.
     """
-    from firefusion_assets.steps.augmenting import paint_config
-    from firefusion_assets.steps.preflight import check_before_work
+    from firefusion_assets.steps.painting import paint_config
 
-    check_before_work(step.lineage, step.key, False, step.progress)
     painted = step.build(paint_config)
     changed = painted.facts["n_values_changed_outside"]
     return step.published(
