@@ -30,7 +30,7 @@ class LineageAsset:
         kinds: badges in the UI.
         checks: names of the checks that it answers.
         page: of the documentation, that says more.
-        pieces: returns the pieces that it is put together from, which several steps may share; None if one makes it.
+        pieces: returns the pieces that it is put together from, which several steps may share; none if one makes it.
     """
 
     run: Callable[[Step], dg.MaterializeResult]
@@ -38,7 +38,7 @@ class LineageAsset:
     kinds: Set[str]
     checks: tuple[str, ...]
     page: str
-    pieces: Callable[[Step], Pieces] | None
+    pieces: Callable[[Step], Pieces]
 
     def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
@@ -53,7 +53,7 @@ class LineageAsset:
             "code_version": str(asset.version),
             "check_specs": checks.specs(key, *self.checks),
         }
-        if self.pieces and (shares := fanout()) > 1:
+        if asset.pieces and (shares := fanout()) > 1:
             upstream = [dg.AssetKey([study.name, name]) for name in asset.upstream]
             options = {"pool": GPU_POOL, "tags": GPU_OP_TAGS} if asset.gpu else {}
             return fanned_out(key, upstream, shares, self, options=options, **shown)
@@ -94,7 +94,7 @@ class LineageAsset:
             step = self._step(context, workspace)
             if step.is_finished():
                 return 0, []
-            pieces = self._pieces(step)
+            pieces = self.pieces(step)
             n = min(shares, len(pieces.pieces))
             return n, pieces.unfinished(n)
 
@@ -102,7 +102,7 @@ class LineageAsset:
         """Make the pieces of a share."""
         with user_errors(), self._devices():
             step = self._step(context, workspace)
-            step.build_ahead(self._pieces(step).share(number, shares))
+            step.build_ahead(self.pieces(step).share(number, shares))
 
     def gather(self, context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
         """Make the asset, of what pieces of it there are."""
@@ -111,10 +111,6 @@ class LineageAsset:
 
     def _step(self, context: dg.AssetExecutionContext, workspace: Workspace) -> Step:
         return Step(self.asset.name, workspace.lineage(), context)
-
-    def _pieces(self, step: Step) -> Pieces:
-        assert self.pieces is not None  # noqa: S101 - only then there are such steps
-        return self.pieces(step)
 
     def _devices(self) -> AbstractContextManager[None]:
         return leased_gpus() if self.asset.gpu else nullcontext()
@@ -125,7 +121,7 @@ def lineage_asset(
     kinds: Set[str],
     page: str,
     checks: tuple[str, ...] = (),
-    pieces: Callable[[Step], Pieces] | None = None,
+    pieces: Callable[[Step], Pieces] = lambda step: Pieces(()),
 ) -> Callable[[Callable[[Step], dg.MaterializeResult]], LineageAsset]:
     """Make an asset of a function that is named as one of `lineage.assets` and documented for the UI."""
     return lambda run: LineageAsset(run, group, kinds, checks, page, pieces)

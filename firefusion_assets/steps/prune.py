@@ -1,9 +1,9 @@
 """Listing and removing the objects that no config of the study uses.
 
 In use is, for each key with a YAML file and for what exists once a study, the object that the pointer names, current or
-stale, and the object that today's settings name, finished or begun; and whatever these were made from, as their
-manifests say. What an unfinished attempt uses, or an object that is older than these records, is unknown: what its
-step builds on the way is kept then.
+stale, and the object that today's settings name, finished or begun, with what there is of its pieces; and whatever
+these were made from, as their manifests say. What an unfinished attempt uses, or an object that is older than these
+records, is unknown: what its step builds on the way is kept then.
 
 Everything else can be made again. What a running process makes is left alone, and so is what this module doesn't know.
 """

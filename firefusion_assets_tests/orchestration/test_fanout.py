@@ -16,6 +16,7 @@ import pytest
 
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.lineage.assets import ASSETS, REPORT
+from firefusion_assets.orchestration import running
 from firefusion_assets.orchestration.fanout import fanout
 from firefusion_assets.segmentation.training import TrainingJob
 from firefusion_assets.steps import prune, unets
@@ -88,7 +89,7 @@ def test_assets_look_the_same_however_many_steps_make_them(
             assert {one.name for one in node.nodes} == {"plan", "piece", "gather"} and gpu == {"piece", "gather"}
 
 
-def steps_of(result: dg.ExecuteInProcessResult, event_type: str = "STEP_START") -> list[str]:
+def steps_of(result: dg.ExecuteInProcessResult | dg.JobExecutionResult, event_type: str = "STEP_START") -> list[str]:
     """Return the keys of the steps that something happened to, those of one step an asset left out."""
     keys = [event.step_key for event in result.all_events if event.event_type_value == event_type]
     return [key.removeprefix("tiny__") for key in keys if key and "." in key]
@@ -109,9 +110,11 @@ def published(study: Path) -> dict[str, Any]:
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """One study made by one step an asset, and the same by up to four; two configs each."""
     folder = tmp_path_factory.mktemp("fanout")
-    made = {}
+    made = dict[int, Path]()
     for shares in (1, 4):
-        made[shares] = write_study(folder / str(shares) / "study", THREE_FOLDS)
+        # Both at one place, since the table of patches holds paths.
+        made = {other: study.rename(folder / str(other)) for other, study in made.items()}
+        made[shares] = write_study(folder / "study", THREE_FOLDS)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FIREFUSION_FANOUT", str(shares))
             defs = loaded(made[shares], patch)
@@ -177,7 +180,7 @@ def test_a_step_that_fails_is_run_again_alone_and_what_is_finished_is_found(
     tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = write_study(tmp_path / "study", THREE_FOLDS, {"baseline": "generator: {engine: none}"})
-    defs = load_definitions(study)
+    load_definitions(study)
     trained: list[tuple[int, int]] = []
     left = [(0, 1), (2, 0), (2, 0)]
     real_train = unets.train_unet
@@ -190,30 +193,42 @@ def test_a_step_that_fails_is_run_again_alone_and_what_is_finished_is_found(
         trained.append((job.fold, job.replicate))
 
     monkeypatch.setattr(unets, "train_unet", train)
-    # A share is a fold here. The first one fails once, the last one twice.
-    result = materialize(defs, "baseline", raise_on_error=False)
-    assert not result.success and not left
-    assert steps_of(result, "STEP_UP_FOR_RETRY") == ["trained_unet.piece[1_of_3]", "trained_unet.piece[3_of_3]"]
-    assert steps_of(result, "STEP_FAILURE") == ["trained_unet.piece[3_of_3]"]
-    assert "trained_unet.piece[2_of_3]" in steps_of(result, "STEP_SUCCESS")
-    assert "trained_unet.gather" not in steps_of(result)
-    assert sorted(trained) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    job = dg.build_reconstructable_job(running.__name__, running.lineage_job.__name__)
+    with dg.instance_for_test() as instance:
 
-    # What is there of an object that isn't finished is in use, until its settings are others.
-    networks = {
-        f"trained_networks/{path.parent.name}" for path in study.glob("artifacts/trained_networks/*/manifest.json")
-    }
-    assert len(networks) == 4 and not unused(study) & networks
-    settings = (study / "study.yaml").read_text()
-    (study / "study.yaml").write_text(settings.replace("filters: 2", "filters: 3"))
-    assert unused(study) >= networks
-    (study / "study.yaml").write_text(settings)
+        def run(**options: Any) -> dg.JobExecutionResult:
+            return dg.execute_job(job, instance, tags={"dagster/partition": "baseline"}, **options)
 
-    again = materialize(defs, "baseline")
-    assert again.success and sorted(trained) == sorted((fold, number) for fold in range(3) for number in (0, 1))
-    assert [step for step in steps_of(again) if "trained" in step] == [
-        "trained_unet.plan", "trained_unet.piece[3_of_3]", "trained_unet.gather",
-    ]  # fmt: skip
+        # A share is a fold here. The first one fails once, the last one twice.
+        first = run()
+        assert not first.success and not left
+        assert steps_of(first, "STEP_UP_FOR_RETRY") == ["trained_unet.piece[1_of_3]", "trained_unet.piece[3_of_3]"]
+        assert steps_of(first, "STEP_FAILURE") == ["trained_unet.piece[3_of_3]"]
+        assert "trained_unet.piece[2_of_3]" in steps_of(first, "STEP_SUCCESS")
+        assert "trained_unet.gather" not in steps_of(first)
+        assert trained == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+        # What is there of an object that isn't finished is in use, until its settings are others.
+        manifests = study.glob("artifacts/trained_networks/*/manifest.json")
+        networks = {f"trained_networks/{path.parent.name}" for path in manifests}
+        assert len(networks) == 4 and not unused(study) & networks
+        settings = (study / "study.yaml").read_text()
+        (study / "study.yaml").write_text(settings.replace("filters: 2", "filters: 3"))
+        assert unused(study) >= networks
+        (study / "study.yaml").write_text(settings)
+
+        # A new run makes that share alone; so does a re-execution of the first one.
+        left.append((2, 1))
+        left.append((2, 1))
+        second = run()
+        assert not second.success and [step for step in steps_of(second) if "trained" in step] == [
+            "trained_unet.plan", "trained_unet.piece[3_of_3]",
+        ]  # fmt: skip
+        again = run(reexecution_options=dg.ReexecutionOptions.from_failure(first.run_id, instance))
+        assert again.success and [step for step in steps_of(again) if "trained" in step] == [
+            "trained_unet.piece[3_of_3]", "trained_unet.gather",
+        ]  # fmt: skip
+    assert sorted(trained) == [(fold, number) for fold in range(3) for number in (0, 1)]
     assert not unused(study) & networks
 
 
