@@ -15,10 +15,11 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -59,20 +60,29 @@ class Artifact:
     Attributes:
         asset: name of the asset.
         fingerprint: what the object was made from.
-        path: its folder.
+        folder: where its files are, or will be once `path` is asked for.
         facts: what its maker said about it (JSON values).
         cost: seconds, memory and the like; not part of what makes two objects equal.
         uses: the objects that it was made from; None if it was made before manifests recorded that.
         settings: the settings (JSON values) that it was made from; None likewise.
+        fetch: brings the files to the folder where they may be elsewhere; None if they are in it.
     """
 
     asset: str
     fingerprint: str
-    path: Path
+    folder: Path
     facts: Mapping[str, Any]
     cost: Mapping[str, float]
     uses: tuple[ObjectId, ...] | None = None
     settings: Any = None
+    fetch: Callable[["Artifact"], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """Its folder, with all of its files."""
+        if self.fetch is not None:
+            self.fetch(self)
+        return self.folder
 
 
 class ArtifactStore:
@@ -82,8 +92,20 @@ class ArtifactStore:
         root: the folder; made when the first object is.
     """
 
+    verified: ClassVar = "every file is as it was published"
+    """What holds if `verify` finds nothing."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @property
+    def place(self) -> str:
+        """Where the objects are, as a person names it; `open_store` takes it."""
+        return str(self.root)
+
+    def beside(self, name: str) -> "ArtifactStore":
+        """Return the store of another name in the same place."""
+        return ArtifactStore(self.root.parent / name)
 
     def find(
         self, asset: str, fingerprint: str, *, whole: bool = False, tell: Callable[[str], None] = _LOG.warning
@@ -104,17 +126,21 @@ class ArtifactStore:
             return None
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
-            settings = manifest.get("settings")
-            found = Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, settings)
+            found = self._described(asset, fingerprint, manifest)
             broken = list(damages(folder, manifest["files"], contents=True)) if whole else []
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             broken = [f"{folder / MANIFEST}: can't be read ({error})"]
         if broken:
             self._set_aside(folder, broken, tell)
             return None
-        _note_use(asset, fingerprint)
+        note_use(asset, fingerprint)
         return found
+
+    def _described(self, asset: str, fingerprint: str, manifest: Mapping[str, Any]) -> Artifact:
+        """Return the object of a manifest; raises ValueError, KeyError or the like if it is damaged."""
+        uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
+        folder = self.root / asset / fingerprint
+        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, manifest.get("settings"))
 
     def _set_aside(self, path: Path, broken: Sequence[str], tell: Callable[[str], None]) -> None:
         where = set_aside(self.root, path)
@@ -148,17 +174,22 @@ class ArtifactStore:
         """
         if (found := self.find(asset, fingerprint, whole=True, tell=progress)) is not None:
             return found
-        base = self.root / asset
-        lock = FileLock(_made(base / ".locks") / fingerprint)
+        with self._alone(asset, fingerprint, progress):
+            return self.find(asset, fingerprint, whole=True, tell=progress) or self._make(
+                asset, fingerprint, make, uses, settings
+            )
+
+    @contextmanager
+    def _alone(self, asset: str, fingerprint: str, progress: Callable[[str], None]) -> Iterator[None]:
+        """Wait until no other process makes the object, and keep others from it."""
+        lock = FileLock(_made(self.root / asset / ".locks") / fingerprint)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             progress(f"another process is making {asset}/{fingerprint}; waiting for it")
             lock.acquire()
         try:
-            return self.find(asset, fingerprint, whole=True, tell=progress) or self._make(
-                asset, fingerprint, make, uses, settings
-            )
+            yield
         finally:
             lock.release()
 
@@ -188,8 +219,8 @@ class ArtifactStore:
             ) from error
         finally:
             _making.reset(outer)
-        _note_use(asset, fingerprint)
-        return Artifact(asset, fingerprint, target, facts, cost, tuple(sorted(used)), settings)
+        note_use(asset, fingerprint)
+        return self._described(asset, fingerprint, {"facts": facts, "cost": cost, **made_from})
 
     def _publish(self, work: Path, target: Path, manifest: dict[str, Any]) -> None:
         """Verify and flush every file, then move the folder into place with its manifest."""
@@ -239,13 +270,20 @@ class ArtifactStore:
         files = json.loads((artifact.path / MANIFEST).read_text())["files"]
         return list(damages(artifact.path, files, contents))
 
+    def verify(self, asset: str, fingerprint: str) -> list[str]:
+        """Compare every byte of an object with what was published; return a line on what is damaged."""
+        broken = list[str]()
+        self.find(asset, fingerprint, whole=True, tell=broken.append)
+        return broken
+
     def objects(self) -> Iterator[ObjectId]:
         """Yield all finished objects."""
         for manifest in sorted(self.root.glob(f"[!.]*/[!.]*/{MANIFEST}")):
             yield manifest.parent.parent.name, manifest.parent.name
 
 
-def _note_use(asset: str, fingerprint: str) -> None:
+def note_use(asset: str, fingerprint: str) -> None:
+    """Note that the object that is being made, if one is, is made from this one."""
     if (making := _making.get()) is not None:
         making.used.add((asset, fingerprint))
 

@@ -29,7 +29,7 @@ def status(study: StudyOption = None) -> None:
     lineage = open_study(study)
     states = study_status(lineage)
     groups = [list(group) for _, group in groupby(states, lambda one: (one.key, one.state, one.why))]
-    typer.echo(f"{lineage.folder}, objects in {lineage.store.root}\n")
+    typer.echo(f"{lineage.folder}, objects in {lineage.store.place}\n")
     print_table(
         *("config", "assets", "state", "Dice", "why"),
         rows=[_row(group, states, lineage.study.report.headline) for group in groups],

@@ -38,10 +38,10 @@ def _verify_objects(study: Path | None) -> None:
     lineage, broken = open_study(study), list[str]()
     objects = list(lineage.store.objects())
     for asset, fingerprint in objects:
-        lineage.store.find(asset, fingerprint, whole=True, tell=broken.append)
+        broken += lineage.store.verify(asset, fingerprint)
     if broken:
         raise RequestError("\n".join([*broken, "What is needed of it is made again by: firefusion run KEY"]))
-    typer.echo(f"{len(objects)} objects in {lineage.store.root}: every file is as it was published")
+    typer.echo(f"{len(objects)} objects in {lineage.store.place}: {lineage.store.verified}")
 
 
 def prune(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, study: StudyOption = None) -> None:
@@ -51,7 +51,7 @@ def prune(yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
     lineage = open_study(study)
     unused = pruning.find_unused(lineage)
     if not unused.folders and not unused.pointers:
-        typer.echo(f"Every object in {lineage.store.root} is in use.")
+        typer.echo(f"Every object in {lineage.store.place} is in use.")
         return
     typer.echo(pruning.listing(lineage, unused))
     if not yes and not _confirmed():

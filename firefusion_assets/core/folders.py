@@ -18,6 +18,18 @@ def is_new(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
+def below(folder: Path, name: str) -> Path:
+    """Return the path of a name in a folder.
+
+    Raises:
+        ValueError: if the name, which somebody else wrote, leads out of it.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} leads out of {folder}")
+    return path
+
+
 def is_leftover(name: str) -> bool:
     """Whether a file or folder of this name was left by an operating system and holds nothing of a person's."""
     return name in ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini") or name.startswith("._")

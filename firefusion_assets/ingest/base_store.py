@@ -132,7 +132,8 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
                 taken.empty_bands.update(empty_bands)
                 continue
             writer.add_patch(item.patch_id, patch)
-            taken.rows.append(patch_row(item, patch, place, str(item.image), str(item.mask) if item.mask else None))
+            image, mask = (str(file).removeprefix(source.moves) if file else None for file in (item.image, item.mask))
+            taken.rows.append(patch_row(item, patch, place, str(image), mask))
     # All files are read by now; the meta is written last.
     writer.meta = writer.meta.model_copy(update={"dn_max": _dn_max(kinds)})
     return taken

@@ -58,8 +58,9 @@ class Lineage:
         if folder == self.folder:
             return self
         inside = self.store.root == self.folder / self.store.root.name
-        root = folder / self.store.root.name if inside else self.store.root.parent / load_study(folder).name
-        return Lineage(folder, ArtifactStore(root))
+        if inside:
+            return Lineage(folder, ArtifactStore(folder / self.store.root.name))
+        return Lineage(folder, self.store.beside(load_study(folder).name))
 
     def raw_fingerprint(self, raw_input: Any) -> str:
         """Return the fingerprint of `landsat_patches` for the raw input as it is listed now."""

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from firefusion_assets.artifacts.bucket_store import open_store
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
+from firefusion_assets.study import load_study
 
 
 def study_folder() -> Path:
@@ -20,19 +22,23 @@ def studies_folder() -> Path:
 def open_lineage(folder: Path | None = None) -> Lineage:
     """Return the lineage of a study.
 
-    Its objects are in `<study>/artifacts`, or below FIREFUSION_ARTIFACTS in a folder of the study's name. A store that
-    is in FIREFUSION_ARTIFACTS itself, as earlier versions wrote it, stays in use if it is this study's.
+    Its objects are in `<study>/artifacts`, or in a folder of the study's name below FIREFUSION_ARTIFACTS: a folder, or
+    the URL of a bucket. A store that is in that folder itself, as earlier versions wrote it, stays in use if it is this
+    study's.
 
     Args:
         folder: the study folder; by default `study_folder`.
 
     Raises:
         StudyError: if study.yaml is missing or wrong.
+        BucketError: if a URL names no bucket.
     """
     folder = (folder or study_folder()).resolve()
     root = os.environ.get("FIREFUSION_ARTIFACTS")
     if not root:
         return Lineage(folder, ArtifactStore(folder / "artifacts"))
+    if "://" in root:
+        return Lineage(folder, open_store(f"{root.rstrip('/')}/{load_study(folder).name}"))
     earlier = Lineage(folder, ArtifactStore(Path(root).resolve()))
     try:
         earlier.find("landsat_patches", "")

@@ -24,6 +24,6 @@ def build_defs(lineage: Lineage) -> dg.Definitions:
         assets=[asset.of_study(lineage.study, partitions) for asset in LINEAGE],
         executor=executor(),
         jobs=[fire_map_job(lineage)],
-        resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts_folder=str(lineage.store.root))},
+        resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts=lineage.store.place)},
     )
     return dg.Definitions.merge(lineage_assets, automation(lineage, partitions))

@@ -19,7 +19,9 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from firefusion_assets.artifacts.bucket_store import BucketStore
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
+from firefusion_assets.core.errors import RequestError
 from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.pieces import found_pieces
@@ -46,7 +48,13 @@ def find_unused(lineage: Lineage) -> Unused:
 
     Raises:
         StudyError: if study or configs can't be read: what they use is unknown then.
+        RequestError: if the objects are in a bucket.
     """
+    if isinstance(lineage.store, BucketStore):
+        raise RequestError(
+            f"{lineage.store.place}: objects of a bucket aren't pruned; remove them with the tools of your cloud. "
+            "The cache on this machine keeps within FIREFUSION_CACHE_GB by itself."
+        )
     try:
         return Unused(unused_folders(lineage), unused_pointers(lineage))
     except StudyError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage
 
@@ -100,13 +100,14 @@ def _rendered(page: Path) -> bytes:
 
 def _file(lineages: Mapping[str, Lineage], parts: list[str]) -> Path | None:
     """Return a file of a finished object, if the path names one."""
-    if len(parts) < 4 or parts[0] not in lineages or any(part.startswith(".") for part in parts):
+    if len(parts) < 4 or parts[0] not in lineages or any(part.startswith(".") or "/" in part for part in parts):
         return None
-    root = lineages[parts[0]].store.root.resolve()
-    file = root.joinpath(*parts[1:]).resolve()
-    finished = (root / parts[1] / parts[2] / MANIFEST).is_file()
-    inside = file.is_relative_to(root / parts[1] / parts[2])
-    return file if finished and inside and file.is_file() and file.suffix in _TYPES else None
+    store = lineages[parts[0]].store
+    if (found := store.find(parts[1], parts[2])) is None:
+        return None
+    folder = found.path.resolve()
+    file = folder.joinpath(*parts[3:]).resolve()
+    return file if file.is_relative_to(folder) and file.is_file() and file.suffix in _TYPES else None
 
 
 def _shrunk(file: Path, width: int) -> bytes:

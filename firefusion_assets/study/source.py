@@ -37,10 +37,12 @@ class Listing(ABC):
     Attributes:
         problems: one line for each file that is no input.
         raw_input: sorted (path, bytes, stamp) of every file, for the fingerprint.
+        moves: a folder that may be elsewhere tomorrow, with "/": the table of patches names the files in it without it.
     """
 
     problems: list[str] = field(default_factory=list)
     raw_input: list[tuple[str, int, int]] = field(default_factory=list)
+    moves: str = ""
 
     @abstractmethod
     def found(self) -> str:

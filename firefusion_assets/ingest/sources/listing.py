@@ -1,6 +1,7 @@
 """The source that a study names, listed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from firefusion_assets.study.source import Listing, MadeSource
 
 MADE: Final = "made_scenes"
 """Files of a source that makes them itself, in the store."""
+_TABLE: Final = 2
+"""Raise it when the table of patches says something else of such files."""
 
 
 def list_source(study: Study, study_folder: Path, store: ArtifactStore, progress: Callable[[str], None]) -> Listing:
@@ -25,12 +28,12 @@ def list_source(study: Study, study_folder: Path, store: ArtifactStore, progress
         return source.listing(study_folder)
     fingerprint = digest([source.source, source.made, source.made_from()])
     made = store.build(MADE, fingerprint, partial(source.make, progress=progress), progress)
-    return source.listing(made.path)
+    return replace(source.listing(made.path), moves=f"{store.root}/")
 
 
 def raw_listing(study: Study, study_folder: Path) -> str:
     """Return a hash of what the raw input is now: names, sizes and times of files, or the version of their maker."""
     source = study.dataset
     if isinstance(source, MadeSource):
-        return digest([source.source, source.made])
+        return digest([source.source, source.made, _TABLE])
     return digest(source.listing(study_folder).raw_input)
