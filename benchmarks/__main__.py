@@ -17,6 +17,7 @@ from benchmarks import (
     screening,
     stable_diffusion,
     training,
+    verification,
 )
 
 _BENCHMARKS = {
@@ -31,6 +32,7 @@ _BENCHMARKS = {
         memory,
         detectors,
         training,
+        verification,
         claims,
         paint,
         screening,

@@ -90,6 +90,9 @@ class ArtifactStore:
 
     Args:
         root: the folder; made when the first object is.
+
+    Attributes:
+        damages_found: a line for each object or pointer that was found damaged through this instance.
     """
 
     verified: ClassVar = "every file is as it was published"
@@ -97,6 +100,7 @@ class ArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.damages_found: list[str] = []
 
     @property
     def place(self) -> str:
@@ -145,7 +149,8 @@ class ArtifactStore:
     def _set_aside(self, path: Path, broken: Sequence[str], tell: Callable[[str], None]) -> None:
         where = set_aside(self.root, path)
         if where is not None:
-            tell(f"{'; '.join(broken)}. Moved to {where}; it is made again when it is needed")
+            self.damages_found.append(f"{'; '.join(broken)}. Moved to {where}; it is made again when it is needed")
+            tell(self.damages_found[-1])
 
     def build(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.lineage.fingerprints import Lineage
 
 STORE_INTACT = "store_intact"
 NO_BAD_FILES = "no_bad_files"
@@ -20,6 +21,7 @@ NO_FINGERPRINT = "no_fingerprint"
 COUNTS_MATCH = "counts_match"
 FINDS_FIRE = "finds_fire"
 ALL_CURRENT = "all_current"
+NOTHING_DAMAGED = "nothing_damaged"
 
 _BLOCKING = {
     STORE_INTACT: "Every file of the object has the published size, and right after publishing its content too.",
@@ -37,6 +39,8 @@ _WARNING = {
     "interval.",
     FINDS_FIRE: "Every U-Net finds some of the test fires.",
     ALL_CURRENT: "Every config has a figure made from today's settings and data.",
+    NOTHING_DAMAGED: "All that the step read is as it was published. What isn't is moved to .damaged in the store, for "
+    "you to look at, and made again; if it happens twice, check the disk.",
 }
 
 
@@ -56,6 +60,12 @@ def store_intact(store: ArtifactStore, artifact: Artifact, contents: bool) -> dg
     """Return the answer of `STORE_INTACT` for an object; `contents` compares every byte and not only sizes."""
     damages = store.damages(artifact, contents)
     return result(STORE_INTACT, not damages, damages="\n".join(damages) or None)
+
+
+def nothing_damaged(lineage: Lineage) -> dg.AssetCheckResult:
+    """Return the answer of `NOTHING_DAMAGED`, which every asset gives, for what was read through a lineage."""
+    found = [line for store in dict.fromkeys((lineage.store, lineage.of_patches.store)) for line in store.damages_found]
+    return result(NOTHING_DAMAGED, not found, damages="\n".join(found) or None)
 
 
 def result(name: str, passed: bool, **metadata: Any) -> dg.AssetCheckResult:

@@ -28,7 +28,7 @@ class LineageAsset:
         run: builds the object and returns what Dagster shows of it; named and documented as the asset.
         group: where the UI shows it.
         kinds: badges in the UI.
-        checks: names of the checks that it answers.
+        checks: names of the checks that it answers, besides `NOTHING_DAMAGED`.
         page: of the documentation, that says more.
         pieces: returns the pieces that it is put together from, which several steps may share; none if one makes it.
     """
@@ -51,7 +51,7 @@ class LineageAsset:
             "tags": {"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
             "partitions_def": partitions if asset.per_config else None,
             "code_version": str(asset.version),
-            "check_specs": checks.specs(key, *self.checks),
+            "check_specs": checks.specs(key, *self.checks, checks.NOTHING_DAMAGED),
         }
         if asset.pieces and (shares := fanout()) > 1:
             upstream = [dg.AssetKey([study.name, name]) for name in asset.upstream]

@@ -13,6 +13,7 @@ from firefusion_assets.core.tracking import Run, Tracker, tracked
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.pieces import Pieces
+from firefusion_assets.orchestration.checks import nothing_damaged
 from firefusion_assets.orchestration.columns import column_schema
 from firefusion_assets.steps.addresses import address_of
 
@@ -84,7 +85,7 @@ class Step:
 
         Args:
             artifact: the object.
-            checks: the checks' answers.
+            checks: the checks' answers, besides that all do: whether something was damaged.
             table_file: pattern of its table, of which the columns are shown.
             sheet: the file of its picture, where it has one.
             **metadata: more to show.
@@ -102,7 +103,9 @@ class Step:
         if table_file and (tables := sorted(artifact.path.glob(table_file))):
             shown["dagster/column_schema"] = column_schema(self.asset, tables[0])
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(artifact.fingerprint), metadata=shown, check_results=list(checks)
+            data_version=dg.DataVersion(artifact.fingerprint),
+            metadata=shown,
+            check_results=[*checks, nothing_damaged(self.lineage)],
         )
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_steps_in_processes_of_their_own_are_heard_too(ran: Ran) -> None:
 
 
 @pytest.mark.slow
+def test_damage_that_a_step_finds_is_told_at_the_end(ran: Ran) -> None:
+    network = next((ran.study / "artifacts").glob("trained_unet/[!.]*/fold-0/replicate-0/network.safetensors"))
+    before = network.read_bytes()
+    network.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    done = run(ran.study, ran.home, "baseline", "copy-paste", "--to", "trained_unet")
+    assert done.returncode == 0 and network.read_bytes() == before
+    (line,) = [line for line in done.stdout.splitlines() if "nothing_damaged warns" in line and "trained_unet" in line]
+    assert re.search(r"trained_unet +made in [\d.]+ s; check nothing_damaged warns$", line)
+    (meaning,) = [line for line in done.stdout.splitlines() if line.startswith("Check nothing_damaged warns")]
+    assert ".damaged" in meaning
+
+
+@pytest.mark.slow
 def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
     config = "generator: {engine: files, images: painted}\nsampling: {images: 2}\nscreening: {detectors: []}"
     study, home = write_study(tmp_path / "study", configs={"webui": config}), tmp_path / "home"
@@ -181,9 +195,10 @@ def test_a_step_whose_process_is_killed_is_told_in_words(tmp_path: Path) -> None
             time.sleep(0.2)
         deepest: list[psutil.Process] = []
         while not deepest:
-            # Steps are started by a process that Dagster starts for it.
-            below = [one for child in psutil.Process(process.pid).children() for one in child.children()]
-            deepest = [one for one in below if "forkserver" in " ".join(one.cmdline())]
+            # Steps are started by a process that Dagster starts for it; a step may end while it is looked at.
+            with suppress(psutil.NoSuchProcess):
+                below = [one for child in psutil.Process(process.pid).children() for one in child.children()]
+                deepest = [one for one in below if "forkserver" in " ".join(one.cmdline())]
         for one in deepest:
             one.kill()
         _, told = process.communicate(timeout=240)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from firefusion_assets.artifacts.damage import DAMAGED
@@ -44,24 +45,35 @@ def flip(path: Path) -> None:
 
 
 def test_a_flipped_byte_in_each_kind_of_file_heals(study: Path, load_definitions: LoadDefinitions) -> None:
-    before, kinds, flipped = published(study), set[tuple[str, str]](), set[int]()
+    before, kinds, flipped = published(study), set[tuple[str, str]](), dict[int, Path]()
     for place, files in before.items():
         for name in files:
-            kind = place.split("/")[0], Path(name).suffix
-            if kind not in kinds:
-                kinds.add(kind)
-                path = study / "artifacts" / place / name
-                if (inode := path.stat().st_ino) not in flipped:  # a second flip of a linked file would heal it
-                    flipped.add(inode)
-                    flip(path)
+            kind, path = (place.split("/")[0], Path(name).suffix), study / "artifacts" / place / name
+            if kind not in kinds and path.stat().st_ino not in flipped:  # two names of one file would flip it back
+                flip(path)
+                flipped[path.stat().st_ino] = path
+            kinds.add(kind)
     assert {asset for asset, _ in kinds} >= {
         *ASSETS, "painted_chunks", "train_statistics", "made_scenes", "fitted_models", "painted_replicates",
         "trained_networks", "scored_networks",
     }  # fmt: skip
-    assert materialize(load_definitions(study), "native").success
+    healed = materialize(load_definitions(study), "native")
+    assert healed.success
     assert published(study) == before and set_aside(study) >= len(ASSETS)
+    answers, told = damage_checks(healed)
+    assert set(answers) == set(ASSETS)
+    assert not any(answers.values())  # of each asset some object was damaged
+    assert [str(path) for path in flipped.values() if f"{path}: changed since it was published" not in told] == []
     for place in before:
         assert lineage_of(study).store.find(*place.split("/"), whole=True) is not None, place
+
+
+def damage_checks(result: dg.ExecuteInProcessResult) -> tuple[dict[str, bool], str]:
+    """Which assets' steps found everything intact, and what the others say."""
+    checks = [one for one in result.get_asset_check_evaluations() if one.check_name == "nothing_damaged"]
+    assert {one.severity for one in checks} == {dg.AssetCheckSeverity.WARN}
+    told = [str(one.metadata["damages"].value) for one in checks if not one.passed]
+    return {one.asset_key.path[-1]: one.passed for one in checks}, "\n".join(told)
 
 
 def test_manifests_and_pointers_that_cannot_be_read_heal(study: Path, load_definitions: LoadDefinitions) -> None:
@@ -72,8 +84,9 @@ def test_manifests_and_pointers_that_cannot_be_read_heal(study: Path, load_defin
         path.write_bytes([b"", b"{", b"[]", b"\xff\xfe", b'{"facts": 3}'][number % 5])
     assert materialize(load_definitions(study), "native").success
     assert published(study) == before and set_aside(study) >= aside + len(ASSETS)
-    assert materialize(load_definitions(study), "native").success
-    assert published(study) == before
+    again = materialize(load_definitions(study), "native")
+    assert again.success and published(study) == before
+    assert damage_checks(again) == (dict.fromkeys(ASSETS, True), "")
 
 
 def test_verify_goes_over_everything_and_tells_what_run_makes_again(study: Path) -> None:
