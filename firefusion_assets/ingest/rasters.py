@@ -17,6 +17,11 @@ from firefusion_assets.ingest.sources.raster_files import RasterFile
 DN_MAX: Final = 65535
 """The largest value that a store holds."""
 
+_LARGEST_VALUE: Final = 8
+"""Bytes of the widest value that a file may hold."""
+_BESIDE_VALUES: Final = 16 * 2**20
+"""Bytes that a file may hold beside its values: padding of its tiles, overviews, tags."""
+
 
 class BadFileError(ValueError):
     """One file that can't be used."""
@@ -56,9 +61,15 @@ def read_raster(file: RasterFile, size: int, n_bands: int, remedy: str, wanted: 
         wanted: bands to read, from 0.
 
     Raises:
-        BadFileError: if it can't be read, or is of another size.
+        BadFileError: if it can't be read, is of another size, or is far too large for that size in a zip.
     """
     numbers = [band + 1 for band in wanted]
+    most = 2 * size * size * n_bands * _LARGEST_VALUE + _BESIDE_VALUES
+    if file.info is not None and file.size > most:  # it would be unpacked into memory
+        raise BadFileError(
+            f"{file}: takes {file.size / 2**20:,.0f} MiB unpacked, and a file of {size} x {size} px with {n_bands} "
+            f"bands {most / 2**20:,.0f} MiB at most{remedy}; if it is right, unpack the zip by hand"
+        )
     try:
         with file.open() as dataset:
             shape = (dataset.count, *dataset.shape)

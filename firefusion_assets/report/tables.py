@@ -64,7 +64,7 @@ def grid(name: str, texts: pd.DataFrame, words: int = 1, stale: Sequence[bool] =
     left = [{"selector": f".col{column}", "props": "text-align: left"} for column in range(words - 1)]
     grey = [{"selector": f".row{row}", "props": _GREY} for row, is_stale in enumerate(stale) if is_stale]
     styler = Styler(titled, uuid=name, cell_ids=False).set_table_styles(left + grey)
-    return styler.format(escape="html").format_index(escape="html")
+    return styler.format(escape="html").format_index(escape="html").format_index(escape="html", axis="columns")
 
 
 def main_table(inputs: ReportInputs, table: pd.DataFrame) -> Styler:

@@ -1,8 +1,19 @@
 """What all settings have in common."""
 
+from pathlib import Path, PurePath
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _stays_inside(path: Path | str) -> Path | str:
+    if ".." in PurePath(path).parts and not PurePath(path).is_absolute():
+        raise ValueError("leaves the study folder by '..'; write it as an absolute path")
+    return path
+
+
+InStudy = AfterValidator(_stays_inside)
+"""Of paths that are relative to the study folder: they lie in it, or are absolute."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 

@@ -1,7 +1,10 @@
 """What people really bring is read as they mean it, or refused by name with a remedy: never silently wrong."""
 
 import codecs
+import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from firefusion_assets.ingest.sources.patch_inputs import BadInputError
 from firefusion_assets.study import load_study
 from firefusion_assets_tests.builders.ingesting import activefire, folder_study, run
 from firefusion_assets_tests.builders.rasters import SCENES, write_activefire, write_raster
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 NAMES = ("hill1", "lake1", "lake2")
 
@@ -333,6 +337,50 @@ def test_a_zip_with_a_directory_nobody_can_read_is_told(tmp_path: Path, changes:
     (tmp_path / "i.zip").write_bytes(content)
     with pytest.raises(FileNotFoundError, match=r"i\.zip: can't be read as a zip .*; fetch it again"):
         run(folder_study(images="i.zip"), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("declared", [None, 8 * 8 * 2 * 2], ids=["told", "hidden"])
+def test_a_member_that_inflates_far_past_its_patch_is_refused_before_it_is_in_memory(
+    tmp_path: Path, declared: int | None
+) -> None:
+    """In a process of its own: what a process takes at most is known for its whole life alone."""
+    content, mib = zipped_images(tmp_path), 300
+    with zipfile.ZipFile(tmp_path / "i.zip", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("lake3_img.tif", bytes(mib * 2**20))
+    shutil.copy(tmp_path / "m" / "lake2_msk.tif", tmp_path / "m" / "lake3_msk.tif")
+    small = (tmp_path / "i.zip").read_bytes()
+    assert len(small) < len(content) + 2**19
+    if declared is not None:  # the directory says that it is small
+        size = (mib * 2**20).to_bytes(4, "little")
+        assert small.count(size) == 2
+        (tmp_path / "i.zip").write_bytes(small.replace(size, declared.to_bytes(4, "little")))
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "from firefusion_assets.ingest.sources.patch_inputs import BadInputError\n"
+        "from firefusion_assets_tests.builders.ingesting import folder_study, run\n"
+        "folder, images = Path(sys.argv[1]), sys.argv[2]\n"
+        "try: run(folder_study(images=images), folder, folder / f'out of {images}')\n"
+        "except BadInputError as error: print(error.problems)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), images],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=REPOSITORY,
+        ).stdout.splitlines()
+        for images in ("i", "i.zip")
+    ]
+    (*_, without), (told, with_it) = outputs
+    assert (int(with_it) - int(without)) / 1024 < 50
+    if declared is None:
+        words = r"i\.zip/lake3_img\.tif: takes 300 MiB unpacked, and a file of 8 x 8 px with 2 bands 16 MiB at most"
+        assert re.search(words + r" \(red, nir\); correct dataset\.patch_size .*; if it is right, unpack the zip", told)
+    else:
+        assert re.search(r"i\.zip/lake3_img\.tif: can't be read \(Bad CRC-32", told)
 
 
 def test_patches_without_data_are_told_with_bands_and_remedy(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_each_patch_stands_with_its_verdict_and_its_scores(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_names_of_patches_and_scores_are_escaped(tmp_path: Path) -> None:
+    hostile = '"><img src=x onerror="alert(1)">'
+    patches = [Painted(replace(painted(), caption=hostile, reason=hostile), {"seam_score": 1.0})]
+    write_gallery(hostile, patches, COMPOSITE, None, {}, hostile, tmp_path / "gallery.html")
+    page = (tmp_path / "gallery.html").read_text()
+    assert "<img src=x" not in page and page.count("&gt;&lt;img src=x") == 4
+
+
 def test_the_page_is_the_same_again(tmp_path: Path) -> None:
     pages = [tmp_path / name for name in ("one.html", "two.html")]
     for page in pages:

@@ -1,9 +1,11 @@
 """The page as its reader gets it: complete, self-contained, escaped, and the same for the same inputs."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from firefusion_assets.report.statistics.comparison import comparison
 from firefusion_assets.report.statistics.warnings import warnings
 from firefusion_assets.report.tables import text_table
 from firefusion_assets_tests.builders.reports import (
+    PASTED,
     config,
     history,
     inputs,
@@ -95,6 +98,31 @@ def test_the_page_needs_nothing_beside_it(page: str) -> None:
 def test_words_of_a_config_are_escaped(page: str) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_every_name_is_escaped_wherever_it_stands(tmp_path: Path) -> None:
+    """Keys are checked when they are read; facts, captions and notes come from files and other packages too."""
+    hostile = '<img src=x onerror="alert(1)">'
+    words: dict[str, Any] = {"description": hostile, "note": hostile, "status": "stale"}
+    facts = {"n_images": 5, "wanted": 3, hostile: 1.0, "text": hostile}
+    sheet = [replace(painted(accepted), caption=hostile, reason=hostile) for accepted in (True, False)]
+    everywhere = inputs(
+        study=study(description=hostile, owners=["<b>@x.org"]),
+        configs=[
+            config(hostile, "native", runs(*PASTED), cost={hostile: 60.0}, facts=facts, painted=sheet, **words),
+            *inputs().configs,
+        ],
+        detectors=[DetectorResult(hostile, note=hostile)],
+        data={hostile: hostile, "bad_files": [hostile], "n_patches": 3},
+        split=split().assign(part=hostile, **{hostile: 1}),
+        orphans=[hostile],
+        predictions=[replace(prediction(), caption=hostile, predicted={hostile: painted().mask})],
+    )
+    build_report(everywhere, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page and "<b>" not in page
+    assert page.count("&lt;img src=x") > 15
+    assert all(address.startswith("data:image/png;base64,") for address in _Page(page).addresses)
 
 
 def test_the_page_says_what_the_reader_must_know(page: str) -> None:

@@ -113,6 +113,34 @@ def test_a_study_without_a_part_to_evaluate_on_is_told_what_to_do(
     assert all(words in str(error.value) for words in ["study.yaml", *expected])
 
 
+def test_a_path_leaves_the_study_folder_only_as_an_absolute_one(tmp_path: Path) -> None:
+    settings = """
+name: paths
+training: {bands: [B7]}
+dataset:
+  source: folder
+  images: ../images
+  masks: a/../../masks
+  bands: [B7]
+  pairs: {table: ../pairs.csv}
+  groups: {table: ../groups.csv}
+"""
+    painted = "generator: {engine: files, images: ../painted, table: ../rows.csv}"
+    folder = write_study(tmp_path / "s", settings, painted=painted)
+    for keys, load in (
+        (("images", "masks", "pairs.table", "groups.table"), lambda: load_study(folder)),
+        (("images", "table"), lambda: load_augmentation(folder, "painted", None)),
+    ):
+        with pytest.raises(StudyError) as error:
+            load()
+        assert len(error.value.problems) == len(keys)
+        for key, problem in zip(keys, error.value.problems, strict=True):
+            assert f".{key}: leaves the study folder by '..'; write it as an absolute path" in problem
+    absolute = settings.replace("a/../../", f"{tmp_path}/").replace("../", f"{tmp_path}/x/../")
+    (folder / "study.yaml").write_text(absolute)
+    assert load_study(folder).name == "paths"
+
+
 def test_sections_that_do_not_fit_together_are_told_at_once(tmp_path: Path) -> None:
     text = STUDY.replace("[B2, B5, B6, B7]", "[B5, B6, B7]") + "split: {test_share: 0}"
     with pytest.raises(StudyError) as error:

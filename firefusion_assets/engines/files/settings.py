@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from firefusion_assets.engines.shared_settings import Composite, missing_bands
 from firefusion_assets.landsat.bands import FALSE_COLOUR
 from firefusion_assets.study.augmentation import Augmentation, Sampling
 from firefusion_assets.study.engine import Engine, Painter, Run
 from firefusion_assets.study.models import Study
+from firefusion_assets.study.strict import InStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +22,11 @@ class FilesGenerator(Engine):
 
     engine: Literal["files"]
     """Which generator paints."""
-    images: str
+    images: Annotated[str, InStudy]
     """Folder of the painted images, relative to the study folder: RGB as PNG of 8 bit or TIFF of 8 or 16 bit, square,
     a patch high or a whole multiple of that. A row is found by how a name starts: as handed out (`row-000012`) or
     `<background>-<mask>`."""
-    table: str | None = None
+    table: Annotated[str, InStudy] | None = None
     """CSV with columns row (number in the plan) and image (name in `images`), which then decides instead of names;
     images that it leaves out are not used."""
     composite: Composite = FALSE_COLOUR

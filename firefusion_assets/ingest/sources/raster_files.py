@@ -89,7 +89,9 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with _ARCHIVE_LOCK:
             stream = archive.open(member)
         try:
-            return stream.read()
+            # With the size that it declares, which the caller has looked at: without one a member that inflates to
+            # more than that would do so in memory before its checksum is looked at.
+            return stream.read(member.file_size)
         finally:
             with _ARCHIVE_LOCK:
                 stream.close()

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, model_validator
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.simulation.settings import SimulationSettings
 from firefusion_assets.study.source import LandsatSource, Licence, MadeSource, Source
-from firefusion_assets.study.strict import StrictModel
+from firefusion_assets.study.strict import InStudy, StrictModel
 
 if TYPE_CHECKING:
     from firefusion_assets.ingest.sources.patch_inputs import SourceListing
@@ -31,9 +31,9 @@ class ActiveFireDataset(LandsatSource):
 
     source: Literal["activefire"]
     """Patches and masks named as in the active fire data set."""
-    images: Path
+    images: Annotated[Path, InStudy]
     """Folder of the patches, or the zip as downloaded; relative to the study folder."""
-    masks: Path
+    masks: Annotated[Path, InStudy]
     """Folder of the masks, or the zip as downloaded; relative to the study folder."""
     missing_mask: MissingMask = "event-free"
     """What an image without a mask is: a patch without an event, or a problem."""
@@ -71,7 +71,7 @@ class LandsatDataset(LandsatSource):
 
     source: Literal["landsat"]
     """Products as downloaded, of Collection 2, Collection 1 and before collections."""
-    products: Path
+    products: Annotated[Path, InStudy]
     """Folder that holds product folders or tars, at any depth, or one tar; relative to the study folder."""
     labels: Literal["voting", "intersection", "schroeder", "murphy", "kumar-roy"] = "voting"
     """Who says where fire is: one detector, where all three agree (intersection) or at least two do (voting)."""
@@ -108,7 +108,7 @@ def _named(group: str) -> AfterValidator:
 class Pairs(StrictModel):
     """Which image and mask belong together: a table, or two name patterns."""
 
-    table: Path | None = None
+    table: Annotated[Path, InStudy] | None = None
     """CSV with columns image, mask (empty where there is no event) and, where it gives the groups too, group."""
     image: Annotated[str, _named("id")] | None = None
     """Regular expression of an image's file name, with a group (?P<id>...)."""
@@ -125,7 +125,7 @@ class Pairs(StrictModel):
 class Groups(StrictModel):
     """Which patches may show the same ground or event: a table, or a name pattern."""
 
-    table: Path | None = None
+    table: Annotated[Path, InStudy] | None = None
     """CSV with columns image and group."""
     pattern: Annotated[str, _named("group")] | None = None
     """Regular expression of an image's file name, with a group (?P<group>...)."""
@@ -144,9 +144,9 @@ class FolderDataset(Source):
 
     source: Literal["folder"]
     """Your own images and masks, GeoTIFF or PNG."""
-    images: Path
+    images: Annotated[Path, InStudy]
     """Folder of the images; relative to the study folder."""
-    masks: Path
+    masks: Annotated[Path, InStudy]
     """Folder of the masks (0 = no event, any larger whole number = event); relative to the study folder."""
     missing_mask: MissingMask = "fail"
     """What an image without a mask is: a patch without an event, or a problem. A table says it with an empty cell."""
