@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from queue import Empty, SimpleQueue
@@ -150,18 +149,21 @@ class _Worker:
         self._context = _Context()
         # A pipe of its own: one that is shared would be blocked by whoever is killed while writing to it.
         self._receiver, self._sender = multiprocessing.Pipe(duplex=False)
-        arguments = (os.getpid(), slot, ready, self._sender)
-        self._pool = ProcessPoolExecutor(1, self._context, _start, arguments)
+        # Nothing heavy: what is imported for it is imported before the process watches its parent.
+        self._pool = ProcessPoolExecutor(1, self._context, _start, (os.getpid(), self._sender))
+        self._first: tuple[Any, ...] = (slot, ready)
 
     def run(self, item: Any, name: str) -> Any:
         """Return what the work on an item gives."""
         try:
-            outcome = self._pool.submit(_work_on, item)
+            outcome = self._pool.submit(_work_on, item, *self._first)
             self._sender.close()  # the process's end is now the only one
             while not wait([outcome], _LISTEN_S).done:
                 self._listen()
             self._listen()
-            return outcome.result()
+            result = outcome.result()
+            self._first = ()
+            return result
         except BrokenProcessPool as error:
             if error.__cause__ is not None:  # the process lives, but what it sent doesn't unpickle
                 for process in self._context.started:
@@ -197,16 +199,22 @@ def _wait_for(processes: list[SpawnProcess]) -> None:
         time.sleep(0.01)
 
 
-_work: Callable[[Any], Any]
-"""Of a worker process: what it does with an item."""
+_pipe: "Connection[Any, Any]"
+_work: Work[Any, Any] | None = None
+"""Of a worker process: where it tells how it goes, and what it does with an item."""
 
 
-def _start(parent: int, slot: int, ready: Callable[[int], Work[Any, Any]], pipe: "Connection[Any, Any]") -> None:
-    global _work
+def _start(parent: int, pipe: "Connection[Any, Any]") -> None:
+    global _pipe
     end_with(parent)
-    get_ready = cache(ready)  # with the first item: the parent doesn't see what is raised here
-    _work = lambda item: get_ready(slot)(item, pipe.send)  # noqa: E731
+    _pipe = pipe
 
 
-def _work_on(item: Any) -> Any:
-    return _work(item)
+def _work_on(item: Any, slot: int = 0, ready: Callable[[int], Work[Any, Any]] | None = None) -> Any:
+    """Work on an item; until one has succeeded, with what gets the process ready."""
+    global _work
+    if _work is None and ready is not None:
+        _work = ready(slot)
+    if _work is None:
+        raise RuntimeError("this worker was never made ready")
+    return _work(item, _pipe.send)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -12,6 +14,7 @@ import pytest
 
 from firefusion_assets.core import workers
 from firefusion_assets.core.workers import WorkerError, Workers
+from firefusion_assets_tests.builders.studies import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +123,46 @@ def test_a_death_is_not_blamed_on_the_work_that_waits_behind_it() -> None:
         Workers(1, dying_at_zero, name_of, print) as pool,
     ):
         list(pool.as_done(range(20)))
+
+
+SLOW_TO_IMPORT = """
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+
+if multiprocessing.parent_process() is not None:  # in the worker, which has to import it to be made ready
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(os.environ["MARK"]).write_text(str(os.getpid()))
+    time.sleep(300)
+
+def ready(slot):
+    return lambda item, progress: None
+"""
+KILLED_PARENT = """
+from firefusion_assets.core.workers import Workers
+from slow_to_import import ready
+
+with Workers(1, ready, str, print) as pool:
+    list(pool.as_done([1]))
+"""
+
+
+def test_a_worker_whose_parent_is_killed_ends_even_while_it_starts_and_ignores_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    mark = tmp_path / "mark"
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    environment = os.environ | {"MARK": str(mark), "PYTHONPATH": path}
+    with subprocess.Popen([sys.executable, "-c", KILLED_PARENT], env=environment) as parent:
+        limit = time.monotonic() + 100
+        while not (mark.exists() and mark.read_text()) and time.monotonic() < limit:
+            time.sleep(0.02)
+        worker = psutil.Process(int(mark.read_text()))
+        parent.kill()
+    worker.terminate()
+    try:
+        worker.wait(60)
+    finally:
+        if worker.is_running():
+            worker.kill()
 
 
 class TwoArgumentsError(Exception):
