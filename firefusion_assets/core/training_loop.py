@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.processes import ends_held
 from firefusion_assets.core.tracking import NoTracker, Tracker, tracked_training
 
 _TELL_EVERY_S: Final = 20.0
@@ -50,6 +51,7 @@ class TrainingLoop:
         schedule: of the learning rate, if it moves.
         average: moves averaged weights on after a step, of which it gets the number, if an average is kept.
         keep: how many checkpoints stay.
+        saves: whether this process writes a checkpoint when it is told to end; of several that train together, one.
         label: what messages begin with.
         remedy: what to do if the loss stops being finite.
         progress: called with lines on how the training goes.
@@ -65,13 +67,14 @@ class TrainingLoop:
         schedule: Schedule | None = None,
         average: Callable[[int], object] | None = None,
         keep: int = 1,
+        saves: bool = True,
         label: str = "",
         remedy: str,
         progress: Callable[[str], None],
     ) -> None:
         self._work, self._job, self._steps = work, job, steps
         self._parts = dict(parts) if schedule is None else {**parts, "schedule": schedule}
-        self._schedule, self._average, self._keep = schedule, average, keep
+        self._schedule, self._average, self._keep, self._saves = schedule, average, keep, saves
         self._label, self._remedy, self._progress = label, remedy, progress
         self._losses: list[float] = []
         self._tracker: Tracker = NoTracker()
@@ -95,10 +98,18 @@ class TrainingLoop:
         return self._losses
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the numbers, from 0, of the steps that are left; each has to end with `stepped` or `descend`."""
+        """Yield the numbers, from 0, of the steps that are left; each has to end with `stepped` or `descend`.
+
+        A SIGTERM or Ctrl-C waits for the end of the step and for a checkpoint, so that no step is done twice.
+        """
         with tracked_training(self._label.rstrip(": ")) as self._tracker:
             self._started = self._told_at = time.monotonic()
-            yield from range(self.step, self._steps)
+            for step in range(self.step, self._steps):
+                with ends_held() as ends:
+                    yield step
+                    if ends and self._saves and self.step > self._saved:
+                        self.save()
+                        self._progress(f"{self._label}told to end; saved step {self.step} of {self._steps}")
 
     def descend(
         self, optimizer: torch.optim.Optimizer, loss: Tensor, scaler: torch.amp.GradScaler | None = None

@@ -1,5 +1,6 @@
 """The loop that all trainings share: it resumes to the same state, keeps few checkpoints, and stops what diverges."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,59 @@ def test_a_training_that_was_cut_short_goes_on_to_the_same_weights_average_and_l
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert undisturbed.schedule.get_last_lr() == resumed.schedule.get_last_lr()
     assert not torch.equal(undisturbed.average.weight, undisturbed.network.weight)
+
+
+class ToldToEndError(Exception):
+    """What a handler makes of a signal, as Dagster's does."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_is_told_to_end_saves_its_step_first_and_repeats_none(tmp_path: Path, number: int) -> None:
+    """The signal comes amid step 7, where weights and counted steps don't match."""
+    undisturbed, whole = Line(), tmp_path / "whole"
+    whole.mkdir()
+    undisturbed.train(loop := undisturbed.loop(whole, []))
+    told, resumed, messages, taken = Line(), Line(), list[str](), list[int]()
+
+    def end(*_: object) -> None:
+        raise ToldToEndError
+
+    def train(line: Line, end_in: int) -> TrainingLoop:
+        loop = line.loop(tmp_path, messages)
+        for step in loop:
+            taken.append(step)
+            if step == end_in:
+                signal.raise_signal(number)
+            loop.descend(line.optimizer, line.loss(step))
+        return loop
+
+    before = signal.signal(number, end)
+    try:
+        with pytest.raises(ToldToEndError):
+            train(told, end_in=7)
+        assert signal.getsignal(number) is end
+        assert [file.name for file in tmp_path.glob("*.pt")] == ["checkpoint-0000008.pt"]
+        again = train(resumed, end_in=-1)
+    finally:
+        signal.signal(number, before)
+    assert taken == list(range(STEPS)) and again.losses == loop.losses
+    assert messages == ["line: told to end; saved step 8 of 12", "line: resumed at step 8 of 12"]
+    for name in ("network", "average"):
+        states = [getattr(line, name).state_dict() for line in (undisturbed, resumed)]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_signal_that_is_ignored_ends_no_training(tmp_path: Path) -> None:
+    line = Line()
+    loop = line.loop(tmp_path, [])
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        for step in loop:
+            signal.raise_signal(signal.SIGTERM)
+            loop.descend(line.optimizer, line.loss(step))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert loop.step == STEPS
 
 
 def test_the_average_gets_the_number_of_each_step(tmp_path: Path) -> None:

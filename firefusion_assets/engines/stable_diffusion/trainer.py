@@ -106,6 +106,7 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
         ),
         average=None if average is None else lambda step: average.step(parameters.values()),
         keep=generator.checkpoints_total_limit,
+        saves=accelerator.is_main_process,
         remedy="lower generator.learning_rate, or use mixed_precision bf16",
         progress=progress,
     )
