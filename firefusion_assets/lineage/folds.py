@@ -1,6 +1,6 @@
 """A fold as the steps of one config see it: its parts of the base store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,6 +112,15 @@ def read_folds(lineage: Lineage) -> list[Fold]:
         )
         for number in sorted(split["fold"].unique().tolist())
     ]
+
+
+def measure_first(folds: Iterable[Fold]) -> None:
+    """Have the statistics of train parts measured or found now, before pieces of an object are made.
+
+    Whoever asks first is noted as using them; among pieces, that would depend on which of them one step makes.
+    """
+    for fold in folds:
+        _ = fold.train.statistics_file
 
 
 def read_fold(lineage: Lineage, number: int) -> Fold:

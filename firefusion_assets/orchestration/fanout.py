@@ -80,10 +80,11 @@ def fanned_out(
             yield dg.DynamicOutput(None, mapping_key=f"{number + 1}{_OF}{n}")
 
     @dg.op(name=f"{name}__piece", ins={"planned": nothing}, out=dg.Out(dg.Nothing), retry_policy=_ONCE_MORE, **options)
-    def piece(context: dg.AssetExecutionContext, workspace: Workspace) -> None:
+    def piece(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.Output[None]]:
         """Make a share of the pieces."""
         number, n = map(int, str(context.op_execution_context.get_mapping_key()).split(_OF))
         steps.piece(context, workspace, number - 1, n)
+        yield dg.Output(None)  # said aloud, as a step has to that let a process report through Pipes
 
     @dg.op(name=f"{name}__gather", ins={"pieces": nothing}, out=dict.fromkeys(outputs, dg.Out(dg.Nothing)), **options)
     def gather(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult]:

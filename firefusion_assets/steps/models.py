@@ -10,7 +10,7 @@ from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.core.workers import Progress
 from firefusion_assets.inpainting.choice import choose
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Fold, read_folds, read_replicates
+from firefusion_assets.lineage.folds import Fold, measure_first, read_folds, read_replicates
 from firefusion_assets.lineage.pieces import Pieces, pieces_of, put_together
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import check_before_work
@@ -32,6 +32,7 @@ def model_pieces(lineage: Lineage, key: str, launch: Launch | None = None) -> Pi
             (replicate.fold, replicate.folder, generator.reseeded(derive_seed(seed, "replicate", replicate.drawn)))
             for replicate in read_replicates(lineage, key)
         ]
+    measure_first(fold for fold, *_ in fits)
 
     def check(progress: Progress) -> None:
         check_before_work(lineage, key, True, progress)

@@ -14,7 +14,7 @@ from firefusion_assets.inpainting.painting import SyntheticPatches, paint
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.inpainting.screening import Screen
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.lineage.folds import Replicate, read_replicates
+from firefusion_assets.lineage.folds import Replicate, measure_first, read_replicates
 from firefusion_assets.lineage.pieces import Pieces, pieces_of, put_together
 from firefusion_assets.report.sheets import composite_of
 from firefusion_assets.steps.preflight import check_before_work
@@ -30,6 +30,7 @@ def painted_pieces(lineage: Lineage, key: str) -> Pieces:
     """
     config, replicates = lineage.config(key), read_replicates(lineage, key)
     folds = {replicate.fold.number: replicate.fold for replicate in replicates}
+    measure_first(folds.values())
 
     @lru_cache(maxsize=1)
     def screen(fold: int, progress: Progress) -> Screen:
