@@ -42,6 +42,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "status": show.status,
     "check": show.check,
+    "doctor": show.doctor,
     "report": show.report,
     "ui": ui.ui,
     "settings": show.settings,

@@ -1,4 +1,4 @@
-"""`firefusion status`, `check`, `report`, `settings` and `curve`: what there is of studies."""
+"""`firefusion status`, `check`, `doctor`, `report`, `settings` and `curve`: what there is of studies."""
 
 import os
 from contextlib import suppress
@@ -53,6 +53,19 @@ def check(study: StudyOption = None) -> None:
         count = f"{len(checked.problems)} problem{'s' if len(checked.problems) > 1 else ''}:"
         raise RequestError("\n".join([count, *checked.problems]))
     typer.echo("No problem found.")
+
+
+def doctor(study: StudyOption = None) -> None:
+    """Tell versions, devices, disk, Dagster's pool, slots and locks, and what to mend; changes nothing."""
+    from firefusion_assets.cli.terminal import print_table
+    from firefusion_assets.orchestration.doctor import examine
+    from firefusion_assets.orchestration.running import dagster_home
+
+    lineage = open_study(study)
+    findings = list(examine(lineage, dagster_home()))
+    print_table("what", "found", "to mend", rows=[(one.what, one.found, one.mend) for one in findings])
+    to_mend = sum(bool(one.mend) for one in findings)
+    typer.echo(f"\n{to_mend or 'Nothing'} to mend.")
 
 
 def report(

@@ -87,6 +87,11 @@ def gpus_a_step() -> int:
     return int(text)
 
 
+def gpu_lock(gpu: str) -> Path:
+    """Return the file that a step locks while it uses a local GPU."""
+    return Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock"
+
+
 @contextmanager
 def leased_gpus() -> Iterator[None]:
     """Hold as many local GPUs as a step takes; Dagster limits how many steps run, not which devices each takes.
@@ -97,7 +102,7 @@ def leased_gpus() -> Iterator[None]:
     if len(gpus) < 2:
         yield
         return
-    locks = {gpu: FileLock(Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock") for gpu in gpus}
+    locks = {gpu: FileLock(gpu_lock(gpu)) for gpu in gpus}
     wanted = min(gpus_a_step(), len(gpus))
     leased = list(islice((gpu for gpu, lock in locks.items() if _try(lock)), wanted))
     # In the order of the devices, so that two steps that wait never hold what the other waits for.
