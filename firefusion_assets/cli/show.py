@@ -22,9 +22,10 @@ _COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "invalid
 
 def status(study: StudyOption = None) -> None:
     """Tell which objects are those of today's settings and data, and what makes the others."""
+    from firefusion_assets.cli.progress import duration
     from firefusion_assets.cli.terminal import print_table
     from firefusion_assets.lineage.remedies import run_command
-    from firefusion_assets.steps.status import study_status
+    from firefusion_assets.steps.status import price, study_status
 
     lineage = open_study(study)
     states = study_status(lineage)
@@ -38,6 +39,10 @@ def status(study: StudyOption = None) -> None:
     if old:
         keys = dict.fromkeys(state.key for state in old if state.key)
         command = run_command(" ".join(keys)) if keys else old[-1].command
+        due = price(lineage, states)
+        if due.hours:
+            gpu = f" ({duration(3600 * due.gpu_hours)} with a GPU)" if due.gpu_hours else ""
+            typer.echo(f"\nBy past runs that takes {duration(3600 * due.hours)}{gpu} and {due.disk / 2**30:.2g} GiB.")
         typer.echo(for_this_study(f"\nTo make all current: {command}"))
 
 

@@ -49,7 +49,11 @@ class Lineage:
 
     def config_folder(self, key: str) -> Path:
         """Return the study folder that a config's paths are relative to: another study's if it is taken over."""
-        return config_files(self.folder)[key].parents[1]
+        return self._config_files[key].parents[1]
+
+    @cached_property
+    def _config_files(self) -> dict[str, Path]:
+        return config_files(self.folder)
 
     @cached_property
     def of_patches(self) -> "Lineage":

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from statistics import fmean
+from typing import Literal, NamedTuple
 
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
@@ -11,6 +12,7 @@ from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.study import StudyError, augmentation_keys
+from firefusion_assets.study.source import MadeSource
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,39 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     return AssetState(asset, key, "current", current)
 
 
+class Price(NamedTuple):
+    """What making something takes: hours, those of them with a GPU, and bytes of disk."""
+
+    hours: float = 0.0
+    gpu_hours: float = 0.0
+    disk: float = 0.0
+
+    def plus(self, other: "Price") -> "Price":
+        """Return the sum."""
+        return Price(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def price(lineage: Lineage, states: Sequence[AssetState]) -> Price:
+    """Return what making current what isn't takes by past runs.
+
+    What was made before counts with its own cost; what never was with the mean of the same asset of other configs, or
+    with nothing where there is none.
+    """
+    paid: dict[AssetName, list[Price]] = {}
+    due = Price()
+    for state in states:
+        if state.artifact is not None:
+            cost, size = state.artifact.cost, state.artifact.size
+            own = Price(cost.get("seconds", 0.0) / 3600, cost.get("gpu_seconds", 0.0) / 3600, float(size))
+            paid.setdefault(state.asset, []).append(own)
+            if state.state != "current":
+                due = due.plus(own)
+    for state in states:
+        if state.state == "missing" and (others := paid.get(state.asset)):
+            due = due.plus(Price(*map(fmean, zip(*others, strict=True))))
+    return due
+
+
 def report_fingerprint(lineage: Lineage) -> str:
     """Return what the report depends on: the study, the data, and each config's state and figures."""
     figures = []
@@ -99,4 +134,33 @@ def _changed_input(lineage: Lineage, patches: Artifact) -> str:
         listed = raw_listing(lineage.of_patches.study, lineage.of_patches.folder)
     except (OSError, ValueError) as error:
         return f"the raw input can't be listed: {error}"
-    return "" if listed == patches.facts["raw_input"] else "the raw input has changed since"
+    if listed == patches.facts["raw_input"]:
+        return ""
+    return f"the raw input has changed since{_difference(lineage.of_patches, patches)}"
+
+
+def _difference(lineage: Lineage, patches: Artifact) -> str:
+    """Say how many patches, or scenes of products, came and went, as far as that is known before they are read."""
+    import pandas as pd
+
+    from firefusion_assets.ingest.base_store import TABLE
+    from firefusion_assets.ingest.sources.patch_inputs import SourceListing
+    from firefusion_assets.ingest.sources.products import ProductListing
+
+    source = lineage.study.dataset
+    if isinstance(source, MadeSource) or not (patches.path / TABLE).is_file():
+        return ""
+    listing, table = (
+        source.listing(lineage.folder),
+        pd.read_parquet(patches.path / TABLE, columns=["patch_id", "scene"]),
+    )
+    if isinstance(listing, SourceListing):
+        what, today, before = "patches", {one.patch_id for one in listing.inputs}, {*table["patch_id"]}
+    elif isinstance(listing, ProductListing):
+        what, today, before = "scenes", {one.id.scene.scene for one in listing.products}, {*table["scene"]}
+    else:
+        return ""
+    # Those that held no data were left out then, and look new.
+    new = max(0, len(today - before) - patches.facts.get("n_empty_patches", 0))
+    gone = len(before - today)
+    return f": {new} new {what}, {gone} gone" if new or gone else ": files were replaced"

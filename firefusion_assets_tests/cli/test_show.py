@@ -1,7 +1,9 @@
 """What there is of a study, as `status`, `check` and `report` tell it."""
 
+import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from typer.testing import CliRunner
 
 from firefusion_assets.cli.main import app
 from firefusion_assets.lineage.assets import ASSETS
-from firefusion_assets.steps.status import asset_state, study_status
+from firefusion_assets.steps.patches import build_patches
+from firefusion_assets.steps.status import AssetState, asset_state, price, study_status
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
+from firefusion_assets_tests.builders.rasters import write_activefire
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     TINY_STUDY,
@@ -110,6 +114,42 @@ def test_a_config_that_cant_be_read_is_a_state_and_not_the_end(measured: Path) -
         assert printed.endswith("To make all current: firefusion run baseline\n")  # the report, which leaves it out
     finally:
         config.write_text(CONFIGS["copy-paste"])
+
+
+def test_new_and_missing_patches_are_counted(tmp_path: Path) -> None:
+    text = (
+        "name: e\ndataset: {source: activefire, images: images, masks: masks, patch_size: 16}\ntraining: {bands: [B7]}"
+    )
+    study = write_study(tmp_path / "study", text)
+    write_activefire(study)
+    build_patches(lineage_of(study), print)
+    assert asset_state(lineage_of(study), "landsat_patches", "").state == "current"
+    first, *_ = sorted((study / "images").iterdir())
+    for number in (90, 91, 92):
+        shutil.copy(first, first.with_name(f"{first.stem[:-5]}{number:05d}.tif"))
+    sorted((study / "images").glob("*_p00002.tif"))[0].unlink()
+    state = asset_state(lineage_of(study), "landsat_patches", "")
+    assert (state.state, state.why) == ("stale", "the raw input has changed since: 3 new patches, 1 gone")
+
+
+def test_what_is_due_costs_what_it_cost_before(tmp_path: Path) -> None:
+    """Of three configs one is current, one stale and one was never made: own cost, and the mean of the others."""
+    lineage = lineage_of(write_study(tmp_path / "study"))
+    costs = {"baseline": (3600.0, 1000), "copy-paste": (7200.0, 3000)}
+    made = {}
+    for key, (seconds, size) in costs.items():
+        path = lineage.store.build(
+            "trained_unet", key, lambda work, size=size: ((work / "w").write_bytes(bytes(size)), {})[1]
+        )
+        made[key] = replace(path, cost={"seconds": seconds, "gpu_seconds": seconds / 2})
+    states = [
+        AssetState("trained_unet", "baseline", "current", made["baseline"]),
+        AssetState("trained_unet", "copy-paste", "stale", made["copy-paste"]),
+        AssetState("trained_unet", "native", "missing"),
+        AssetState("dice_metrics", "native", "missing"),
+    ]
+    assert price(lineage, states) == (2 + 1.5, 1 + 0.75, 3000 + 2000)
+    assert price(lineage, states[:1]) == (0, 0, 0)
 
 
 def test_raw_input_that_changed_is_told(tmp_path: Path) -> None:
