@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from firefusion_assets.steps.status import AssetState
 
-_COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "invalid": "red"}
+_COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "failed": "red", "invalid": "red"}
 
 
 def status(study: StudyOption = None) -> None:
@@ -29,6 +29,8 @@ def status(study: StudyOption = None) -> None:
 
     lineage = open_study(study)
     states = study_status(lineage)
+    if any(state.command for state in states):
+        states = _with_failures(lineage.study.name, states)
     groups = [list(group) for _, group in groupby(states, lambda one: (one.key, one.state, one.why))]
     typer.echo(f"{lineage.folder}, objects in {lineage.store.place}\n")
     print_table(
@@ -136,6 +138,19 @@ def report_server_of(study: Path | None, several: bool, port: int = PORT) -> "Th
         return report_server({lineage.study.name: lineage for lineage in lineages}, port)
     except OSError as error:
         raise RequestError(f"127.0.0.1:{port} can't be used ({error.strerror}); choose another with --port") from error
+
+
+def _with_failures(study: str, states: "list[AssetState]") -> "list[AssetState]":
+    """Add what Dagster knows of failed attempts, where it has ever run anything."""
+    from firefusion_assets.orchestration.running import dagster_home, home_folder
+
+    if not home_folder().is_dir():
+        return states
+    from firefusion_assets.orchestration.failures import last_failures
+    from firefusion_assets.steps.status import with_failures
+
+    dagster_home()
+    return with_failures(states, last_failures(study))
 
 
 def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.orchestration.failures import first_cause, reason
+from firefusion_assets.orchestration.failures import first_cause, is_interruption, reason
 
 _PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
@@ -57,11 +56,15 @@ class News:
     warnings: tuple[str, ...] = ()
 
 
+def home_folder() -> Path:
+    """Return where DAGSTER_HOME is, or would be: that of `make ui` where the environment names none."""
+    beside = _PROJECT if (_PROJECT / "dagster.yaml").is_file() else Path.cwd()
+    return Path(environ.get("DAGSTER_HOME") or beside / ".dagster_home").resolve()
+
+
 def dagster_home() -> Path:
-    """Return DAGSTER_HOME, set to that of `make ui` where the environment names none; the folder is made."""
-    given = environ.get("DAGSTER_HOME")
-    settings = _PROJECT / "dagster.yaml"
-    home = Path(given or (_PROJECT if settings.is_file() else Path.cwd()) / ".dagster_home").resolve()
+    """Return DAGSTER_HOME, set in the environment; the folder is made."""
+    given, home, settings = environ.get("DAGSTER_HOME"), home_folder(), _PROJECT / "dagster.yaml"
     home.mkdir(parents=True, exist_ok=True)
     if not given and settings.is_file() and not (home / settings.name).exists():
         shutil.copy(settings, home)
@@ -157,7 +160,7 @@ class _Ear:
         if (line := f"{asset}: {reason(event)}") not in self.reasons:
             self.reasons.append(line)
         if first:
-            interrupted = _is_interruption(first_cause(event.step_failure_data.error))
+            interrupted = is_interruption(first_cause(event.step_failure_data.error))
             self._tell(News(asset, "stopped" if interrupted else "failed"))
 
     def _hear(self, entry: dg.EventLogEntry) -> None:
@@ -185,13 +188,9 @@ class _Ear:
             self._failed(asset, event)
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
             error = event.job_failure_data.error
-            self.interrupted = _is_interruption(first_cause(error))
+            self.interrupted = is_interruption(first_cause(error))
             if not self.reasons:
                 self.reasons.append(event.message or "the run failed before a step began")
-
-
-def _is_interruption(error: SerializableErrorInfo | None) -> bool:
-    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _definitions() -> dg.Definitions:

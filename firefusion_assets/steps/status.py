@@ -1,12 +1,12 @@
 """Whether the objects of a study are those of today's settings and data; nothing is made or changed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal, NamedTuple
 
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact
 from firefusion_assets.ingest.sources.listing import raw_listing
 from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
@@ -22,7 +22,8 @@ class AssetState:
     Attributes:
         asset: name of the asset.
         key: of the config; empty for what exists once a study.
-        state: `current`, `stale` (made from other settings or data), `missing`, or `invalid` (its config is wrong).
+        state: `current`, `stale` (made from other settings or data), `missing`, `failed` (the last attempt to make it),
+            or `invalid` (its config is wrong).
         artifact: the object, where there is one.
         why: what is wrong, where something is.
         command: what makes it current, where a command can.
@@ -30,7 +31,7 @@ class AssetState:
 
     asset: AssetName
     key: str
-    state: Literal["current", "stale", "missing", "invalid"]
+    state: Literal["current", "stale", "missing", "failed", "invalid"]
     artifact: Artifact | None = None
     why: str = ""
     command: str = ""
@@ -71,6 +72,28 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     return AssetState(asset, key, "current", current)
 
 
+def with_failures(
+    states: Sequence[AssetState], failures: Mapping[tuple[str, str], tuple[float, str]]
+) -> list[AssetState]:
+    """Return the states, `failed` and the reason in place of what is stale or missing since an attempt failed.
+
+    Args:
+        states: of `study_status`.
+        failures: when an asset failed for a key (s since 1970), and why, in one line.
+    """
+    return [
+        replace(state, state="failed", why=failures[state.asset, state.key][1]) if _failed(state, failures) else state
+        for state in states
+    ]
+
+
+def _failed(state: AssetState, failures: Mapping[tuple[str, str], tuple[float, str]]) -> bool:
+    if state.state not in ("stale", "missing") or (state.asset, state.key) not in failures:
+        return False
+    made = (state.artifact.path / MANIFEST).stat().st_mtime if state.artifact is not None else 0.0
+    return failures[state.asset, state.key][0] > made
+
+
 class Price(NamedTuple):
     """What making something takes: hours, those of them with a GPU, and bytes of disk."""
 
@@ -99,7 +122,7 @@ def price(lineage: Lineage, states: Sequence[AssetState]) -> Price:
             if state.state != "current":
                 due = due.plus(own)
     for state in states:
-        if state.state == "missing" and (others := paid.get(state.asset)):
+        if state.artifact is None and state.state != "invalid" and (others := paid.get(state.asset)):
             due = due.plus(Price(*map(fmean, zip(*others, strict=True))))
     return due
 

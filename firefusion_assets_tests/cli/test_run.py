@@ -133,6 +133,17 @@ def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
     problem = f"generator.images: {study / 'painted'}: there is no such folder; correct its path"
     assert reason == f"finetuned_model: {study / 'augmentations' / 'webui.yaml'}: {problem}"
     assert "Traceback" not in failed.stdout + failed.stderr
+    status = subprocess.run(
+        [*RUN[:-1], "status"],
+        env=cli_environment(study, home),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    ).stdout
+    (row,) = [line for line in status.splitlines() if " failed " in line]
+    assert row.split()[:3] == ["webui", "finetuned_model", "failed"] and problem in row
+    assert "inpainting_masks" in status and status.rstrip().endswith("firefusion run webui")
 
 
 @pytest.mark.slow
