@@ -42,6 +42,7 @@ class Asset:
         parts: objects without a key of their own that its step builds on the way, by their names in the store.
         pieces: name in the store of the objects that it is put together from, which may be made by several steps; see
             `lineage.pieces`. Empty if it is made in one piece.
+        sections: where in study and config the settings stand, one by one where they are a list; for messages alone.
     """
 
     name: AssetName
@@ -52,6 +53,7 @@ class Asset:
     gpu: bool = False
     parts: tuple[str, ...] = ()
     pieces: str = ""
+    sections: tuple[str, ...] = ()
 
 
 def _patches(lineage: "Lineage", key: str) -> Any:
@@ -129,8 +131,10 @@ def _sampling(lineage: "Lineage", key: str, names: Iterable[str] | None = None) 
 ASSETS: Final[Mapping[AssetName, Asset]] = {
     asset.name: asset
     for asset in (
-        Asset("landsat_patches", 3, (), _patches, per_config=False, parts=("made_scenes",)),
-        Asset("scene_split", 3, ("landsat_patches",), _split, per_config=False),
+        Asset(
+            "landsat_patches", 3, (), _patches, per_config=False, parts=("made_scenes",), sections=("name", "dataset")
+        ),
+        Asset("scene_split", 3, ("landsat_patches",), _split, per_config=False, sections=("split",)),
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",
@@ -140,8 +144,15 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=(TRAIN_STATISTICS,),
             pieces="fitted_models",
+            sections=("generator", "replicates"),
         ),
-        Asset("inpainting_masks", 4, ("landsat_patches", "scene_split", "augmentation_config"), _masks),
+        Asset(
+            "inpainting_masks",
+            4,
+            ("landsat_patches", "scene_split", "augmentation_config"),
+            _masks,
+            sections=("backgrounds", "masks", "sampling", "replicates"),
+        ),
         Asset(
             "synthetic_images",
             6,
@@ -150,6 +161,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=("painted_chunks", TRAIN_STATISTICS, REAL_NETWORK),
             pieces="painted_replicates",
+            sections=("sampling", "screening"),
         ),
         Asset(
             "screened_images",
@@ -157,6 +169,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             ("synthetic_images", "inpainting_masks", "landsat_patches", "scene_split"),
             _screening,
             parts=(TRAIN_STATISTICS, REAL_NETWORK),
+            sections=("screening",),
         ),
         Asset("augmented_lmdb", 3, ("screened_images", "synthetic_images"), _nothing),
         Asset(
@@ -167,6 +180,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             gpu=True,
             parts=(TRAIN_STATISTICS,),
             pieces="trained_networks",
+            sections=("training", "evaluation.threshold", "replicates"),
         ),
         Asset(
             "dice_metrics",
@@ -175,6 +189,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             _evaluation,
             gpu=True,
             pieces="scored_networks",
+            sections=("evaluation",),
         ),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
         Asset(REPORT, 10, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),

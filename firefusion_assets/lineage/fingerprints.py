@@ -147,7 +147,12 @@ class Lineage:
         if made.uses is not None:
             used, today = dict(made.uses), dict(self.upstream(asset, key))
             lines = [f"{name} changed" for name, fingerprint in today.items() if used.get(name) != fingerprint]
-            lines += differences(made.settings, ASSETS[asset].settings(self, key))
+            before, after, sections = made.settings, ASSETS[asset].settings(self, key), ASSETS[asset].sections
+            if isinstance(after, list) and isinstance(before, list) and len(before) == len(after) == len(sections):
+                for section, old, new in zip(sections, before, after, strict=True):
+                    lines += differences(old, new, section)
+            else:
+                lines += differences(before, after, ".".join(sections[:1]))
         return lines or ["made from other settings, data or code than today's"]
 
     def hash_folder(self, folder: Path) -> str:

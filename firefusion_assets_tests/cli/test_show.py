@@ -97,9 +97,9 @@ def test_what_was_made_is_current_until_settings_change(measured: Path) -> None:
         assert changed == {"trained_unet", "dice_metrics", "augmentation_report"}
         state = asset_state(lineage_of(measured), "dice_metrics", "baseline")
         assert (state.why, state.command) == ("trained_unet changed", "firefusion run baseline")
-        assert asset_state(lineage_of(measured), "trained_unet", "baseline").why == "steps: 6 -> 7"
+        assert asset_state(lineage_of(measured), "trained_unet", "baseline").why == "training.steps: 6 -> 7"
         (measured / "study.yaml").write_text(settings.replace("seed: 3", "seed: 4"))
-        assert asset_state(lineage_of(measured), "landsat_patches", "").why == "seed: 3 -> 4"
+        assert asset_state(lineage_of(measured), "landsat_patches", "").why == "dataset.seed: 3 -> 4"
     finally:
         (measured / "study.yaml").write_text(settings)
     assert states(measured) == before
