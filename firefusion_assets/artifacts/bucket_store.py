@@ -13,22 +13,26 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from firefusion_assets.artifacts.bucket import Bucket, BucketError
 from firefusion_assets.artifacts.cache import Cache, cache_root
+from firefusion_assets.artifacts.damage import sha256
 from firefusion_assets.artifacts.lease import Lease, is_held
 from firefusion_assets.artifacts.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, ObjectId, note_use
-from firefusion_assets.artifacts.transfer import fetch, hashes, upload
 from firefusion_assets.artifacts.work_copy import WorkCopy
+from firefusion_assets.core.folders import below
 
 _LOG = logging.getLogger(__name__)
+_AT_ONCE: Final = 8
+"""Files of an object that are moved side by side."""
 
 
 class BucketStore(ArtifactStore):
@@ -42,7 +46,6 @@ class BucketStore(ArtifactStore):
 
     Raises:
         BucketError: if the URL names no such place, or holds credentials.
-        RequestError: if the limit of the cache is no number above 0.
     """
 
     verified: ClassVar = (
@@ -71,9 +74,8 @@ class BucketStore(ArtifactStore):
         Raises:
             BucketError: if it isn't in the cache and the bucket is away.
         """
-        with suppress(FileNotFoundError):  # another process made room in the cache just now
-            if (found := super().find(asset, fingerprint, whole=whole, tell=tell)) is not None:
-                return found
+        if (found := super().find(asset, fingerprint, whole=whole, tell=tell)) is not None:
+            return found
         key = f"{asset}/{fingerprint}/{MANIFEST}"
         if (content := self._bucket.read(key)) is None:
             return None
@@ -140,9 +142,9 @@ class BucketStore(ArtifactStore):
         """
         broken, key = super().verify(asset, fingerprint), f"{asset}/{fingerprint}"
         if (manifest := self._bucket.read(f"{key}/{MANIFEST}")) is not None:
-            files, sizes = hashes(manifest), self._bucket.sizes(key)
-            wrong = [name for name, entry in (files or {}).items() if sizes.get(name) != entry["bytes"]]
-            if wrong or files is None:
+            sizes = self._bucket.sizes(key)
+            wrong = [name for name, entry in _hashes(manifest).items() if sizes.get(name) != entry["bytes"]]
+            if wrong:
                 self._bucket.remove([f"{key}/{MANIFEST}"])
                 self._cache.forget(self.root / asset / fingerprint)
             broken += [f"{self.place}/{key}/{name}: isn't as it was published" for name in wrong]
@@ -184,14 +186,14 @@ class BucketStore(ArtifactStore):
     def _upload(self, artifact: Artifact) -> None:
         """Upload an object's files, then its manifest. Whoever has lost the lease leaves it to the next."""
         asset, fingerprint, folder = artifact.asset, artifact.fingerprint, artifact.folder
-        key, files = f"{asset}/{fingerprint}", json.loads((folder / MANIFEST).read_text())["files"]
+        key, files = f"{asset}/{fingerprint}", _files(folder)
         try:
-            there = hashes(self._bucket.read(f"{key}/{MANIFEST}") or b"")
-            if there is not None and there != files:
+            if (there := self._bucket.read(f"{key}/{MANIFEST}")) is not None and _hashes(there) != files:
                 self._set_aside(folder, [f"{folder}: another machine published other bytes first"], _LOG.warning)
                 return
             if there is None:
-                upload(self._bucket, key, files, folder)
+                with ThreadPoolExecutor(_AT_ONCE) as pool:
+                    list(pool.map(lambda name: self._bucket.write(f"{key}/{name}", folder / name), files))
                 if not is_held(self._bucket, _lease(asset, fingerprint), self._cache.holder()):
                     return
                 self._bucket.write(f"{key}/{MANIFEST}", folder / MANIFEST)
@@ -227,12 +229,28 @@ class BucketStore(ArtifactStore):
     def _fetch_files(self, artifact: Artifact, arrived: Path) -> None:
         key = f"{artifact.asset}/{artifact.fingerprint}"
         manifest = self._bucket.read_version(f"{key}/{MANIFEST}")
-        files = hashes(manifest.content) if manifest else None
-        if manifest is None or files is None:
+        if manifest is None:
             raise ArtifactError(f"{self.place}/{key}: was removed from the bucket meanwhile; run again to make it")
+        files = _hashes(manifest.content)
         n_bytes = sum(entry["bytes"] for entry in files.values())
         self._cache.make_room(n_bytes)
-        fetch(self._bucket, key, files, arrived)
+
+        def fetch(name: str) -> None:
+            path, entry = below(arrived, name), files[name]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file() and sha256(path) == entry["sha256"]:
+                return  # of an attempt that was killed
+            for _ in range(2):
+                if self._bucket.fetch(f"{key}/{name}", path, entry["bytes"]) == entry["sha256"]:
+                    return
+            raise ArtifactError(
+                f"{self.place}/{key}/{name}: isn't what was published, fetched twice. Remove {key}/{MANIFEST} from the "
+                "bucket; the object is made again when it is needed"
+            )
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(fetch, files))
+        arrived.mkdir(parents=True, exist_ok=True)
         (arrived / MANIFEST).write_bytes(manifest.content)
         os.utime(arrived / MANIFEST, (manifest.modified, manifest.modified))  # it tells when the object was made
         shutil.rmtree(artifact.folder, ignore_errors=True)
@@ -252,3 +270,12 @@ def _pointer(asset: str, key: str) -> str:
 
 def _lease(asset: str, fingerprint: str) -> str:
     return f"{asset}/.locks/{fingerprint}"
+
+
+def _files(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    return _hashes((folder / MANIFEST).read_bytes())
+
+
+def _hashes(manifest: bytes) -> Mapping[str, Mapping[str, Any]]:
+    files: Mapping[str, Mapping[str, Any]] = json.loads(manifest)["files"]
+    return files

@@ -65,7 +65,6 @@ class Artifact:
         cost: seconds, memory and the like; not part of what makes two objects equal.
         uses: the objects that it was made from; None if it was made before manifests recorded that.
         settings: the settings (JSON values) that it was made from; None likewise.
-        size: bytes of its files.
         fetch: brings the files to the folder where they may be elsewhere; None if they are in it.
     """
 
@@ -76,7 +75,6 @@ class Artifact:
     cost: Mapping[str, float]
     uses: tuple[ObjectId, ...] | None = None
     settings: Any = None
-    size: int = 0
     fetch: Callable[["Artifact"], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -103,6 +101,15 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damages_found: list[str] = []
+
+    @property
+    def place(self) -> str:
+        """Where the objects are, as a person names it; `open_store` takes it."""
+        return str(self.root)
+
+    def beside(self, name: str) -> "ArtifactStore":
+        """Return the store of another name in the same place."""
+        return ArtifactStore(self.root.parent / name)
 
     @property
     def place(self) -> str:
@@ -145,9 +152,8 @@ class ArtifactStore:
     def _described(self, asset: str, fingerprint: str, manifest: Mapping[str, Any]) -> Artifact:
         """Return the object of a manifest; raises ValueError, KeyError or the like if it is damaged."""
         uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
-        folder, facts, cost = self.root / asset / fingerprint, manifest["facts"], manifest["cost"]
-        size = sum(entry["bytes"] for entry in manifest["files"].values())
-        return Artifact(asset, fingerprint, folder, facts, cost, uses, manifest.get("settings"), size)
+        folder = self.root / asset / fingerprint
+        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, manifest.get("settings"))
 
     def _set_aside(self, path: Path, broken: Sequence[str], tell: Callable[[str], None]) -> None:
         where = set_aside(self.root, path)
@@ -228,7 +234,7 @@ class ArtifactStore:
         finally:
             _making.reset(outer)
         note_use(asset, fingerprint)
-        return self._described(asset, fingerprint, manifest)
+        return self._described(asset, fingerprint, {"facts": facts, "cost": cost, **made_from})
 
     def _publish(self, work: Path, target: Path, manifest: dict[str, Any]) -> None:
         """Verify and flush every file, then move the folder into place with its manifest."""
