@@ -46,6 +46,7 @@ class BucketStore(ArtifactStore):
 
     Raises:
         BucketError: if the URL names no such place, or holds credentials.
+        RequestError: if the limit of the cache is no number above 0.
     """
 
     verified: ClassVar = (

@@ -30,10 +30,13 @@ class Cache:
 
     Args:
         root: its folder.
+
+    Raises:
+        RequestError: if its limit is no number above 0.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._limit = root, cache_limit()
 
     def holder(self) -> str:
         """Return a name for all processes that share this folder and keep each other out by its locks."""
@@ -72,7 +75,6 @@ class Cache:
 
     def make_room(self, n_bytes: int) -> None:
         """Remove objects until so many bytes more are within the limit, as far as others aren't being read."""
-        limit = cache_limit()
         gone = self.root / ".gone" / uuid.uuid4().hex
         with self._locked():
             marks = sorted((mark.stat().st_mtime_ns, mark) for mark in self._marks())
@@ -80,7 +82,7 @@ class Cache:
             total, used = sum(sizes.values()) + n_bytes, self._used()
             for _, mark in marks:
                 name = mark.relative_to(self.root / ".kept").as_posix()
-                if total > limit and name not in used:
+                if total > self._limit and name not in used:
                     gone.mkdir(parents=True, exist_ok=True)
                     if (self.root / name).is_dir():
                         (self.root / name).rename(gone / uuid.uuid4().hex)

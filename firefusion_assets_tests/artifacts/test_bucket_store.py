@@ -294,6 +294,25 @@ def test_whoever_lost_its_lease_takes_what_the_other_published(
     assert here.root in made.path.parents
 
 
+def test_who_lost_its_lease_publishes_nothing_until_it_has_it_again(
+    machine: Machine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_S", 0.5)
+    place, told, manifests = Bucket(url), list[str](), list[bytes | None]()
+
+    def make(work: Path) -> dict[str, Any]:
+        place.write("asset/.locks/f", json.dumps({"holder": "another", "session": "1", "beat": "1"}).encode())
+        return dict(make_files(a="ours")(work))
+
+    def progress(line: str) -> None:
+        told.append(line)
+        manifests.append(place.read("asset/f/manifest.json"))
+
+    machine("here").build("asset", "f", make, progress)
+    assert told == ["another machine is making asset/.locks/f; waiting for it"] and manifests == [None]
+    assert machine("there").find("asset", "f") is not None
+
+
 def test_unfinished_work_goes_on_elsewhere(machine: Machine, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_copy, "_EVERY_S", 0.1)
     monkeypatch.setattr(lease, "LEASE_S", 0.3)
@@ -386,10 +405,10 @@ def test_the_cache_stays_within_its_limit(
 def test_what_is_not_uploaded_yet_never_leaves_the_cache(
     machine: Machine, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FIREFUSION_CACHE_GB", "0.000001")
     here = machine("here")
     monkeypatch.setattr(bucket, "_RETRY_S", 0.5)
     bucket._client.cache_clear()
-    monkeypatch.setenv("FIREFUSION_CACHE_GB", "0.000001")
 
     def make(work: Path) -> dict[str, Any]:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
