@@ -111,15 +111,6 @@ class ArtifactStore:
         """Return the store of another name in the same place."""
         return ArtifactStore(self.root.parent / name)
 
-    @property
-    def place(self) -> str:
-        """Where the objects are, as a person names it; `open_store` takes it."""
-        return str(self.root)
-
-    def beside(self, name: str) -> "ArtifactStore":
-        """Return the store of another name in the same place."""
-        return ArtifactStore(self.root.parent / name)
-
     def find(
         self, asset: str, fingerprint: str, *, whole: bool = False, tell: Callable[[str], None] = _LOG.warning
     ) -> Artifact | None:
