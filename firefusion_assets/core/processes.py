@@ -2,7 +2,10 @@
 
 import os
 import select
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def end_with(process: int) -> None:
@@ -22,3 +25,24 @@ def end_with(process: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def ends_held() -> Iterator[list[int]]:
+    """Let SIGTERM and Ctrl-C wait while the block runs; yields what has come, which is passed on after the block.
+
+    Only the main thread may say what a signal does; in another one none is held.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    held = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in held]
+    try:
+        yield came
+    finally:
+        for held_one, handler in zip(held, before, strict=True):
+            signal.signal(held_one, handler)
+    for number in came:
+        signal.raise_signal(number)
