@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -75,8 +75,9 @@ class BucketStore(ArtifactStore):
         Raises:
             BucketError: if it isn't in the cache and the bucket is away.
         """
-        if (found := super().find(asset, fingerprint, whole=whole, tell=tell)) is not None:
-            return found
+        with suppress(FileNotFoundError):  # another process made room in the cache just now
+            if (found := super().find(asset, fingerprint, whole=whole, tell=tell)) is not None:
+                return found
         key = f"{asset}/{fingerprint}/{MANIFEST}"
         if (content := self._bucket.read(key)) is None:
             return None
@@ -143,9 +144,9 @@ class BucketStore(ArtifactStore):
         """
         broken, key = super().verify(asset, fingerprint), f"{asset}/{fingerprint}"
         if (manifest := self._bucket.read(f"{key}/{MANIFEST}")) is not None:
-            sizes = self._bucket.sizes(key)
-            wrong = [name for name, entry in _hashes(manifest).items() if sizes.get(name) != entry["bytes"]]
-            if wrong:
+            files, sizes = _hashes(manifest), self._bucket.sizes(key)
+            wrong = [name for name, entry in (files or {}).items() if sizes.get(name) != entry["bytes"]]
+            if wrong or files is None:
                 self._bucket.remove([f"{key}/{MANIFEST}"])
                 self._cache.forget(self.root / asset / fingerprint)
             broken += [f"{self.place}/{key}/{name}: isn't as it was published" for name in wrong]
@@ -187,9 +188,10 @@ class BucketStore(ArtifactStore):
     def _upload(self, artifact: Artifact) -> None:
         """Upload an object's files, then its manifest. Whoever has lost the lease leaves it to the next."""
         asset, fingerprint, folder = artifact.asset, artifact.fingerprint, artifact.folder
-        key, files = f"{asset}/{fingerprint}", _files(folder)
+        key, files = f"{asset}/{fingerprint}", json.loads((folder / MANIFEST).read_text())["files"]
         try:
-            if (there := self._bucket.read(f"{key}/{MANIFEST}")) is not None and _hashes(there) != files:
+            there = _hashes(self._bucket.read(f"{key}/{MANIFEST}") or b"")
+            if there is not None and there != files:
                 self._set_aside(folder, [f"{folder}: another machine published other bytes first"], _LOG.warning)
                 return
             if there is None:
@@ -230,9 +232,9 @@ class BucketStore(ArtifactStore):
     def _fetch_files(self, artifact: Artifact, arrived: Path) -> None:
         key = f"{artifact.asset}/{artifact.fingerprint}"
         manifest = self._bucket.read_version(f"{key}/{MANIFEST}")
-        if manifest is None:
+        files = _hashes(manifest.content) if manifest else None
+        if manifest is None or files is None:
             raise ArtifactError(f"{self.place}/{key}: was removed from the bucket meanwhile; run again to make it")
-        files = _hashes(manifest.content)
         n_bytes = sum(entry["bytes"] for entry in files.values())
         self._cache.make_room(n_bytes)
 
@@ -273,10 +275,9 @@ def _lease(asset: str, fingerprint: str) -> str:
     return f"{asset}/.locks/{fingerprint}"
 
 
-def _files(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    return _hashes((folder / MANIFEST).read_bytes())
-
-
-def _hashes(manifest: bytes) -> Mapping[str, Mapping[str, Any]]:
-    files: Mapping[str, Mapping[str, Any]] = json.loads(manifest)["files"]
-    return files
+def _hashes(manifest: bytes) -> Mapping[str, Mapping[str, Any]] | None:
+    """Return size and hash of each file of an object; None if the manifest is damaged."""
+    try:
+        return dict(json.loads(manifest)["files"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -2,6 +2,7 @@
 
     <root>/<scheme>/<bucket>/<prefix>/...   a store's objects, as `store.py` lays them out
     <root>/.kept/<path of an object>        its bytes; exists for an object that is in the bucket too, so may go
+    <root>/.bytes                           of all that may go, at most: counted anew when it is over the limit
     <root>/.users/<id>                      objects that a process reads; locked while it lives
 
 Of what may go and no living process reads, the object that was used longest ago goes first. What isn't in the bucket
@@ -75,8 +76,12 @@ class Cache:
 
     def make_room(self, n_bytes: int) -> None:
         """Remove objects until so many bytes more are within the limit, as far as others aren't being read."""
-        gone = self.root / ".gone" / uuid.uuid4().hex
+        gone, count = self.root / ".gone" / uuid.uuid4().hex, self.root / ".bytes"
         with self._locked():
+            counted = int(count.read_text()) if count.is_file() else 0
+            if counted + n_bytes <= self._limit:
+                count.write_text(str(counted + n_bytes))
+                return
             marks = sorted((mark.stat().st_mtime_ns, mark) for mark in self._marks())
             sizes = {mark: int(mark.read_text()) for _, mark in marks}
             total, used = sum(sizes.values()) + n_bytes, self._used()
@@ -88,6 +93,7 @@ class Cache:
                         (self.root / name).rename(gone / uuid.uuid4().hex)
                     mark.unlink()
                     total -= sizes[mark]
+            count.write_text(str(total))
         shutil.rmtree(gone.parent, ignore_errors=True)
 
     def _used(self) -> set[str]:

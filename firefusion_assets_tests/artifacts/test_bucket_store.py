@@ -170,6 +170,10 @@ def test_a_damaged_manifest_or_pointer_is_as_if_there_were_none(machine: Machine
     told: list[str] = []
     there = machine("there")
     assert there.find("asset", "f", tell=told.append) is None and "manifest.json: can't be read" in told[0]
+    assert "manifest.json: can't be read" in there.verify("asset", "f")[0]
+    Bucket(url).write("asset/f/manifest.json", b"{")
+    there.build("asset", "f", make_files(a="hello"))
+    assert machine("third").find("asset", "f") is not None
     Bucket(url).write("asset/keys/key.json", b"[]")
     assert there.pointed("asset", "key") is None
 

@@ -62,7 +62,7 @@ def test_a_second_machine_makes_nothing_and_both_equal_a_folder(tmp_path: Path) 
     assert first.count(" made in ") == 11 and second.count(" found") == 11
     # Parts that only makers read weren't fetched.
     assert {name.split("/")[0] for name in made} - {name.split("/")[0] for name in fetched} == {
-        "made_scenes", "painted_chunks", "train_statistics",
+        "detector_scores", "made_scenes", "painted_chunks", "train_statistics",
     }  # fmt: skip
     for folder in ("first", "second", "home-first", "home-second", "study"):
         for path in (path for path in (tmp_path / folder).rglob("*") if path.is_file()):
