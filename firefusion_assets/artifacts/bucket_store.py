@@ -13,26 +13,22 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from firefusion_assets.artifacts.bucket import Bucket, BucketError
 from firefusion_assets.artifacts.cache import Cache, cache_root
-from firefusion_assets.artifacts.damage import sha256
 from firefusion_assets.artifacts.lease import Lease, is_held
 from firefusion_assets.artifacts.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, ObjectId, note_use
+from firefusion_assets.artifacts.transfer import fetch, hashes, upload
 from firefusion_assets.artifacts.work_copy import WorkCopy
-from firefusion_assets.core.folders import below
 
 _LOG = logging.getLogger(__name__)
-_AT_ONCE: Final = 8
-"""Files of an object that are moved side by side."""
 
 
 class BucketStore(ArtifactStore):
@@ -144,7 +140,7 @@ class BucketStore(ArtifactStore):
         """
         broken, key = super().verify(asset, fingerprint), f"{asset}/{fingerprint}"
         if (manifest := self._bucket.read(f"{key}/{MANIFEST}")) is not None:
-            files, sizes = _hashes(manifest), self._bucket.sizes(key)
+            files, sizes = hashes(manifest), self._bucket.sizes(key)
             wrong = [name for name, entry in (files or {}).items() if sizes.get(name) != entry["bytes"]]
             if wrong or files is None:
                 self._bucket.remove([f"{key}/{MANIFEST}"])
@@ -190,13 +186,12 @@ class BucketStore(ArtifactStore):
         asset, fingerprint, folder = artifact.asset, artifact.fingerprint, artifact.folder
         key, files = f"{asset}/{fingerprint}", json.loads((folder / MANIFEST).read_text())["files"]
         try:
-            there = _hashes(self._bucket.read(f"{key}/{MANIFEST}") or b"")
+            there = hashes(self._bucket.read(f"{key}/{MANIFEST}") or b"")
             if there is not None and there != files:
                 self._set_aside(folder, [f"{folder}: another machine published other bytes first"], _LOG.warning)
                 return
             if there is None:
-                with ThreadPoolExecutor(_AT_ONCE) as pool:
-                    list(pool.map(lambda name: self._bucket.write(f"{key}/{name}", folder / name), files))
+                upload(self._bucket, key, files, folder)
                 if not is_held(self._bucket, _lease(asset, fingerprint), self._cache.holder()):
                     return
                 self._bucket.write(f"{key}/{MANIFEST}", folder / MANIFEST)
@@ -232,28 +227,12 @@ class BucketStore(ArtifactStore):
     def _fetch_files(self, artifact: Artifact, arrived: Path) -> None:
         key = f"{artifact.asset}/{artifact.fingerprint}"
         manifest = self._bucket.read_version(f"{key}/{MANIFEST}")
-        files = _hashes(manifest.content) if manifest else None
+        files = hashes(manifest.content) if manifest else None
         if manifest is None or files is None:
             raise ArtifactError(f"{self.place}/{key}: was removed from the bucket meanwhile; run again to make it")
         n_bytes = sum(entry["bytes"] for entry in files.values())
         self._cache.make_room(n_bytes)
-
-        def fetch(name: str) -> None:
-            path, entry = below(arrived, name), files[name]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_file() and sha256(path) == entry["sha256"]:
-                return  # of an attempt that was killed
-            for _ in range(2):
-                if self._bucket.fetch(f"{key}/{name}", path, entry["bytes"]) == entry["sha256"]:
-                    return
-            raise ArtifactError(
-                f"{self.place}/{key}/{name}: isn't what was published, fetched twice. Remove {key}/{MANIFEST} from the "
-                "bucket; the object is made again when it is needed"
-            )
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(fetch, files))
-        arrived.mkdir(parents=True, exist_ok=True)
+        fetch(self._bucket, key, files, arrived)
         (arrived / MANIFEST).write_bytes(manifest.content)
         os.utime(arrived / MANIFEST, (manifest.modified, manifest.modified))  # it tells when the object was made
         shutil.rmtree(artifact.folder, ignore_errors=True)
@@ -273,11 +252,3 @@ def _pointer(asset: str, key: str) -> str:
 
 def _lease(asset: str, fingerprint: str) -> str:
     return f"{asset}/.locks/{fingerprint}"
-
-
-def _hashes(manifest: bytes) -> Mapping[str, Mapping[str, Any]] | None:
-    """Return size and hash of each file of an object; None if the manifest is damaged."""
-    try:
-        return dict(json.loads(manifest)["files"])
-    except (ValueError, KeyError, TypeError):
-        return None

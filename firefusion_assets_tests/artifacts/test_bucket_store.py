@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from firefusion_assets.artifacts import bucket, bucket_store, cache, lease, work_copy
+from firefusion_assets.artifacts import bucket, cache, lease, work_copy
 from firefusion_assets.artifacts.bucket import Bucket, BucketError
 from firefusion_assets.artifacts.bucket_store import open_store
 from firefusion_assets.artifacts.store import ArtifactError, ArtifactStore
@@ -260,7 +260,6 @@ def test_who_dies_elsewhere_is_followed_when_its_lease_expires(
     assert told == ["another machine is making asset/.locks/f; waiting for it"]
     assert not Bucket(url).sizes("asset/.locks")
     # What died comes back, with its own bytes: those of the bucket count.
-    monkeypatch.setattr(bucket_store, "_AT_ONCE", 1)
     returned = machine("there").build("asset", "f", lambda work: pytest.fail("made again"))
     assert "sub/a.txt" in contents(returned.path) and returned.facts == {"files": 1}
 
