@@ -47,7 +47,7 @@ class Bucket:
         url: `s3://BUCKET/PREFIX`, or with `gs` or `az`.
 
     Raises:
-        BucketError: if the URL names no such place, or holds credentials.
+        BucketError: if the URL names no such place or holds credentials, or if the extra `bucket` isn't installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -60,6 +60,10 @@ class Bucket:
                 f"{_without_secrets(url)}: holds more than bucket and prefix; credentials go by the environment alone "
                 "(s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
             )
+        try:
+            import obstore  # noqa: F401
+        except ImportError:
+            raise BucketError(f"{url}: install what reads buckets: pip install 'firefusion-assets[bucket]'") from None
         self.url = url.rstrip("/")
 
     def read(self, key: str) -> bytes | None:
@@ -144,10 +148,8 @@ class Bucket:
 @cache
 def _client(url: str) -> "ObjectStore":
     """Return the client of a place; it holds credentials, so it is nobody's attribute."""
-    try:
-        from obstore.store import from_url
-    except ImportError:
-        raise BucketError(f"{url}: install what reads buckets: pip install 'firefusion-assets[bucket]'") from None
+    from obstore.store import from_url
+
     # Plain HTTP only where the endpoint says so: a server of one's own.
     endpoints = (value for name, value in os.environ.items() if "ENDPOINT" in name)
     insecure = any(value.startswith("http://") for value in endpoints)

@@ -491,6 +491,12 @@ def test_a_url_names_a_bucket_and_holds_no_secret(place: str, what: str) -> None
     assert "hidden" not in str(error.value)
 
 
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(BucketError, match=r"pip install 'firefusion-assets\[bucket\]'"):
+        open_store("s3://bucket/x")
+
+
 def test_a_folder_is_a_folder(tmp_path: Path) -> None:
     assert open_store(str(tmp_path)).root == tmp_path
 

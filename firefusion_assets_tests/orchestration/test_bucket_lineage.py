@@ -43,8 +43,8 @@ def test_a_second_machine_makes_nothing_and_both_equal_a_folder(tmp_path: Path) 
         assert done.returncode == ("prune" in arguments), done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    run("unused", {"FIREFUSION_ARTIFACTS": str(tmp_path / "folder")})
     with bucket_server(tmp_path / "server") as server:
+        run("unused", {"FIREFUSION_ARTIFACTS": str(tmp_path / "folder")})
         place = {"FIREFUSION_ARTIFACTS": "s3://objects/all", **server.environment}
         first, second = run("first", place), run("second", place)
         status, verified, pruned = (run("third", place, command) for command in ("status", "verify", "prune"))
