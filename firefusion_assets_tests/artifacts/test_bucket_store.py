@@ -21,7 +21,10 @@ from firefusion_assets.artifacts.store import ArtifactError, ArtifactStore
 from firefusion_assets.core.seeding import generator
 from firefusion_assets_tests.builders.bucket_server import KEY_ID, SECRET, Server, bucket_server
 
+pytestmark = pytest.mark.slow
+
 Machine = Callable[[str], ArtifactStore]
+"""Gives the store as the machine of a name opens it."""
 
 
 @pytest.fixture(scope="module")
