@@ -65,6 +65,7 @@ class Artifact:
         cost: seconds, memory and the like; not part of what makes two objects equal.
         uses: the objects that it was made from; None if it was made before manifests recorded that.
         settings: the settings (JSON values) that it was made from; None likewise.
+        size: bytes of its files.
         fetch: brings the files to the folder where they may be elsewhere; None if they are in it.
     """
 
@@ -75,6 +76,7 @@ class Artifact:
     cost: Mapping[str, float]
     uses: tuple[ObjectId, ...] | None = None
     settings: Any = None
+    size: int = 0
     fetch: Callable[["Artifact"], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -143,8 +145,9 @@ class ArtifactStore:
     def _described(self, asset: str, fingerprint: str, manifest: Mapping[str, Any]) -> Artifact:
         """Return the object of a manifest; raises ValueError, KeyError or the like if it is damaged."""
         uses = tuple((name, print_) for name, print_ in manifest["uses"]) if "uses" in manifest else None
-        folder = self.root / asset / fingerprint
-        return Artifact(asset, fingerprint, folder, manifest["facts"], manifest["cost"], uses, manifest.get("settings"))
+        folder, facts, cost = self.root / asset / fingerprint, manifest["facts"], manifest["cost"]
+        size = sum(entry["bytes"] for entry in manifest["files"].values())
+        return Artifact(asset, fingerprint, folder, facts, cost, uses, manifest.get("settings"), size)
 
     def _set_aside(self, path: Path, broken: Sequence[str], tell: Callable[[str], None]) -> None:
         where = set_aside(self.root, path)
@@ -225,7 +228,7 @@ class ArtifactStore:
         finally:
             _making.reset(outer)
         note_use(asset, fingerprint)
-        return self._described(asset, fingerprint, {"facts": facts, "cost": cost, **made_from})
+        return self._described(asset, fingerprint, manifest)
 
     def _publish(self, work: Path, target: Path, manifest: dict[str, Any]) -> None:
         """Verify and flush every file, then move the folder into place with its manifest."""
