@@ -1,7 +1,7 @@
 """Whether the objects of a study are those of today's settings and data; nothing is made or changed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal, NamedTuple
 
@@ -72,6 +72,28 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     return AssetState(asset, key, "current", current)
 
 
+def with_failures(
+    states: Sequence[AssetState], failures: Mapping[tuple[str, str], tuple[float, str]]
+) -> list[AssetState]:
+    """Return the states, `failed` and the reason in place of what is stale or missing since an attempt failed.
+
+    Args:
+        states: of `study_status`.
+        failures: when an asset failed for a key (s since 1970), and why, in one line.
+    """
+    return [
+        replace(state, state="failed", why=failures[state.asset, state.key][1]) if _failed(state, failures) else state
+        for state in states
+    ]
+
+
+def _failed(state: AssetState, failures: Mapping[tuple[str, str], tuple[float, str]]) -> bool:
+    if state.state not in ("stale", "missing") or (state.asset, state.key) not in failures:
+        return False
+    made = (state.artifact.path / MANIFEST).stat().st_mtime if state.artifact is not None else 0.0
+    return failures[state.asset, state.key][0] > made
+
+
 class Price(NamedTuple):
     """What making something takes: hours, those of them with a GPU, and bytes of disk."""
 
@@ -100,7 +122,7 @@ def price(lineage: Lineage, states: Sequence[AssetState]) -> Price:
             if state.state != "current":
                 due = due.plus(own)
     for state in states:
-        if state.state == "missing" and (others := paid.get(state.asset)):
+        if state.artifact is None and state.state != "invalid" and (others := paid.get(state.asset)):
             due = due.plus(Price(*map(fmean, zip(*others, strict=True))))
     return due
 

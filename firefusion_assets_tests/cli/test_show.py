@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from firefusion_assets.cli.main import app
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.steps.patches import build_patches
-from firefusion_assets.steps.status import AssetState, asset_state, price, study_status
+from firefusion_assets.steps.status import AssetState, asset_state, price, study_status, with_failures
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.rasters import write_activefire
 from firefusion_assets_tests.builders.studies import (
@@ -151,6 +151,22 @@ def test_what_is_due_costs_what_it_cost_before(tmp_path: Path) -> None:
     ]
     assert price(lineage, states) == (2 + 1.5, 1 + 0.75, 3000 + 2000)
     assert price(lineage, states[:1]) == (0, 0, 0)
+
+
+def test_a_failure_is_told_until_the_asset_is_made(tmp_path: Path) -> None:
+    lineage = lineage_of(write_study(tmp_path / "study"))
+    made = lineage.store.build("trained_unet", "f", lambda work: {})
+    states = [
+        AssetState("trained_unet", "baseline", "current", made),
+        AssetState("trained_unet", "copy-paste", "stale", made, "steps: 6 -> 7"),
+        AssetState("trained_unet", "native", "missing"),
+    ]
+    now = time.time() + 1
+    early, late = ({("trained_unet", state.key): (at, "no fire") for state in states} for at in (1.0, now))
+    assert [(one.state, one.why) for one in with_failures(states, late)] == [
+        ("current", ""), ("failed", "no fire"), ("failed", "no fire"),
+    ]  # fmt: skip
+    assert [one.state for one in with_failures(states, early)] == ["current", "stale", "failed"]
 
 
 def test_raw_input_that_changed_is_told(tmp_path: Path) -> None:
