@@ -44,7 +44,7 @@ def status(study: StudyOption = None) -> None:
         due = price(lineage, states)
         if due.hours:
             gpu = f" ({duration(3600 * due.gpu_hours)} with a GPU)" if due.gpu_hours else ""
-            typer.echo(f"\nBy past runs that takes {duration(3600 * due.hours)}{gpu} and {due.disk / 2**30:.2g} GiB.")
+            typer.echo(f"\nBy past runs that takes {duration(3600 * due.hours)}{gpu} and {due.disk / 2**20:,.0f} MiB.")
         typer.echo(for_this_study(f"\nTo make all current: {command}"))
 
 
