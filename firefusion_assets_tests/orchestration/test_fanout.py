@@ -21,9 +21,11 @@ from firefusion_assets.orchestration.fanout import fanout
 from firefusion_assets.segmentation.training import TrainingJob
 from firefusion_assets.steps import prune, unets
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment
+from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
 from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
+    TINY_STUDY,
     TWO_REPLICATES,
     LoadDefinitions,
     asset_key,
@@ -237,6 +239,28 @@ def unused(study: Path) -> set[str]:
     return {folder.relative_to(study / "artifacts").as_posix() for folder in folders}
 
 
+FINE_TUNED = """
+generator: {engine: stable-diffusion, base_model: ./model, crop: 16, resolution: 64, max_train_steps: 2,
+  validation_steps: 2, checkpointing_steps: 2, mask_variants: 2, mixed_precision: "no", method: dreambooth}
+sampling: {images: 2, batch_size: 2, steps: 2}
+screening: {detectors: [], min_changed: 0}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("three")
+def test_a_trainer_with_processes_of_its_own_reports_to_the_step_of_its_share(
+    tmp_path: Path, load_definitions: LoadDefinitions
+) -> None:
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n", {"sd": FINE_TUNED})
+    save_tiny_pipeline(study / "model")
+    wanted = ("landsat_patches", "scene_split", "augmentation_config", "finetuned_model")
+    result = materialize(load_definitions(study), "sd", asset_selection=[asset_key(asset) for asset in wanted])
+    assert result.success and len(steps_of(result)) == 5
+    model = lineage_of(study).find("finetuned_model", "sd").path
+    assert len(list(model.glob("fold-*/history.csv"))) == 3 and (model / "sheet.png").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_killed_in_a_mapped_step_goes_on_to_the_bytes_of_one_step(
     tmp_path: Path, load_definitions: LoadDefinitions
@@ -262,10 +286,10 @@ def test_a_run_killed_in_a_mapped_step_goes_on_to_the_bytes_of_one_step(
     assert again.returncode == 0, again.stderr
     # A line an asset, however many steps it has; what was finished is found.
     lines = re.findall(r"^baseline +(\d+)/9  (\w+) +(found|made)", again.stdout, re.MULTILINE)
-    assert sorted(int(number) for number, *_ in lines) == list(range(1, 10))
+    assert sorted(int(number) for number, *_ in lines) == [*range(1, 10)]
     assert ("9", "trained_unet", "made") in lines and {outcome for *_, outcome in lines[:-1]} == {"found"}
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in first.items())
-    log = max((tmp_path / "home" / "logs").glob("*.log")).read_text()
+    log = max((tmp_path / "home" / "logs").glob("2*.log")).read_text()
     assert "resumed at step" in log and "trained_unet.piece[2_of_2]" in log
 
     assert materialize(load_definitions(whole), "baseline").success
