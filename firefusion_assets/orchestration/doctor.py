@@ -93,7 +93,7 @@ def _pool(instance: dg.DagsterInstance) -> Iterator[Finding]:
         yield Finding(
             "held slot",
             f"{slot.step_key} of run {slot.run_id}, which {state}",
-            "free it in the UI: Deployment > Concurrency > free" if gone else "",
+            "the next firefusion run frees it, or the UI: Deployment > Concurrency > free" if gone else "",
         )
 
 

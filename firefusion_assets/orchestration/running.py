@@ -23,6 +23,7 @@ import dagster as dg
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.orchestration.failures import first_cause, is_interruption, reason
+from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag
 
 _PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
@@ -100,7 +101,8 @@ def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -
     """
     instance, invocation = dg.DagsterInstance.get(), uuid.uuid4().hex
     job = dg.build_reconstructable_job(__name__, lineage_job.__name__)
-    tags = {_INVOCATION: invocation} | ({"dagster/partition": key} if key else {})
+    tags = {_INVOCATION: invocation} | process_tag() | ({"dagster/partition": key} if key else {})
+    free_slots_of_dead_runs(instance)
     with _listening(instance, invocation, tell) as ear:
         success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
     if ear.interrupted:

@@ -1,0 +1,38 @@
+"""Slots of pools that a dead run still holds: who starts a run frees them, since there may be no daemon that does.
+
+A run that waits for such a slot would wait for ever.
+"""
+
+import os
+import socket
+from typing import Final
+
+import dagster as dg
+import psutil
+
+_PROCESS: Final = "firefusion/process"
+
+
+def process_tag() -> dict[str, str]:
+    """Return the tag of a run by which others see whether this process lives: its machine and number."""
+    return {_PROCESS: f"{socket.gethostname()} {os.getpid()}"}
+
+
+def free_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Free the slots of runs that are gone or have ended, and of those whose process is gone; these have failed."""
+    events = instance.event_log_storage
+    if not events.supports_global_concurrency_limits:
+        return
+    for run_id in events.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            if not _is_dead(run):
+                continue
+            instance.report_run_failed(run, "The process of this run was killed.")
+        events.free_concurrency_slots_for_run(run_id)
+
+
+def _is_dead(run: dg.DagsterRun) -> bool:
+    """Tell whether no process has the number of a run's, which another one may have got since."""
+    machine, _, number = run.tags.get(_PROCESS, "").partition(" ")
+    return machine == socket.gethostname() and not psutil.pid_exists(int(number))
