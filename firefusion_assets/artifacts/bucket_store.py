@@ -21,10 +21,12 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from firefusion_assets.artifacts.artifact import Artifact, ObjectId
 from firefusion_assets.artifacts.bucket import Bucket, BucketError
 from firefusion_assets.artifacts.cache import Cache, cache_root
 from firefusion_assets.artifacts.lease import Lease, is_held
-from firefusion_assets.artifacts.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, ObjectId, note_use
+from firefusion_assets.artifacts.making import note_use
+from firefusion_assets.artifacts.store import MANIFEST, ArtifactError, ArtifactStore
 from firefusion_assets.artifacts.transfer import fetch, hashes, upload
 from firefusion_assets.artifacts.work_copy import WorkCopy
 

@@ -16,15 +16,15 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from filelock import FileLock, Timeout
 
+from firefusion_assets.artifacts.artifact import Artifact, ObjectId
 from firefusion_assets.artifacts.cost import CostMeter
 from firefusion_assets.artifacts.damage import damages, set_aside, sha256
+from firefusion_assets.artifacts.making import Making, being_made, note_use
 from firefusion_assets.core.atomic_files import flush, write_atomically
 from firefusion_assets.core.errors import UserError
 
@@ -34,57 +34,9 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
 
-ObjectId = tuple[str, str]
-"""Asset and fingerprint of an object."""
-
-
-class _Making(NamedTuple):
-    """An object that is being made: what it has used so far, and what it costs."""
-
-    used: set[ObjectId]
-    meter: CostMeter
-
-
-_making: ContextVar[_Making | None] = ContextVar("making", default=None)
-"""The object that is being made here, if one is."""
-
 
 class ArtifactError(UserError, RuntimeError):
     """An object that can't be made, found or trusted."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A finished object.
-
-    Attributes:
-        asset: name of the asset.
-        fingerprint: what the object was made from.
-        folder: where its files are, or will be once `path` is asked for.
-        facts: what its maker said about it (JSON values).
-        cost: seconds, memory and the like; not part of what makes two objects equal.
-        uses: the objects that it was made from; None if it was made before manifests recorded that.
-        settings: the settings (JSON values) that it was made from; None likewise.
-        size: bytes of its files.
-        fetch: brings the files to the folder where they may be elsewhere; None if they are in it.
-    """
-
-    asset: str
-    fingerprint: str
-    folder: Path
-    facts: Mapping[str, Any]
-    cost: Mapping[str, float]
-    uses: tuple[ObjectId, ...] | None = None
-    settings: Any = None
-    size: int = 0
-    fetch: Callable[["Artifact"], None] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def path(self) -> Path:
-        """Its folder, with all of its files."""
-        if self.fetch is not None:
-            self.fetch(self)
-        return self.folder
 
 
 class ArtifactStore:
@@ -211,8 +163,8 @@ class ArtifactStore:
     ) -> Artifact:
         target = self.root / asset / fingerprint
         work = _made(self.root / asset / ".work" / fingerprint)
-        making = _Making(used := set(uses), CostMeter())
-        outer = _making.set(making)
+        making = Making(used := set(uses), CostMeter())
+        outer = being_made.set(making)
         try:
             facts = dict(make(work))
             cost = making.meter.read()
@@ -226,7 +178,7 @@ class ArtifactStore:
                 f"free space or repair the disk below {self.root} and run again: it goes on from {work}"
             ) from error
         finally:
-            _making.reset(outer)
+            being_made.reset(outer)
         note_use(asset, fingerprint)
         return self._described(asset, fingerprint, manifest)
 
@@ -288,18 +240,6 @@ class ArtifactStore:
         """Yield all finished objects."""
         for manifest in sorted(self.root.glob(f"[!.]*/[!.]*/{MANIFEST}")):
             yield manifest.parent.parent.name, manifest.parent.name
-
-
-def note_use(asset: str, fingerprint: str) -> None:
-    """Note that the object that is being made, if one is, is made from this one."""
-    if (making := _making.get()) is not None:
-        making.used.add((asset, fingerprint))
-
-
-def count_cost(artifact: Artifact) -> None:
-    """Count what a finished object cost as cost of the object that is being made, where one is: it is a piece of it."""
-    if (making := _making.get()) is not None:
-        making.meter.add(artifact.cost)
 
 
 def link(source: Path, target: Path) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core.workers import Workers
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart

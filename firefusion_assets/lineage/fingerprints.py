@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from firefusion_assets.artifacts.artifact import Artifact, ObjectId
 from firefusion_assets.artifacts.hashes import digest, folder_hash
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact, ArtifactStore, ObjectId
+from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.remedies import run_command

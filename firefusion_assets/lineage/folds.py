@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from firefusion_assets.artifacts.artifact import ObjectId
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore, ObjectId
+from firefusion_assets.artifacts.store import UNPARTITIONED, ArtifactStore
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE
 from firefusion_assets.ingest.split import held_back_ids, part_ids

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
-from firefusion_assets.artifacts.store import MANIFEST, Artifact, ArtifactStore, ObjectId, count_cost, link
+from firefusion_assets.artifacts.artifact import Artifact, ObjectId
+from firefusion_assets.artifacts.making import count_cost
+from firefusion_assets.artifacts.store import MANIFEST, ArtifactStore, link
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.workers import Progress, WorkerError, Workers
 from firefusion_assets.lineage.assets import ASSETS, AssetName

@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.artifacts.artifact import Artifact
+from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.lineage.fingerprints import Lineage
 
 STORE_INTACT = "store_intact"

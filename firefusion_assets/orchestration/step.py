@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from firefusion_assets.artifacts.store import Artifact
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.core.tracking import Run, Tracker, tracked
 from firefusion_assets.lineage.assets import AssetName

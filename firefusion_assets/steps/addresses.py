@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from firefusion_assets.artifacts.store import Artifact
+    from firefusion_assets.artifacts.artifact import Artifact
 
 PORT: Final = 3001
 

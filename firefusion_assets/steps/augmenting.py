@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 import yaml
 
-from firefusion_assets.artifacts.store import Artifact
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.inpainting.beside.measured import Beside, measure
 from firefusion_assets.inpainting.choice import JUDGED, choose

@@ -6,8 +6,9 @@ from typing import Any, Final
 import pandas as pd
 import yaml
 
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.base_store import BAD_FILES, left_out
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from firefusion_assets.artifacts.store import Artifact
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.core.folders import is_new

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.artifact import Artifact
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.base_store import BASE_STORE, TABLE, ingest, left_out
 from firefusion_assets.ingest.sources.listing import list_source, raw_listing
 from firefusion_assets.ingest.split import SplitError, leaks, split_patches, split_summary

@@ -19,8 +19,9 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from firefusion_assets.artifacts.artifact import ObjectId
 from firefusion_assets.artifacts.bucket_store import BucketStore
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, ObjectId
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError

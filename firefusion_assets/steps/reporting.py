@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from firefusion_assets.artifacts.store import UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.artifact import Artifact
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.lineage.assets import REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.remedies import run_command

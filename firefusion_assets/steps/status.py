@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal, NamedTuple
 
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED, Artifact
+from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
 from firefusion_assets.ingest.sources.listing import raw_listing
 from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError

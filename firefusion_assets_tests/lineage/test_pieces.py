@@ -13,7 +13,8 @@ import psutil
 import pytest
 import torch
 
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.artifacts.artifact import Artifact
+from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.lineage.pieces import Piece, PieceError, Pieces, put_together
 from firefusion_assets.segmentation import parallel
 from firefusion_assets.segmentation.parallel import share_of_cores, trainers

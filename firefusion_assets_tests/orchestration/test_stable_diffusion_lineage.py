@@ -20,7 +20,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.numpy import load_file
 
-from firefusion_assets.artifacts.store import Artifact
+from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.core.dilation import dilated
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.landsat.bands import FILE_BANDS

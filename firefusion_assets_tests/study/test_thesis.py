@@ -11,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from firefusion_assets.artifacts.store import Artifact, ArtifactStore
+from firefusion_assets.artifacts.artifact import Artifact
+from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
 from firefusion_assets.landsat.detectors import detect
 from firefusion_assets.lineage.fingerprints import Lineage
