@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxFillPipeline, FluxTransformer2DModel
-from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel, T5Tokenizer
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxFillPipeline, FluxTransformer2DModel
+from transformers import CLIPTextModel, T5Config, T5EncoderModel, T5Tokenizer
 
-from firefusion_assets_tests.builders.pipelines import tiny_tokenizer
+from firefusion_assets_tests.builders.pipelines import tiny_text_config, tiny_tokenizer, tiny_vae
 
 _CHANNELS = 4
 """Of its VAE's latents."""
@@ -21,30 +21,8 @@ def save_tiny_flux_fill(folder: Path) -> Path:
         torch.manual_seed(6)
         pipeline = FluxFillPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
-            vae=AutoencoderKL(
-                in_channels=3,
-                out_channels=3,
-                block_out_channels=(16, 16, 32, 32),
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                layers_per_block=1,
-                norm_num_groups=8,
-                latent_channels=_CHANNELS,
-                shift_factor=0.1159,
-                scaling_factor=0.3611,
-            ),
-            text_encoder=CLIPTextModel(
-                CLIPTextConfig(
-                    vocab_size=80,
-                    hidden_size=32,
-                    intermediate_size=37,
-                    num_hidden_layers=2,
-                    num_attention_heads=2,
-                    bos_token_id=0,
-                    eos_token_id=1,
-                    pad_token_id=1,
-                )
-            ),
+            vae=tiny_vae(latent_channels=_CHANNELS, shift_factor=0.1159, scaling_factor=0.3611),
+            text_encoder=CLIPTextModel(tiny_text_config(32)),
             tokenizer=tiny_tokenizer(folder),
             text_encoder_2=T5EncoderModel(
                 T5Config(vocab_size=len(pieces), d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=2)

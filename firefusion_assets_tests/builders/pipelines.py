@@ -26,8 +26,8 @@ def save_tiny_pipeline(folder: Path, in_channels: int = 9) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         pipeline = StableDiffusionInpaintPipeline(
-            vae=_vae(),
-            text_encoder=CLIPTextModel(_text_config(32)),
+            vae=tiny_vae(),
+            text_encoder=CLIPTextModel(tiny_text_config(32)),
             tokenizer=tiny_tokenizer(folder),
             unet=_unet(in_channels, cross_attention_dim=32),
             scheduler=_scheduler(),
@@ -45,9 +45,9 @@ def save_tiny_xl_pipeline(folder: Path, in_channels: int = 9) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(8)
         pipeline = StableDiffusionXLInpaintPipeline(
-            vae=_vae(force_upcast=True, scaling_factor=0.13025),
-            text_encoder=CLIPTextModel(_text_config(32)),
-            text_encoder_2=CLIPTextModelWithProjection(_text_config(48, projection_dim=_POOLED, hidden_act="gelu")),
+            vae=tiny_vae(force_upcast=True, scaling_factor=0.13025),
+            text_encoder=CLIPTextModel(tiny_text_config(32)),
+            text_encoder_2=CLIPTextModelWithProjection(tiny_text_config(48, projection_dim=_POOLED, hidden_act="gelu")),
             tokenizer=tiny_tokenizer(folder),
             tokenizer_2=tiny_tokenizer(folder),
             unet=_unet(
@@ -91,7 +91,8 @@ FAMILIES: Final = ("sd", "sdxl", "controlnet")
 """What `save_tiny_models` knows."""
 
 
-def _vae(**settings: Any) -> AutoencoderKL:
+def tiny_vae(**settings: Any) -> AutoencoderKL:
+    """Return a VAE of 3 channels whose latent cells are 8 px."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -104,7 +105,8 @@ def _vae(**settings: Any) -> AutoencoderKL:
     )
 
 
-def _text_config(width: int, **settings: Any) -> CLIPTextConfig:
+def tiny_text_config(width: int, **settings: Any) -> CLIPTextConfig:
+    """Return the configuration of a text encoder for `tiny_tokenizer`."""
     return CLIPTextConfig(
         vocab_size=2 * len(_CHARACTERS) + 2,
         hidden_size=width,
