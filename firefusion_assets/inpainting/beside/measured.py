@@ -130,8 +130,24 @@ def _fire(train: "PatchPart", name: str) -> _Fire | None:
     return None if seen is None else _Fire(patch, label, *seen)
 
 
-def _found(what: What, fires: Sequence[_Fire], chances: Sequence[float], words: list[str]) -> Found | None:
-    """Say in words what was found; None if it isn't more than chance explains."""
+def _found(
+    what: What,
+    fires: Sequence[_Fire],
+    shown: Sequence[Haze | Land],
+    grounds: Sequence[Haze | Land],
+    words: list[str],
+) -> tuple[Found, list[_Fire]] | None:
+    """Say in words what was found, and beside which fires; None if it isn't more than chance explains.
+
+    Args:
+        what: is looked for.
+        fires: of the train part.
+        shown: what the patch of each shows of it.
+        grounds: what patches without fire show of it.
+        words: gets a line on what was found.
+    """
+    by_chance = [ground.amount for ground in grounds]
+    chances = [chance(one.amount(fire.label), fire.label, by_chance) for one, fire in zip(shown, fires, strict=True)]
     level = level_shown(chances)
     if level is None:
         words.append(f"no {what} found beside {len(fires)} fires: no more than on ground without fire")
@@ -142,16 +158,15 @@ def _found(what: What, fires: Sequence[_Fire], chances: Sequence[float], words: 
     shares = ((has[one].mean() if one.any() else has.mean()) for one in (~large, large))
     small_share, large_share = (max(0.0, float((share - level) / (1 - level))) for share in shares)
     words.append(f"{what} found beside {has.sum()} of {len(fires)} fires, {level * len(fires):.1f} expected by chance")
-    return Found(small=small_share, large=large_share, level=level, words=words[-1])
+    found = Found(small=small_share, large=large_share, level=level, words=words[-1])
+    return found, [fire for fire, it_has in zip(fires, has, strict=True) if it_has]
 
 
 def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], words: list[str]) -> Smoke | None:
-    by_chance = [haze.amount for haze in grounds]
-    chances = [chance(fire.haze.amount(fire.label), fire.label, by_chance) for fire in fires]
-    found = _found("smoke", fires, chances, words)
-    if found is None:
+    evidence = _found("smoke", fires, [fire.haze for fire in fires], grounds, words)
+    if evidence is None:
         return None
-    smoking = [fire for fire, one in zip(fires, chances, strict=True) if one <= found.level]
+    found, smoking = evidence
     names = [band for band in VISIBLE if band in train.meta.bands]
     veiled = [fire.haze.beside(fire.label) for fire in smoking]
     excess, ground = (
@@ -171,16 +186,14 @@ def _smoke(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Haze], 
 
 
 def _scarred(train: "PatchPart", fires: Sequence[_Fire], grounds: Sequence[Land], words: list[str]) -> Scarred | None:
-    by_chance = [land.amount for land in grounds]
-    chances = [chance(fire.land.amount(fire.label), fire.label, by_chance) for fire in fires]
-    found = _found("scar", fires, chances, words)
-    if found is None:
+    evidence = _found("scar", fires, [fire.land for fire in fires], grounds, words)
+    if evidence is None:
         return None
+    found, burnt = evidence
     scars = [
         scar
-        for fire, one in zip(fires, chances, strict=True)
-        if one <= found.level
-        and (scar := measure_scar(fire.patch.bands, train.meta.bands, fire.land, fire.label, fire.haze.pieces > 0))
+        for fire in burnt
+        if (scar := measure_scar(fire.patch.bands, train.meta.bands, fire.land, fire.label, fire.haze.pieces > 0))
         is not None
     ]
     if not scars:
