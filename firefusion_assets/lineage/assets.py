@@ -138,7 +138,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         Asset("augmentation_config", 1, (), _config),
         Asset(
             "finetuned_model",
-            5,
+            6,
             ("landsat_patches", "scene_split", "augmentation_config"),
             _model,
             gpu=True,
@@ -155,7 +155,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
         ),
         Asset(
             "synthetic_images",
-            6,
+            7,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
             gpu=True,

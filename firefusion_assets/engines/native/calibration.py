@@ -19,7 +19,7 @@ from firefusion_assets.engines.native.scaling import Scaling
 _FILE: Final = "calibration.safetensors"
 _CROPS: Final = 64
 _QUANTILES: Final = 129
-_BEYOND: Final = 0.3
+_BEYOND: Final = 0.15
 """What a saturated pixel has above the largest DN, scaled units, so that it saturates on dark ground too."""
 _FEWEST: Final = 50
 """Pixels of a zone below which its values are mapped as those of all of the label."""

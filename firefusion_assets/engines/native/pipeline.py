@@ -38,7 +38,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         unet: predicts v for the bands.
         scheduler: the noise schedule.
         bands: band names, in the order of the channels.
-        median: see `Scaling`.
+        dark: see `Scaling`.
         iqr: see `Scaling`.
         lowest: see `Scaling`.
         highest: see `Scaling`.
@@ -63,7 +63,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         unet: UNet2DModel,
         scheduler: DDIMScheduler,
         bands: list[str] | None = None,
-        median: list[float] | None = None,
+        dark: list[float] | None = None,
         iqr: list[float] | None = None,
         lowest: list[float] | None = None,
         highest: list[float] | None = None,
@@ -82,7 +82,7 @@ class NativeInpaintPipeline(DiffusionPipeline):
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(
             bands=bands,
-            median=median,
+            dark=dark,
             iqr=iqr,
             lowest=lowest,
             highest=highest,
@@ -101,8 +101,8 @@ class NativeInpaintPipeline(DiffusionPipeline):
     @property
     def scaling(self) -> Scaling:
         """DN to what the network sees, and back."""
-        median, iqr, lowest, highest = (tuple(self.config[name]) for name in Scaling._fields[:-1])
-        return Scaling(median, iqr, lowest, highest, self.config.dn_max)
+        dark, iqr, lowest, highest = (tuple(self.config[name]) for name in Scaling._fields[:-1])
+        return Scaling(dark, iqr, lowest, highest, self.config.dn_max)
 
     @property
     def contrast(self) -> Contrast:
@@ -187,6 +187,7 @@ def new_pipeline(
         layers_per_block=1,
         norm_num_groups=8,
     )
+    unet.to(memory_format=torch.channels_last)
     scheduler = DDIMScheduler(
         num_train_timesteps=TRAIN_TIMESTEPS,
         beta_schedule="squaredcos_cap_v2",
@@ -213,6 +214,7 @@ def load_pipeline(folder: Path) -> NativeInpaintPipeline:
         pipeline.scheduler.config, algorithm_type="dpmsolver++", timestep_spacing="trailing"
     )
     require_finite(pipeline.unet, folder)
+    pipeline.unet.to(memory_format=torch.channels_last)
     return pipeline.to(compute_device())
 
 

@@ -115,14 +115,14 @@ def test_scaling_is_measured_on_valid_pixels_and_turns_back(train: PatchPart) ->
     fires = np.concatenate(
         [patch.bands[:, patch.label & ~patch.ignore] for patch in map(train.read, train.ids)], axis=1
     )
-    darkest, low, median, high, brightest = np.percentile(valid, (0.1, 25, 50, 75, 99.9), axis=1, method="inverted_cdf")
+    darkest, low, high, brightest = np.percentile(valid, (0.1, 25, 75, 99.9), axis=1, method="inverted_cdf")
     lowest, highest = np.minimum(darkest, fires.min(axis=1)), np.maximum(brightest, fires.max(axis=1))
-    assert scaling == Scaling(tuple(median), tuple(high - low), tuple(lowest), tuple(highest), 65535)
+    assert scaling == Scaling(tuple(darkest), tuple(high - low), tuple(lowest), tuple(highest), 65535)
     dn = np.clip(np.array([1, 5000, 9000, 30000, 65535])[:, None], lowest, highest)
     dn = dn.reshape(5, 3, 1, 1).astype(np.uint16)
     scaled = scaling.from_dn(dn)
     assert dn[3, 2] == 30000
-    np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - median[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
+    np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - darkest[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
     np.testing.assert_allclose(scaling.to_dn(scaled), dn, rtol=1e-4, atol=0.1)
     for far, limit in ((-100, lowest), (100, highest)):
         np.testing.assert_allclose(scaling.to_dn(np.full((3, 1, 1), far, np.float32))[:, 0, 0], limit, atol=0.01)
@@ -144,7 +144,8 @@ def test_crops_hold_fires_inside_edit_masks_and_plain_ground(train: PatchPart) -
     assert (crops.bands[np.broadcast_to(crops.valid == 0, crops.bands.shape)] == 0).all()
     plain = ~crops.label.any(axis=(1, 2, 3))
     assert 0.15 < plain.mean() < 0.35
-    hot = crops.bands[:, 2:] > 1.5  # the fires of the store stand out in its last band
+    # The fires of the store stand out in its last band.
+    hot = crops.bands[:, 2:] > fit_scaling(train, 1).from_dn(np.full((3, 1, 1), 18000, np.uint16))[2]
     np.testing.assert_array_equal(hot & (crops.edit == 1), crops.label == 1)
     assert (hot & (crops.edit == 0)).any(axis=(1, 2, 3)).mean() > 0.05  # known fire, as in overlapping windows
 
@@ -184,7 +185,7 @@ def test_contrast_gives_fire_and_ground_unit_variance_and_turns_back(train: Patc
     pixels, on_fire = whitened_pixels(crops, contrast)
     np.testing.assert_allclose(pixels[on_fire].mean(axis=0), 0, atol=0.05)
     assert (pixels[on_fire].std(axis=0) < 1.1).all()
-    np.testing.assert_allclose(pixels[~on_fire].std(axis=0), 1, atol=0.3)
+    np.testing.assert_allclose(pixels[~on_fire].std(axis=0), 1, atol=0.4)
 
 
 def crops_of(bands: npt.NDArray[np.float64]) -> Crops:
