@@ -124,6 +124,9 @@ def test_scaling_is_measured_on_valid_pixels_and_turns_back(train: PatchPart) ->
     assert dn[3, 2] == 30000
     np.testing.assert_allclose(scaled[3, 2], np.arcsinh((30000 - darkest[2]) / (high - low)[2]) / 1.5, rtol=1e-5)
     np.testing.assert_allclose(scaling.to_dn(scaled), dn, rtol=1e-4, atol=0.1)
+    # What is added in scaled units changes dark ground by less than bright ground: shade is a factor.
+    dark, bright = (scaling.to_dn(scaling.from_dn(dn[at]) + 0.1) - dn[at] for at in (0, 2))
+    assert (dark < 0.9 * bright).all()
     for far, limit in ((-100, lowest), (100, highest)):
         np.testing.assert_allclose(scaling.to_dn(np.full((3, 1, 1), far, np.float32))[:, 0, 0], limit, atol=0.01)
 
