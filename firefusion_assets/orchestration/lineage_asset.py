@@ -17,6 +17,7 @@ from firefusion_assets.orchestration.fanout import fanned_out, fanout
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
 from firefusion_assets.steps.addresses import page_address
+from firefusion_assets.steps.object_checks import NOTHING_DAMAGED
 from firefusion_assets.study import Study
 
 
@@ -43,15 +44,16 @@ class LineageAsset:
     def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
         asset, key = self.asset, dg.AssetKey([study.name, self.asset.name])
+        own_partitions = partitions if asset.per_config else None
         shown: dict[str, Any] = {
             "description": f"{cleandoc(self.run.__doc__ or '')}\n\n[Read more]({page_address(self.page)})",
             "group_name": self.group,
             "kinds": {*self.kinds},
             "owners": [*study.owners],
             "tags": {"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
-            "partitions_def": partitions if asset.per_config else None,
+            "partitions_def": own_partitions,
             "code_version": str(asset.version),
-            "check_specs": checks.specs(key, *self.checks, checks.NOTHING_DAMAGED),
+            "check_specs": checks.specs(key, own_partitions, *self.checks, NOTHING_DAMAGED),
         }
         if asset.pieces and (shares := fanout()) > 1:
             upstream = [dg.AssetKey([study.name, name]) for name in asset.upstream]

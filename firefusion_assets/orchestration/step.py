@@ -13,9 +13,10 @@ from firefusion_assets.core.tracking import Run, Tracker, tracked
 from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.pieces import Pieces
-from firefusion_assets.orchestration.checks import nothing_damaged
+from firefusion_assets.orchestration.checks import nothing_damaged, result
 from firefusion_assets.orchestration.columns import column_schema
 from firefusion_assets.steps.addresses import address_of
+from firefusion_assets.steps.object_checks import answers
 
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""
@@ -85,7 +86,7 @@ class Step:
 
         Args:
             artifact: the object.
-            checks: the checks' answers, besides that all do: whether something was damaged.
+            checks: answers that aren't among the object's facts, besides whether something was damaged.
             table_file: pattern of its table, of which the columns are shown.
             sheet: the file of its picture, where it has one.
             **metadata: more to show.
@@ -105,7 +106,11 @@ class Step:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.fingerprint),
             metadata=shown,
-            check_results=[*checks, nothing_damaged(self.lineage)],
+            check_results=[
+                *checks,
+                *(result(one.check, one.passed, **one.figures) for one in answers(self.lineage, self.key, artifact)),
+                nothing_damaged(self.lineage),
+            ],
         )
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 
 from firefusion_assets.lineage.pieces import Pieces
-from firefusion_assets.orchestration import checks
+from firefusion_assets.orchestration.checks import store_intact
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
 from firefusion_assets.orchestration.step import Step, picture
+from firefusion_assets.steps import object_checks as checks
 from firefusion_assets.steps.addresses import address_of
 
 
@@ -92,12 +93,7 @@ def synthetic_images(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.painting import paint_config
 
     painted = step.build(paint_config)
-    changed = painted.facts["n_values_changed_outside"]
-    return step.published(
-        painted,
-        [checks.result(checks.BACKGROUND_UNTOUCHED, changed == 0, n_values_changed_outside=changed)],
-        table_file="fold-0/replicate-0/provenance.parquet",
-    )
+    return step.published(painted, table_file="fold-0/replicate-0/provenance.parquet")
 
 
 @lineage_asset(
@@ -116,24 +112,12 @@ def screened_images(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.screening import GALLERY, SCORES, screen_config
 
     screened = step.build(screen_config)
-    facts = screened.facts
-    copied = 0 if step.lineage.config(step.key).generator.copies else facts["n_copies"]
     shown: dict[str, Any] = {}
     if (screened.path / GALLERY).is_file():
         shown["gallery"] = dg.MetadataValue.url(address_of(step.lineage.study.name, screened, GALLERY))
     if (screened.path / SCORES).is_file():
         shown["scores"] = picture(screened.path / SCORES)
-    enough = facts["n_images"] == facts["wanted"] and (facts["wanted"] == 0 or facts["accepted_share"] >= 0.5)
-    return step.published(
-        screened,
-        [
-            checks.result(checks.ENOUGH_ACCEPTED, enough, accepted=facts["n_images"], wanted=facts["wanted"]),
-            checks.result(checks.NO_COPIES, copied == 0, n_copies=facts["n_copies"]),
-            checks.result(checks.NO_FINGERPRINT, facts.get("fingerprint_outside_low", 0.5) <= 0.5),
-        ],
-        table_file="fold-0/replicate-0/verdicts.parquet",
-        **shown,
-    )
+    return step.published(screened, table_file="fold-0/replicate-0/verdicts.parquet", **shown)
 
 
 @lineage_asset(
@@ -147,13 +131,5 @@ def augmented_lmdb(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.augmenting import write_overlay
 
     overlay = step.build(write_overlay)
-    added, accepted, held_back = (overlay.facts[f"n_{name}"] for name in ("added", "accepted", "held_back"))
-    match = added == accepted + held_back
-    return step.published(
-        overlay,
-        [
-            checks.store_intact(step.lineage.store, overlay, contents=False),
-            checks.result(checks.COUNTS_MATCH, match, added=added, accepted=accepted, held_back=held_back),
-        ],
-        **{"dagster/row_count": added},
-    )
+    intact = store_intact(step.lineage.store, overlay, contents=False)
+    return step.published(overlay, [intact], **{"dagster/row_count": overlay.facts["n_added"]})

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from firefusion_assets.orchestration import checks
+from firefusion_assets.orchestration.checks import store_intact
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.rejections import rejection_metadata
 from firefusion_assets.orchestration.step import Step, table
+from firefusion_assets.steps import object_checks as checks
 
 
 @lineage_asset(
@@ -24,14 +25,10 @@ def landsat_patches(step: Step) -> dg.MaterializeResult:
     if (key := step.context.run.tags.get("dagster/partition")) is not None:
         step.lineage.config(key)
     patches, is_new = build_patches(step.lineage, step.progress)
-    bad = patches.facts["bad_files"]
     return step.published(
         patches,
-        [
-            # Every run comes by here: reading all bytes again is for new objects only.
-            checks.store_intact(step.lineage.store, patches, contents=is_new),
-            checks.result(checks.NO_BAD_FILES, not bad, bad_files="\n".join(bad) or None),
-        ],
+        # Every run comes by here: reading all bytes again is for new objects only.
+        [store_intact(step.lineage.store, patches, contents=is_new)],
         **{
             "dagster/row_count": patches.facts["n_patches"],
             "left_out": "\n".join(left_out(patches.facts)) or "nothing",
@@ -49,17 +46,7 @@ def scene_split(step: Step) -> dg.MaterializeResult:
 
     Publishes `split.parquet`: fold, patch_id, group, scene, part, fire_pixels.
     """
-    from firefusion_assets.report.statistics.intervals import FEW_GROUPS
-    from firefusion_assets.steps.patches import evaluated_fires, split_scenes
+    from firefusion_assets.steps.patches import split_scenes
 
     split = step.build(split_scenes)
-    # A split by patch is leaky by the user's own wish; the report says so at its top.
-    passed = split.facts["n_leaks"] == 0 or split.facts["by"] == "patch"
-    groups, pixels = evaluated_fires(step.lineage, split)
-    enough = checks.result(checks.ENOUGH_TESTED, groups >= FEW_GROUPS, groups=groups, fire_pixels=pixels)
-    return step.published(
-        split,
-        [checks.result(checks.NO_LEAK, passed, n_leaks=split.facts["n_leaks"]), enough],
-        parts=table(split.facts["parts"]),
-        table_file="split.parquet",
-    )
+    return step.published(split, parts=table(split.facts["parts"]), table_file="split.parquet")

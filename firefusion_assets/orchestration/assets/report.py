@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import dagster as dg
 
-from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.step import Step, table
+from firefusion_assets.steps import object_checks as checks
 from firefusion_assets.steps.addresses import address_of
 
 _SHORT_MARKDOWN: Final = 1000
@@ -25,10 +25,8 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.steps.reporting import last_comparison, publish_report
 
     report = publish_report(step.lineage, step.progress)
-    missing = report.facts["not_current"]
     return step.published(
         report,
-        [checks.result(checks.ALL_CURRENT, not missing, not_current=", ".join(missing) or None)],
         verdict=dg.MetadataValue.md(_verdicts(report.facts)),
         report=dg.MetadataValue.url(address_of(step.lineage.study.name, report, "report.html")),
         report_file=dg.MetadataValue.path(str(report.path / "report.html")),
