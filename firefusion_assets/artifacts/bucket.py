@@ -123,6 +123,11 @@ class Bucket:
                 for one in page
             }
 
+    def folders(self) -> list[str]:
+        """Return the names of the folders of the place."""
+        with self._clear_errors(""):
+            return [Path(folder).name for folder in _client(self.url).list_with_delimiter()["common_prefixes"]]
+
     def remove(self, keys: Iterable[str]) -> None:
         """Remove keys; one that isn't there is no error."""
         names = list(keys)

@@ -24,7 +24,7 @@ from filelock import FileLock
 from firefusion_assets.artifacts.artifact import Artifact, ObjectId
 from firefusion_assets.artifacts.bucket import Bucket, BucketError
 from firefusion_assets.artifacts.cache import Cache, cache_root
-from firefusion_assets.artifacts.lease import Lease, is_held
+from firefusion_assets.artifacts.lease import Lease, beats, is_held
 from firefusion_assets.artifacts.making import note_use
 from firefusion_assets.artifacts.store import MANIFEST, ArtifactError, ArtifactStore
 from firefusion_assets.artifacts.transfer import fetch, hashes, upload
@@ -109,6 +109,11 @@ class BucketStore(ArtifactStore):
                 self._upload(artifact)
             artifact = self.find(asset, fingerprint) or artifact
         return artifact
+
+    def being_made(self) -> set[ObjectId]:
+        """Return the objects that some machine makes at this moment, as far as leases tell."""
+        there = ((asset, name) for asset in self._bucket.folders() for name in self._bucket.sizes(f"{asset}/.locks"))
+        return {one for one in there if beats(self._bucket, _lease(*one))}
 
     def point(self, asset: str, key: str, artifact: Artifact) -> None:
         """Point a partition at its object."""

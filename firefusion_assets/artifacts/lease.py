@@ -92,6 +92,12 @@ class Lease:
         return json.dumps({"holder": self._holder, "session": self._session, "beat": uuid.uuid4().hex}).encode()
 
 
+def beats(bucket: Bucket, key: str) -> bool:
+    """Whether a lease was renewed lately, by this machine's clock: for people to see, and not to act upon."""
+    there = bucket.read_version(key)
+    return there is not None and time.time() - there.modified < LEASE_S
+
+
 def is_held(bucket: Bucket, key: str, holder: str) -> bool:
     """Whether a lease is still this holder's."""
     content = bucket.read(key)

@@ -1,5 +1,7 @@
 """The object that is being made here: what it uses and costs is noted by whatever finds objects for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -22,6 +24,16 @@ def note_use(asset: str, fingerprint: str) -> None:
     """Note that the object that is being made, if one is, is made from this one."""
     if (making := being_made.get()) is not None:
         making.used.add((asset, fingerprint))
+
+
+@contextmanager
+def only_looked_at() -> Iterator[None]:
+    """Note no use of what is found in the block: the object that is being made tells of it, and isn't made from it."""
+    outer = being_made.set(None)
+    try:
+        yield
+    finally:
+        being_made.reset(outer)
 
 
 def count_cost(artifact: Artifact) -> None:

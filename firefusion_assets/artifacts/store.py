@@ -27,6 +27,7 @@ from firefusion_assets.artifacts.damage import damages, set_aside, sha256
 from firefusion_assets.artifacts.making import Making, being_made, note_use
 from firefusion_assets.core.atomic_files import flush, write_atomically
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.locks import is_held
 
 _LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -198,6 +199,11 @@ class ArtifactStore:
             flush(folder)
         work.replace(target)
         flush(target.parent)
+
+    def being_made(self) -> set[ObjectId]:
+        """Return the objects that a living process makes at this moment."""
+        begun = ((work.parents[1].name, work.name) for work in self.root.glob("[!.]*/.work/*"))
+        return {one for one in begun if is_held(self.root / one[0] / ".locks" / one[1])}
 
     def point(self, asset: str, key: str, artifact: Artifact) -> None:
         """Point a partition at its object."""

@@ -15,9 +15,18 @@ from firefusion_assets.steps.addresses import PORT
 if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
 
+    from firefusion_assets.lineage.fingerprints import Lineage
+    from firefusion_assets.steps.overview import Failures
     from firefusion_assets.steps.status import AssetState
 
-_COLOURS = {"current": "green", "stale": "yellow", "missing": "yellow", "failed": "red", "invalid": "red"}
+_COLOURS = {
+    "current": "green",
+    "stale": "yellow",
+    "missing": "yellow",
+    "running": "cyan",
+    "failed": "red",
+    "invalid": "red",
+}
 
 
 def status(study: StudyOption = None) -> None:
@@ -25,23 +34,21 @@ def status(study: StudyOption = None) -> None:
     from firefusion_assets.cli.progress import duration
     from firefusion_assets.cli.terminal import print_table
     from firefusion_assets.lineage.remedies import run_command
-    from firefusion_assets.steps.status import price, study_status
+    from firefusion_assets.steps.overview import overview, prices, total
 
     lineage = open_study(study)
-    states = study_status(lineage)
-    if any(state.command for state in states):
-        states = _with_failures(lineage.study.name, states)
+    states = overview(lineage, lambda: _failures(lineage.study.name))
     groups = [list(group) for _, group in groupby(states, lambda one: (one.key, one.state, one.why))]
     typer.echo(f"{lineage.folder}, objects in {lineage.store.place}\n")
     print_table(
-        *("config", "assets", "state", "Dice", "why"),
-        rows=[_row(group, states, lineage.study.report.headline) for group in groups],
+        *("config", "assets", "state", "Dice", "checks", "why"),
+        rows=[_row(lineage, group, states) for group in groups],
     )
     old = [state for state in states if state.command]
     if old:
         keys = dict.fromkeys(state.key for state in old if state.key)
         command = run_command(" ".join(keys)) if keys else old[-1].command
-        due = price(lineage, states)
+        due = total(prices(states))
         if due.hours:
             gpu = f" ({duration(3600 * due.gpu_hours)} with a GPU)" if due.gpu_hours else ""
             typer.echo(f"\nBy past runs that takes {duration(3600 * due.hours)}{gpu} and {due.disk / 2**20:,.0f} MiB.")
@@ -140,21 +147,20 @@ def report_server_of(study: Path | None, several: bool, port: int = PORT) -> "Th
         raise RequestError(f"127.0.0.1:{port} can't be used ({error.strerror}); choose another with --port") from error
 
 
-def _with_failures(study: str, states: "list[AssetState]") -> "list[AssetState]":
-    """Add what Dagster knows of failed attempts, where it has ever run anything."""
-    from firefusion_assets.orchestration.running import dagster_home, home_folder
+def _failures(study: str) -> "Failures":
+    from firefusion_assets.orchestration.running import failures_at_home  # Dagster, which takes a while
 
-    if not home_folder().is_dir():
-        return states
-    from firefusion_assets.orchestration.failures import last_failures
-    from firefusion_assets.steps.status import with_failures
-
-    dagster_home()
-    return with_failures(states, last_failures(study))
+    return failures_at_home(study)
 
 
-def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -> tuple[str, ...]:
+def _row(lineage: "Lineage", group: "list[AssetState]", states: "list[AssetState]") -> tuple[str, ...]:
     """Return the row of assets of one config that have one state for one reason."""
+    from firefusion_assets.steps.overview import unmet_checks
+
+    headline, checks = (
+        lineage.study.report.headline,
+        [check for state in group for check in unmet_checks(lineage, state)],
+    )
     first, names = group[0], ", ".join(state.asset for state in group)
     if first.key and len(group) == sum(state.key == first.key for state in states):
         names = "all"
@@ -164,4 +170,4 @@ def _row(group: "list[AssetState]", states: "list[AssetState]", headline: str) -
         for state in group
         if state.asset == "dice_metrics" and state.artifact is not None and headline in state.artifact.facts
     ]
-    return first.key, names, f"[{colour}]{first.state}[/]", "".join(dices), first.why
+    return first.key, names, f"[{colour}]{first.state}[/]", "".join(dices), ", ".join(checks), first.why

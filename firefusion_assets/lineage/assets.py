@@ -192,7 +192,7 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             sections=("evaluation",),
         ),
         # Its object depends on the figures of all configs; `steps.collecting` says how.
-        Asset(REPORT, 10, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
+        Asset(REPORT, 11, ("dice_metrics",), _nothing, per_config=False, parts=("detector_scores",)),
     )
 }
 """All assets in the order of the lineage."""

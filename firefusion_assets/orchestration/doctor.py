@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from filelock import FileLock, Timeout
 
 from firefusion_assets.artifacts.damage import DAMAGED
+from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.core.locks import is_held
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.orchestration.executors import GPU_POOL, gpu_lock, local_gpus
 
@@ -48,7 +49,7 @@ def examine(lineage: Lineage, home: Path) -> Iterator[Finding]:
     with dg.DagsterInstance.get() as instance:
         yield from _pool(instance)
     yield from _leases()
-    yield from _store(lineage.store.root)
+    yield from _store(lineage.store)
 
 
 def _installation() -> Iterator[Finding]:
@@ -99,29 +100,20 @@ def _pool(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 def _leases() -> Iterator[Finding]:
     for gpu in local_gpus():
-        yield Finding(f"GPU {gpu}", "leased by a step" if _is_held(gpu_lock(gpu)) else "free")
+        yield Finding(f"GPU {gpu}", "leased by a step" if is_held(gpu_lock(gpu)) else "free")
 
 
-def _store(root: Path) -> Iterator[Finding]:
-    for lock in sorted(root.glob("[!.]*/.locks/*")):
-        if _is_held(lock):
-            yield Finding("object", f"{lock.parents[1].name}/{lock.name} is being made")
-        elif (lock.parents[1] / ".work" / lock.name).exists():
-            found = f"{lock.parents[1].name}/{lock.name} was begun and not finished"
+def _store(store: ArtifactStore) -> Iterator[Finding]:
+    root = store.root
+    being_made = store.being_made()
+    for asset, fingerprint in sorted(being_made):
+        yield Finding("object", f"{asset}/{fingerprint} is being made")
+    for work in sorted(root.glob("[!.]*/.work/*")):
+        if (work.parents[1].name, work.name) not in being_made:
+            found = f"{work.parents[1].name}/{work.name} was begun and not finished"
             yield Finding("object", found, "firefusion run goes on from it; prune removes it if no config wants it")
     damaged = [*(root / DAMAGED).glob("*")]
     if damaged:
         yield Finding(
             "damaged", f"{len(damaged)} objects in {root / DAMAGED}", "look at them, check the disk, remove them"
         )
-
-
-def _is_held(lock: Path) -> bool:
-    """Tell whether a process holds a lock; the kernel lets go of those of processes that are gone."""
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True

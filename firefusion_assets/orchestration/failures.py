@@ -1,10 +1,12 @@
 """Why a step failed, in the words that help a person."""
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
+
+if TYPE_CHECKING:
+    from firefusion_assets.steps.overview import Failures
 
 _CRASH: Final = "ChildProcessCrashException"
 """What Dagster tells of a step whose process is gone; the exception has no words."""
@@ -13,24 +15,23 @@ _RUNS_LOOKED_AT: Final = 50
 """Failed runs, the newest first, in which failures are looked for."""
 
 
-def last_failures(study: str) -> Mapping[tuple[str, str], tuple[float, str]]:
-    """Return of each asset and key of a study that failed lately when it did (s since 1970), and why, in one line.
+def last_failures(study: str, instance: dg.DagsterInstance) -> "Failures":
+    """Return of each asset and key of a study that failed lately when it did, and why.
 
-    Looks at the instance of DAGSTER_HOME. What someone interrupted didn't fail.
+    What someone interrupted didn't fail.
     """
     found: dict[tuple[str, str], tuple[float, str]] = {}
-    with dg.DagsterInstance.get() as instance:
-        failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
-        for run in instance.get_runs(failed, limit=_RUNS_LOOKED_AT):
-            key = run.tags.get("dagster/partition", "")
-            for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-                # An asset of several steps has keys such as `study__asset.piece[1_of_3]`.
-                step, event = (entry.step_key or "").partition(".")[0], entry.dagster_event
-                asset = step.rpartition("__")[2]
-                is_ours = step == dg.AssetKey([study, asset]).to_python_identifier()
-                if is_ours and event is not None and not is_interruption(first_cause(event.step_failure_data.error)):
-                    line = reason(event).partition("\n")[0]
-                    found.setdefault((asset, key), (entry.timestamp, line))
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    for run in instance.get_runs(failed, limit=_RUNS_LOOKED_AT):
+        key = run.tags.get("dagster/partition", "")
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            # An asset of several steps has keys such as `study__asset.piece[1_of_3]`.
+            step, event = (entry.step_key or "").partition(".")[0], entry.dagster_event
+            asset = step.rpartition("__")[2]
+            is_ours = step == dg.AssetKey([study, asset]).to_python_identifier()
+            if is_ours and event is not None and not is_interruption(first_cause(event.step_failure_data.error)):
+                line = reason(event).partition("\n")[0]
+                found.setdefault((asset, key), (entry.timestamp, line))
     return found
 
 

@@ -16,14 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
 
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
-from firefusion_assets.orchestration.failures import first_cause, is_interruption, reason
+from firefusion_assets.orchestration.failures import first_cause, is_interruption, last_failures, reason
 from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag
+
+if TYPE_CHECKING:
+    from firefusion_assets.steps.overview import Failures
 
 _PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
@@ -71,6 +74,15 @@ def dagster_home() -> Path:
         shutil.copy(settings, home)
     environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def failures_at_home(study: str) -> "Failures":
+    """Return the `last_failures` of a study that DAGSTER_HOME knows of, where there is one."""
+    if not home_folder().is_dir():
+        return {}
+    dagster_home()
+    with dg.DagsterInstance.get() as instance:
+        return last_failures(study, instance)
 
 
 def lineage_job() -> dg.JobDefinition:

@@ -1,6 +1,6 @@
 """The report as one self-contained HTML file.
 
-The page's words and looks are in report.html. Equal inputs give equal bytes: it holds no times of day.
+The page's words and looks are in report.html. Equal inputs give equal bytes: no clock is asked here.
 """
 
 from dataclasses import replace
@@ -36,8 +36,10 @@ from firefusion_assets.report.tables import (
     is_list,
     main_table,
     name_of,
+    notes_table,
     sizes_table,
     split_table,
+    states_table,
 )
 from firefusion_assets.report.templates import template
 
@@ -86,6 +88,9 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
         data=data_table(inputs.data),
         lists={name: value for name, value in inputs.data.items() if is_list(value) and value},
         split=split_table(inputs.split),
+        states=states_table(inputs),
+        notes=notes_table(inputs),
+        looked_at=inputs.looked_at,
         settings=yaml.safe_dump(inputs.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         orphans=inputs.orphans,
         colours={

@@ -27,6 +27,9 @@ METRICS = (
 PATCH_COLUMNS = ("fold", "replicate", "patch_id", "scene", "group", "tp", "fp", "fn", "fire_pixels", "area_km2")
 """Columns of every table of patches: pixels found, falsely found and missed, and of the truth."""
 
+SHARED = "(all)"
+"""Stands for the key of a config where something exists once a study."""
+
 DICE_NAMES = {"dice_micro": "Dice", "dice_batch_mean": "Dice (batch mean)"}
 """What each Dice that may be the headline is called as such; the headline is what configs are compared by."""
 
@@ -162,6 +165,10 @@ class ReportInputs:
         detectors: published detectors, to compare with.
         orphans: keys that have artifacts but no longer a config.
         predictions: where the networks of current configs but controls err most, with all their predictions.
+        states: a row for each config and asset, and first for each asset that exists once a study (of key `SHARED`):
+            key, asset, state (`current`, `stale`, `missing`, `running`, `failed` or `invalid`), why, checks (names of
+            those that don't pass, with commas), and hours, gpu_hours and disk (bytes) of making it current.
+        looked_at: when they were so, as people read it.
     """
 
     study: Study
@@ -171,6 +178,8 @@ class ReportInputs:
     detectors: Sequence[DetectorResult] = ()
     orphans: Sequence[str] = ()
     predictions: Sequence[PredictionExample] = ()
+    states: pd.DataFrame = field(default_factory=pd.DataFrame)
+    looked_at: str = ""
 
     @property
     def dice_name(self) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firefusion_assets.core.fires import SIZES
-from firefusion_assets.report.inputs import DICE_NAMES, ConfigResult, Fact, ReportInputs
+from firefusion_assets.report.inputs import DICE_NAMES, SHARED, ConfigResult, Fact, ReportInputs
 from firefusion_assets.report.statistics.answers import points
 from firefusion_assets.report.statistics.comparison import BY_SIZE
 
@@ -150,6 +150,41 @@ def data_table(data: Mapping[str, Any]) -> Styler:
     return grid("data", pd.DataFrame({"Data set": texts.keys(), "": texts.values()})).hide(axis="columns")
 
 
+def states_table(inputs: ReportInputs) -> Styler | None:
+    """Return the state of each asset of each config, and what making it current takes; None if unknown."""
+    states = inputs.states
+    if states.empty:
+        return None
+    due = states.groupby("key", sort=False)[["hours", "gpu_hours", "disk"]].sum()
+    shown = states.pivot(index="key", columns="asset", values="state").reindex(columns=states["asset"].unique())
+    shown = shown.rename(columns=name_of).assign(
+        **{
+            "Hours": _texts(due["hours"], _due),
+            "GPU hours": _texts(due["gpu_hours"], _due),
+            "MiB": _texts(due["disk"] / 2**20, _due),
+        }
+    )
+    keys = [key for key in (SHARED, *(config.key for config in inputs.ordered_configs)) if key in shown.index]
+    return grid("states", shown.loc[keys].fillna("").reset_index(names="Config"))
+
+
+def notes_table(inputs: ReportInputs) -> Styler | None:
+    """Return why what is stale, failed or invalid is so, and the checks that don't pass; None if there is neither."""
+    if inputs.states.empty:
+        return None
+    states = inputs.states[["key", "state", "why"]]
+    old = states[states["state"].isin(["stale", "failed", "invalid"])]
+    unmet = states.assign(state="check", why=inputs.states["checks"])[inputs.states["checks"] != ""]
+    notes = pd.concat([old, unmet]).sort_values("key", kind="stable")
+    if notes.empty:
+        return None
+    # Many assets are stale for one cause, which stands first.
+    joined = notes.groupby(["key", "state"], sort=False)["why"].agg(
+        lambda lines: "; ".join(dict.fromkeys(cause for line in lines for cause in line.split("; ")))
+    )
+    return grid("notes", joined.reset_index().set_axis(["Config", "State", "Why"], axis=1), words=3)
+
+
 def name_of(name: str) -> str:
     """Turn a column's name into a title: `n_fire_patches` becomes `Fire patches`."""
     of_sizes = {f"accepted_{size}_px_share": f"accepted of {_pixels(*ends)}" for size, ends in SIZES.items()}
@@ -199,6 +234,10 @@ def _whole(value: float) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def _due(value: float) -> str:
+    return f"{value:,.2g}" if 0 < value < 10 else f"{value:,.0f}" if value else _MISSING
 
 
 def _tenth(value: float) -> str:

@@ -1,6 +1,7 @@
 """What the report shows, collected from the objects that the keys point at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pandas as pd
@@ -8,15 +9,24 @@ import yaml
 
 from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
+from firefusion_assets.artifacts.making import only_looked_at
 from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.base_store import BAD_FILES, left_out
 from firefusion_assets.inpainting.backgrounds import count_reasons, judge, summary
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS, SUNLESS_DETECTORS
-from firefusion_assets.lineage.assets import AssetName
+from firefusion_assets.lineage.assets import REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.folds import Fold, read_folds
-from firefusion_assets.report.inputs import ConfigResult, DetectorResult, PredictionExample, ReportInputs, Roles
+from firefusion_assets.report.inputs import (
+    SHARED,
+    ConfigResult,
+    DetectorResult,
+    PredictionExample,
+    ReportInputs,
+    Roles,
+)
 from firefusion_assets.report.painted_examples import load_examples
+from firefusion_assets.steps.overview import Failures, overview, prices, unmet_checks
 from firefusion_assets.steps.scoring import score_detector, worst_predictions
 from firefusion_assets.steps.screening import GALLERY
 from firefusion_assets.steps.status import asset_state, orphans
@@ -30,8 +40,8 @@ _NOTES = {
 }
 
 
-def collect(lineage: Lineage) -> ReportInputs:
-    """Return the inputs of the report over all configs of the study."""
+def collect(lineage: Lineage, failures: Callable[[], Failures]) -> ReportInputs:
+    """Return the inputs of the report over all configs of the study; see `steps.overview.overview`."""
     folds = read_folds(lineage)
     patches = lineage.find("landsat_patches", UNPARTITIONED)
     data = patches.facts
@@ -54,7 +64,26 @@ def collect(lineage: Lineage) -> ReportInputs:
         detectors=_detectors(lineage, folds),
         orphans=orphans(lineage),
         predictions=_predictions(lineage, folds[0], configs),
+        states=_states(lineage, failures),
+        looked_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
+
+
+def _states(lineage: Lineage, failures: Callable[[], Failures]) -> pd.DataFrame:
+    with only_looked_at():  # else the report would keep alive what is stale
+        # The report itself is being made.
+        states = [state for state in overview(lineage, failures) if state.asset != REPORT]
+        return pd.DataFrame(
+            {
+                "key": state.key or SHARED,
+                "asset": state.asset,
+                "state": state.state,
+                "why": state.why,
+                "checks": ", ".join(unmet_checks(lineage, state)),
+                **price._asdict(),
+            }
+            for state, price in zip(states, prices(states), strict=True)
+        )
 
 
 def _config(lineage: Lineage, key: str) -> ConfigResult:

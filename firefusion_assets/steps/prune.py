@@ -23,6 +23,7 @@ from firefusion_assets.artifacts.artifact import ObjectId
 from firefusion_assets.artifacts.bucket_store import BucketStore
 from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
 from firefusion_assets.core.errors import RequestError
+from firefusion_assets.core.locks import is_held
 from firefusion_assets.lineage.assets import ASSETS, REPORT
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
 from firefusion_assets.lineage.pieces import found_pieces
@@ -103,7 +104,7 @@ def unused_folders(lineage: Lineage) -> list[Path]:
     root = lineage.store.root
     parts = dict.fromkeys(part for asset in ASSETS.values() for part in (*asset.parts, asset.pieces) if part)
     folders = [folder for asset in (*ASSETS, *parts) for folder in _folders(root / asset)]
-    being_made = {folder for folder in folders if _lock_is_held(folder)}
+    being_made = {folder for folder in folders if is_held(_lock(folder))}
     named = _named_objects(lineage) | {_id(folder) for folder in being_made}
     used, untold = _used_objects(lineage, named)
     kept = being_made | {
@@ -217,16 +218,6 @@ def _id(folder: Path) -> ObjectId:
 
 def _lock(folder: Path) -> Path:
     return _base(folder) / ".locks" / folder.name
-
-
-def _lock_is_held(folder: Path) -> bool:
-    if not _lock(folder).exists():
-        return False
-    try:
-        with FileLock(_lock(folder), timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _megabytes(n_bytes: int) -> str:

@@ -14,14 +14,19 @@ from firefusion_assets.lineage.remedies import run_command
 from firefusion_assets.report.html import build_report
 from firefusion_assets.report.tables import comparison_texts, text_figures, text_table
 from firefusion_assets.steps.collecting import collect
+from firefusion_assets.steps.overview import Failures
 from firefusion_assets.steps.status import report_fingerprint
 
 
-def publish_report(lineage: Lineage, progress: Callable[[str], None]) -> Artifact:
-    """Return the report on the configs as they are now; what it shows is what its manifest says that it uses."""
+def publish_report(lineage: Lineage, failures: Callable[[], Failures], progress: Callable[[str], None]) -> Artifact:
+    """Return the report on the configs as they are now; what it shows is what its manifest says that it uses.
+
+    Its section on what is current, runs or failed is of the moment when its figures were new, and says so: no
+    fingerprint depends on it.
+    """
 
     def make(work: Path) -> Mapping[str, Any]:
-        inputs = collect(lineage)
+        inputs = collect(lineage, failures)
         comparison, sentences = build_report(inputs, work)
         texts = comparison_texts(comparison)
         judged = texts[comparison["verdict"] != ""]

@@ -1,13 +1,12 @@
 """Whether the objects of a study are those of today's settings and data; nothing is made or changed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
-from firefusion_assets.artifacts.store import MANIFEST, UNPARTITIONED
+from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.ingest.sources.listing import raw_listing
 from firefusion_assets.lineage.assets import ASSETS, REPORT, AssetName
 from firefusion_assets.lineage.fingerprints import Lineage, MissingUpstreamError
@@ -23,8 +22,8 @@ class AssetState:
     Attributes:
         asset: name of the asset.
         key: of the config; empty for what exists once a study.
-        state: `current`, `stale` (made from other settings or data), `missing`, `failed` (the last attempt to make it),
-            or `invalid` (its config is wrong).
+        state: `current`, `stale` (made from other settings or data), `missing`, or `invalid` (its config is wrong); in
+            an `overview` also `failed` (the last attempt to make it) and `running`.
         artifact: the object, where there is one.
         why: what is wrong, where something is.
         command: what makes it current, where a command can.
@@ -32,7 +31,7 @@ class AssetState:
 
     asset: AssetName
     key: str
-    state: Literal["current", "stale", "missing", "failed", "invalid"]
+    state: Literal["current", "stale", "missing", "failed", "running", "invalid"]
     artifact: Artifact | None = None
     why: str = ""
     command: str = ""
@@ -71,61 +70,6 @@ def asset_state(lineage: Lineage, asset: AssetName, key: str) -> AssetState:
     if asset == "landsat_patches" and (changed := _changed_input(lineage, current)):
         return AssetState(asset, key, "stale", current, changed, command)
     return AssetState(asset, key, "current", current)
-
-
-def with_failures(
-    states: Sequence[AssetState], failures: Mapping[tuple[str, str], tuple[float, str]]
-) -> list[AssetState]:
-    """Return the states, `failed` and the reason in place of what is stale or missing since an attempt failed.
-
-    Args:
-        states: of `study_status`.
-        failures: when an asset failed for a key (s since 1970), and why, in one line.
-    """
-    return [
-        replace(state, state="failed", why=failures[state.asset, state.key][1]) if _failed(state, failures) else state
-        for state in states
-    ]
-
-
-def _failed(state: AssetState, failures: Mapping[tuple[str, str], tuple[float, str]]) -> bool:
-    if state.state not in ("stale", "missing") or (state.asset, state.key) not in failures:
-        return False
-    made = (state.artifact.path / MANIFEST).stat().st_mtime if state.artifact is not None else 0.0
-    return failures[state.asset, state.key][0] > made
-
-
-class Price(NamedTuple):
-    """What making something takes: hours, those of them with a GPU, and bytes of disk."""
-
-    hours: float = 0.0
-    gpu_hours: float = 0.0
-    disk: float = 0.0
-
-    def plus(self, other: "Price") -> "Price":
-        """Return the sum."""
-        return Price(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-def price(lineage: Lineage, states: Sequence[AssetState]) -> Price:
-    """Return what making current what isn't takes by past runs.
-
-    What was made before counts with its own cost; what never was with the mean of the same asset of other configs, or
-    with nothing where there is none.
-    """
-    paid: dict[AssetName, list[Price]] = {}
-    due = Price()
-    for state in states:
-        if state.artifact is not None:
-            cost, size = state.artifact.cost, state.artifact.size
-            own = Price(cost.get("seconds", 0.0) / 3600, cost.get("gpu_seconds", 0.0) / 3600, float(size))
-            paid.setdefault(state.asset, []).append(own)
-            if state.state != "current":
-                due = due.plus(own)
-    for state in states:
-        if state.artifact is None and state.state != "invalid" and (others := paid.get(state.asset)):
-            due = due.plus(Price(*map(fmean, zip(*others, strict=True))))
-    return due
 
 
 def report_fingerprint(lineage: Lineage) -> str:

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from firefusion_assets.cli.main import app
 from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.steps.overview import overview, prices, total, with_failures
 from firefusion_assets.steps.patches import build_patches
-from firefusion_assets.steps.status import AssetState, asset_state, price, study_status, with_failures
+from firefusion_assets.steps.status import AssetState, asset_state, study_status
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.rasters import write_activefire
 from firefusion_assets_tests.builders.studies import (
@@ -134,7 +135,10 @@ def test_new_and_missing_patches_are_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_due_costs_what_it_cost_before(tmp_path: Path) -> None:
-    """Of three configs one is current, one stale and one was never made: own cost, and the mean of the others."""
+    """Of three configs one is current, one stale and one was never made: own cost, and the mean of the others.
+
+    What no config ever made counts with nothing.
+    """
     lineage = lineage_of(write_study(tmp_path / "study"))
     costs = {"baseline": (3600.0, 1000), "copy-paste": (7200.0, 3000)}
     made = {}
@@ -149,8 +153,34 @@ def test_what_is_due_costs_what_it_cost_before(tmp_path: Path) -> None:
         AssetState("trained_unet", "native", "missing"),
         AssetState("dice_metrics", "native", "missing"),
     ]
-    assert price(lineage, states) == (2 + 1.5, 1 + 0.75, 3000 + 2000)
-    assert price(lineage, states[:1]) == (0, 0, 0)
+    assert prices(states) == [(0, 0, 0), (2, 1, 3000), (1.5, 0.75, 2000), (0, 0, 0)]
+    assert total(prices(states)) == (2 + 1.5, 1 + 0.75, 3000 + 2000)
+    assert total(prices(states[:1])) == (0, 0, 0)
+
+
+def test_what_a_living_process_makes_runs_and_what_it_left_does_not(tmp_path: Path) -> None:
+    """The whole of one config's object is made, a piece of another's, and an attempt at a third's was given up."""
+    lineage = lineage_of(write_study(tmp_path / "study"))
+    build_patches(lineage, print)
+
+    def states() -> dict[str, str]:
+        told = overview(lineage_of(lineage.folder), lambda: {("finetuned_model", "native"): (time.time(), "no fire")})
+        return {state.key: state.state for state in told if state.asset == "finetuned_model"}
+
+    def looked(work: Path) -> dict[str, dict[str, str]]:
+        return {"states": states()}
+
+    def given_up(work: Path) -> dict[str, str]:
+        raise RuntimeError("given up")
+
+    whole, part, left = (lineage.fingerprint("finetuned_model", key) for key in ("baseline", "copy-paste", "native"))
+    with pytest.raises(RuntimeError, match="given up"):
+        lineage.store.build("finetuned_model", left, given_up)
+    made = lineage.store.build("fitted_models", f"{part}-fold-0", looked)
+    assert made.facts["states"] == {"baseline": "missing", "copy-paste": "running", "native": "failed"}
+    made = lineage.store.build("finetuned_model", whole, looked)
+    assert made.facts["states"] == {"baseline": "running", "copy-paste": "missing", "native": "failed"}
+    assert states() == {"baseline": "current", "copy-paste": "missing", "native": "failed"}
 
 
 def test_a_failure_is_told_until_the_asset_is_made(tmp_path: Path) -> None:

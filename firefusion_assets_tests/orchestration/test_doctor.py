@@ -48,6 +48,7 @@ def test_what_is_held_begun_or_damaged_is_told_with_the_remedy(tmp_path: Path, h
     with dg.DagsterInstance.get() as instance:
         instance.event_log_storage.set_concurrency_slots("gpu", 3)
         instance.event_log_storage.claim_concurrency_slot("gpu", "a-run-that-died", "tiny__trained_unet")
+    (store.root / "trained_unet" / ".work" / "held").mkdir()
     with FileLock(store.root / "trained_unet" / ".locks" / "held"):
         told = firefusion("doctor", study=study)
     (home / "dagster.yaml").unlink()

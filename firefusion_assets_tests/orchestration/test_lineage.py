@@ -12,7 +12,9 @@ import yaml
 from firefusion_assets.landsat.detectors import DETECTOR_BANDS
 from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patches
+from firefusion_assets.steps.overview import unmet_checks
 from firefusion_assets.steps.serving import DOCS
+from firefusion_assets.steps.status import study_status
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
     LoadDefinitions,
@@ -68,6 +70,22 @@ def test_every_config_runs_to_a_figure(study: Path, load_definitions: LoadDefini
     assert table.index.tolist() == ["baseline", "copy-paste", "native", *DETECTOR_BANDS]
     assert table["status"].tolist() == ["current"] * len(table)
     assert "simulated" in (Path(report["path"]) / "report.html").read_text().lower()
+
+
+def test_each_config_keeps_its_own_check_results_and_its_objects_tell_them_too(
+    study: Path, load_definitions: LoadDefinitions
+) -> None:
+    defs, lineage = load_definitions(study), lineage_of(study)
+    states = {(state.key, state.asset): unmet_checks(lineage, state) for state in study_status(lineage)}
+    assert any(states.values()), "a tiny study has few groups to test on"
+    for key in KEYS:
+        unmet: dict[str, list[str]] = {}
+        for check in materialize(defs, key).get_asset_check_evaluations():
+            asset = check.asset_key.path[-1]
+            assert check.partition == (key if ASSETS[asset].per_config else None), (asset, check.check_name)
+            unmet.setdefault(asset, []).extend([] if check.passed else [f"{check.check_name} warns"])
+        for asset, told in unmet.items():
+            assert states[key if ASSETS[asset].per_config else "", asset] == told, (key, asset)
 
 
 def test_a_second_run_finds_everything_finished(study: Path, load_definitions: LoadDefinitions) -> None:

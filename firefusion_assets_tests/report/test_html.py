@@ -1,5 +1,6 @@
 """The page as its reader gets it: complete, self-contained, escaped, and the same for the same inputs."""
 
+import io
 import re
 from dataclasses import replace
 from html import unescape
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from firefusion_assets.report.html import build_report
-from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
+from firefusion_assets.report.inputs import SHARED, ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics.comparison import comparison
 from firefusion_assets.report.statistics.warnings import warnings
 from firefusion_assets.report.tables import text_table
@@ -50,6 +51,11 @@ def full() -> ReportInputs:
         orphans=["gone"],
         predictions=[prediction()],
     )
+
+
+def states(*rows: tuple[str, str, str, str, str, float, float, float]) -> pd.DataFrame:
+    columns = ["key", "asset", "state", "why", "checks", "hours", "gpu_hours", "disk"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 class _Page(HTMLParser):
@@ -117,6 +123,8 @@ def test_every_name_is_escaped_wherever_it_stands(tmp_path: Path) -> None:
         split=split().assign(part=hostile, **{hostile: 1}),
         orphans=[hostile],
         predictions=[replace(prediction(), caption=hostile, predicted={hostile: painted().mask})],
+        states=states(("baseline", hostile, "stale", hostile, hostile, 1.0, 0.0, 0.0)),
+        looked_at=hostile,
     )
     build_report(everywhere, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -133,6 +141,33 @@ def test_the_page_says_what_the_reader_must_know(page: str) -> None:
         assert words in page
     top = page.index("Before you believe")
     assert top < page.index("native is better than") < page.index("<table")
+
+
+def test_the_state_of_each_config_is_told_with_what_it_takes(tmp_path: Path) -> None:
+    rows = [
+        (SHARED, "scene_split", "current", "", "enough_tested warns", 0.0, 0.0, 0.0),
+        ("pasted", "trained_unet", "stale", "training.steps: 6 -> 7", "", 1.5, 1.25, 2.0**21),
+        ("pasted", "dice_metrics", "stale", "training.steps: 6 -> 7; trained_unet changed", "", 0.25, 0.25, 0.0),
+        ("baseline", "trained_unet", "running", "", "", 20.0, 0.0, 2.0**31),
+        ("baseline", "dice_metrics", "failed", "no fire", "", 0.0, 0.0, 0.0),
+    ]
+    build_report(inputs(states=states(*rows), looked_at="2026-11-27 12:00 UTC"), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "2026-11-27 12:00 UTC" in page and "firefusion status" in page
+    tables = pd.read_html(io.StringIO(page), attrs={"id": "T_states"}) + pd.read_html(
+        io.StringIO(page), attrs={"id": "T_notes"}
+    )
+    told, notes = (table.fillna("").astype(str).to_numpy().tolist() for table in tables)
+    assert told == [
+        [SHARED, "current", "", "", "–", "–", "–"],
+        ["baseline", "", "running", "failed", "20", "–", "2,048"],
+        ["pasted", "", "stale", "stale", "1.8", "1.5", "2"],
+    ]
+    assert notes == [
+        [SHARED, "check", "enough_tested warns"],
+        ["baseline", "failed", "no fire"],
+        ["pasted", "stale", "training.steps: 6 -> 7; trained_unet changed"],
+    ]
 
 
 def test_a_stale_row_is_grey(page: str) -> None:

@@ -1,10 +1,12 @@
 """The report over all configs."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
 
+from firefusion_assets.orchestration.failures import last_failures
 from firefusion_assets.orchestration.lineage_asset import lineage_asset
 from firefusion_assets.orchestration.step import Step, table
 from firefusion_assets.steps import object_checks as checks
@@ -24,7 +26,8 @@ def augmentation_report(step: Step) -> dg.MaterializeResult:
     from firefusion_assets.report.tables import comparison_texts
     from firefusion_assets.steps.reporting import last_comparison, publish_report
 
-    report = publish_report(step.lineage, step.progress)
+    failures = partial(last_failures, step.lineage.study.name, step.context.instance)
+    report = publish_report(step.lineage, failures, step.progress)
     return step.published(
         report,
         verdict=dg.MetadataValue.md(_verdicts(report.facts)),
