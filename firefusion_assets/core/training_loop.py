@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.memory import Parts
 from firefusion_assets.core.processes import ends_held
 from firefusion_assets.core.tracking import NoTracker, Tracker, tracked_training
 
+_TOO_LARGE: Final = "a single example is too large for it; make what an example holds smaller, or the network"
 _TELL_EVERY_S: Final = 20.0
 """How long a training may say nothing."""
 
@@ -55,6 +57,9 @@ class TrainingLoop:
         label: what messages begin with.
         remedy: what to do if the loss stops being finite.
         progress: called with lines on how the training goes.
+
+    Attributes:
+        parts: in which a batch is learned from.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class TrainingLoop:
         self._schedule, self._average, self._keep, self._saves = schedule, average, keep, saves
         self._label, self._remedy, self._progress = label, remedy, progress
         self._losses: list[float] = []
+        self.parts = Parts(_TOO_LARGE, lambda line: progress(f"{label}{line}"))
         self._tracker: Tracker = NoTracker()
         self._unread: list[Tensor] = []
         self._saved = 0

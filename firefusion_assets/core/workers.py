@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, Self, TypeVar
 
 from firefusion_assets.core.errors import UserError
+from firefusion_assets.core.gpu_usage import own_usage, told_by_child
 from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.processes import end_with
 
@@ -161,7 +162,8 @@ class _Worker:
             while not wait([outcome], _LISTEN_S).done:
                 self._listen()
             self._listen()
-            result = outcome.result()
+            result, used = outcome.result()
+            told_by_child(used)
             self._first = ()
             return result
         except BrokenProcessPool as error:
@@ -211,10 +213,11 @@ def _start(parent: int, pipe: "Connection[Any, Any]") -> None:
 
 
 def _work_on(item: Any, slot: int = 0, ready: Callable[[int], Work[Any, Any]] | None = None) -> Any:
-    """Work on an item; until one has succeeded, with what gets the process ready."""
+    """Return what the work on an item gives, and what it used of a GPU; the first item gets the process ready."""
+    began = time.monotonic()
     global _work
     if _work is None and ready is not None:
         _work = ready(slot)
     if _work is None:
         raise RuntimeError("this worker was never made ready")
-    return _work(item, _pipe.send)
+    return _work(item, _pipe.send), own_usage(time.monotonic() - began)

@@ -4,6 +4,7 @@ A chunk is an object of the artifact store: a resumed run goes on behind the las
 paint the same (a smaller and a larger dose, another screening) share them.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ import pandas as pd
 from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.core.memory import Parts
 from firefusion_assets.core.workers import Workers
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.augmentation import Sampling
 from firefusion_assets.study.engine import Painter
 
+_LOG = logging.getLogger(__name__)
 CHUNKS: Final = "painted_chunks"
 _VERSION: Final = 2
 _NOT_PAINT: Final = {"images", "max_tries", "pairing", "seeds_per_pair", "seed"}
@@ -108,6 +111,7 @@ class _Worker:
     def __init__(self, job: PaintJob, load_painter: Callable[[], Painter], store: ArtifactStore) -> None:
         self._job, self._load, self._store = job, load_painter, store
         self._painter: Painter | None = None
+        self._parts = Parts("a single patch is too large for it; make the windows of the model smaller", _LOG.warning)
 
     def chunk(self, places: range, progress: Callable[[str], None]) -> Artifact:
         """Return a painted chunk, made by this process unless it is finished."""
@@ -122,7 +126,7 @@ class _Worker:
             painted = self._paint(grounds, labels, plan.fires[here], rows["seed"].to_numpy(np.int64))
             np.save(work / "painted.npy", painted)
             outside = ~edits[:, None] & (painted != backgrounds)
-            return {"n_patches": len(rows), "n_values_changed_outside": int(outside.sum())}
+            return {"n_patches": len(rows), "n_values_changed_outside": int(outside.sum()), **self._parts.facts}
 
         settings = job.sampling.model_dump(mode="json", exclude=_NOT_PAINT)
         planes = [labels, edits, *((plan.beside.plumes[here], plan.beside.scars[here]) if plan.beside else ())]
@@ -135,7 +139,7 @@ class _Worker:
     def _paint(self, *arguments: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
         if self._painter is None:
             self._painter = self._load()
-        return self._painter.paint(*arguments)
+        return self._parts.joined(self._painter.paint, *arguments)
 
 
 def _name(places: range) -> str:
@@ -144,8 +148,7 @@ def _name(places: range) -> str:
 
 def _painting(worker: _Worker, slot: int) -> Callable[[range, Callable[[str], None]], Artifact]:
     """Give a process a device of its own and return how it paints."""
-    import torch
+    from firefusion_assets.core.devices import take_device
 
-    if torch.cuda.is_available():
-        torch.cuda.set_device(slot % torch.cuda.device_count())
+    take_device(slot)
     return worker.chunk

@@ -157,10 +157,9 @@ def _name(piece: Piece) -> str:
 
 def _builder(slot: int) -> Callable[[Piece, Progress], None]:
     """Give a process a device of its own and return how it makes a piece."""
-    import torch
+    from firefusion_assets.core.devices import take_device
 
-    if torch.cuda.is_available():
-        torch.cuda.set_device(slot % torch.cuda.device_count())
+    take_device(slot)
     return _build
 
 

@@ -13,9 +13,10 @@ import dagster as dg
 
 from firefusion_assets.artifacts.damage import DAMAGED
 from firefusion_assets.artifacts.store import ArtifactStore
+from firefusion_assets.core.gpu_leases import gpu_lock, local_gpus
 from firefusion_assets.core.locks import is_held
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.orchestration.executors import GPU_POOL, gpu_lock, local_gpus
+from firefusion_assets.orchestration.executors import GPU_POOL
 
 _PACKAGES: Final = ("firefusion-assets", "dagster", "torch", "diffusers", "rasterio")
 _LITTLE_DISK: Final = 10 * 2**30
@@ -63,6 +64,8 @@ def _installation() -> Iterator[Finding]:
 
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     lacking = "install a torch that is built for this driver" if local_gpus() and not names else ""
+    if torch.backends.mps.is_available():
+        names.append("Apple GPU")
     yield Finding("devices", f"{len(os.sched_getaffinity(0))} CPU cores; {', '.join(names) or 'no GPU'}", lacking)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from firefusion_assets.core.gpu_leases import leased_gpus
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
+from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL
 from firefusion_assets.orchestration.step import rounded, user_errors
 
 

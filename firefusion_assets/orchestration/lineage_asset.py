@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import dagster as dg
 
+from firefusion_assets.core.gpu_leases import leased_gpus
 from firefusion_assets.lineage.assets import ASSETS, REPORT, Asset, AssetName
 from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
-from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL, leased_gpus
+from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL
 from firefusion_assets.orchestration.fanout import fanned_out, fanout
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors

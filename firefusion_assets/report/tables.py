@@ -155,8 +155,8 @@ def states_table(inputs: ReportInputs) -> Styler | None:
     states = inputs.states
     if states.empty:
         return None
-    due = states.groupby("key", sort=False)[["hours", "gpu_hours", "disk"]].sum()
     shown = states.pivot(index="key", columns="asset", values="state").reindex(columns=states["asset"].unique())
+    due = states.groupby("key")[["hours", "gpu_hours", "disk"]].sum().loc[shown.index]
     shown = shown.rename(columns=name_of).assign(
         **{
             "Hours": _texts(due["hours"], _due),

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
+from firefusion_assets.core.devices import moved
 from firefusion_assets.core.orientation import ORIENTATIONS
 from firefusion_assets.core.prefetch import ahead
 from firefusion_assets.core.seeding import cycled_index, derive_seed
@@ -110,10 +111,8 @@ class Batch(NamedTuple):
     weight: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device; a GPU copies it while it works on what came before."""
-        if device.type == "cuda":
-            return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in self))
-        return Batch(*(tensor.to(device) for tensor in self))
+        """Return the batch on a device."""
+        return Batch(*(moved(tensor, device) for tensor in self))
 
 
 class TrainingBatches:

@@ -21,7 +21,7 @@ OVERLAP: Final = 0.125
 """Share of a window that overlaps the next. What lies between the overlaps is what the window alone predicts; a quarter
 in its place leaves hardly less of a seam."""
 
-_PIXELS_AT_ONCE: Final = {"cpu": 2**18, "cuda": 2**22}
+_PIXELS_AT_ONCE: Final = {"cpu": 2**18, "cuda": 2**22, "mps": 2**20}
 """In one call of a network, as measured on a CPU; what keeps a GPU busy."""
 
 Network = tuple[nn.Module, Normalisation]

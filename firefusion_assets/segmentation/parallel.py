@@ -1,4 +1,4 @@
-"""How the trainings of a config share a machine: one a GPU, or without a GPU one a core.
+"""How the trainings of a config share a machine: one a GPU, or on the CPU one a core.
 
 Bytes depend on the number of threads. So that follows from all trainings of a config, whether they are finished or not,
 and whichever step trains them.
@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 import torch
 
+from firefusion_assets.core.devices import compute_device
+
 
 def trainers(n_jobs: int) -> int:
     """Return how many of a config's trainings run at once: as many as there are visible GPUs, else usable cores."""
-    return min(n_jobs, torch.cuda.device_count() or _cores())
+    return min(n_jobs, torch.cuda.device_count() or (_cores() if compute_device().type == "cpu" else 1))
 
 
 @contextmanager

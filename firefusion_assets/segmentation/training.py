@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from firefusion_assets.core.atomic_files import write_atomically
 from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.memory import device_memory
 from firefusion_assets.core.seeding import derive_seed
 from firefusion_assets.core.training_loop import (
     TrainingLoop,
@@ -40,6 +41,8 @@ from firefusion_assets.study.models import Training
 
 HISTORY_FILE = "history.csv"
 _HISTORY_COLUMNS = ("step", "train_loss", "val_dice_micro", "val_precision", "val_recall")
+# Part of a batch has other statistics, which its batch normalisation learns from: no half batches here.
+_TOO_LARGE: Final = "lower training.batch_size, or use mixed_precision bf16"
 _DTYPES: Final = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -106,6 +109,7 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
         ValueError: if no train patch has fire, the store lacks a band, or the checkpoint is another job's.
         PatchStoreError: if the stores don't hold the patches.
         FloatingPointError: if the loss stops being finite.
+        DeviceMemoryError: if the device's memory can't hold a batch.
     """
     if (work / RECORD_FILE).is_file():
         remove_checkpoints(work)  # they outlive a process that is killed at the very end
@@ -150,10 +154,11 @@ def train_unet(job: TrainingJob, work: Path, progress: Callable[[str], None] = l
             torch.manual_seed(derive_seed(job.seed, "dropout", step))  # some architectures drop out
             if not network.training:  # it was validated; going through all layers costs as much as a small one
                 network.train()
-            batch = batch.to(device)
-            with torch.autocast(device.type, _DTYPES[recipe.mixed_precision], recipe.mixed_precision != "no"):
-                logits = network(survey.normalisation.scale(batch.dn))[:, 0]
-            loop.descend(optimizer, masked_loss(recipe.loss, logits.float(), batch), scaler)
+            with device_memory(_TOO_LARGE):
+                batch = batch.to(device)
+                with torch.autocast(device.type, _DTYPES[recipe.mixed_precision], recipe.mixed_precision != "no"):
+                    logits = network(survey.normalisation.scale(batch.dn))[:, 0]
+                loop.descend(optimizer, masked_loss(recipe.loss, logits.float(), batch), scaler)
             if loop.due(recipe.validate_every):
                 train_loss = loop.mean_loss(since=validations.last_step)
                 counts = validate(kept, survey.normalisation, val, job.threshold)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.study.models import FEW_GROUPS
 
 STORE_INTACT: Final = "store_intact"
 NO_BAD_FILES: Final = "no_bad_files"
@@ -107,8 +108,9 @@ def answers(lineage: Lineage, key: str, artifact: Artifact) -> Iterator[Answer]:
 
 
 def _enough_tested(lineage: Lineage, split: Artifact) -> Answer:
-    from firefusion_assets.report.statistics.intervals import FEW_GROUPS
-    from firefusion_assets.steps.patches import evaluated_fires
+    from pyarrow.parquet import read_table  # pandas takes longer to import than a status may take
 
-    groups, pixels = evaluated_fires(lineage, split)
+    evaluated = [("part", "==", lineage.study.evaluation.part), ("fire_pixels", ">", 0)]
+    burning = read_table(split.path / "split.parquet", columns=["group", "fire_pixels"], filters=evaluated)
+    groups, pixels = len(burning["group"].unique()), sum(burning["fire_pixels"].to_pylist())
     return Answer(ENOUGH_TESTED, groups >= FEW_GROUPS, {"groups": groups, "fire_pixels": pixels})

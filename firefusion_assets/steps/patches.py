@@ -48,13 +48,6 @@ def judged_patches(lineage: Lineage, patches: Artifact) -> pd.DataFrame:
     return judge(table, lineage.study.backgrounds, lineage.study.dataset.patch_size)
 
 
-def evaluated_fires(lineage: Lineage, split: Artifact) -> tuple[int, int]:
-    """Return in how many groups of the evaluated part, over all folds, fires burn, and on how many pixels."""
-    rows = pd.read_parquet(split.path / "split.parquet")
-    burning = rows[(rows["part"] == lineage.study.evaluation.part) & (rows["fire_pixels"] > 0)]
-    return int(burning["group"].nunique()), int(burning["fire_pixels"].sum())
-
-
 def split_scenes(lineage: Lineage, key: str, work: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
     """Write `split.parquet`; return facts."""
     patches = lineage.find("landsat_patches", UNPARTITIONED)

@@ -15,6 +15,9 @@ SMP_ARCHITECTURES = (
 )  # fmt: skip
 """Names that `segmentation_models_pytorch.create_model` knows; written ``smp-NAME`` in a study."""
 
+FEW_GROUPS = 10
+"""Evaluated groups with fire below which an interval is called unreliable."""
+
 
 class Split(StrictModel):
     """How groups become train, validation and test part."""

@@ -1,5 +1,6 @@
 """Painting by several processes: the same bytes as by one, whatever is begun beyond the stop or killed halfway."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.engines.copy_paste.painter import CopyPastePainter
@@ -145,6 +147,29 @@ def test_four_shards_leave_the_bytes_of_one_and_stop_where_it_does(
     # What was begun beyond the stop lies in the store, for a larger dose to find, and nowhere else.
     assert len(chunks(four)) > n_chunks
     assert painted_files(four) == painted_files(one)
+
+
+def test_a_device_that_holds_one_patch_paints_the_same_and_chunks_say_so(
+    root: Path, one_shard: tuple[Path, Mapping[str, Any]], load_copy_paste: Callable[[], Painter]
+) -> None:
+    tried: list[int] = []
+
+    class SmallPainter:
+        def __init__(self) -> None:
+            self._painter = load_copy_paste()
+
+        def paint(self, *arguments: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+            tried.append(len(arguments[0]))
+            if len(arguments[0]) > 1:
+                raise torch.OutOfMemoryError("no room")
+            return self._painter.paint(*arguments)
+
+    small = root / "small"
+    assert paint_below(root, small, 1, SmallPainter) == one_shard[1]
+    assert painted_files(small) == painted_files(one_shard[0])
+    assert tried.count(2) == 1, "what is too much is tried once"
+    facts = [json.loads(manifest.read_text())["facts"] for manifest in chunks(small)]
+    assert all(of_chunk["examples_at_once"] == 1 for of_chunk in facts)
 
 
 def test_the_chunks_that_shards_paint_count_as_used_by_what_is_being_made(

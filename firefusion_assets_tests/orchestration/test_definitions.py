@@ -108,7 +108,7 @@ def test_two_steps_get_two_gpus(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import os, sys, time
-        from firefusion_assets.orchestration.executors import leased_gpus
+        from firefusion_assets.core.gpu_leases import leased_gpus
         with leased_gpus():
             print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
             time.sleep(2)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from firefusion_assets.core.memory import DeviceMemoryError
 from firefusion_assets.patchstore import Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.segmentation import training as training_module
 from firefusion_assets.segmentation.metrics import Counts, dice
@@ -48,6 +49,17 @@ def test_learns_bright_squares(tmp_path: Path) -> None:
     val_dice = dice(validate(network, record.normalisation, part, job.threshold))
     assert val_dice is not None and val_dice > 0.9
     assert val_dice == record.val_dice_micro
+
+
+def test_a_batch_that_a_device_cannot_hold_ends_with_the_key_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(training_module, "masked_loss", no_room)
+    with pytest.raises(DeviceMemoryError, match="lower training.batch_size"):
+        train_unet(square_job(tmp_path), tmp_path / "work")
 
 
 def test_what_a_finished_training_leaves(tmp_path: Path) -> None:

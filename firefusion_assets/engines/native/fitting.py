@@ -100,7 +100,10 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
     # Another core, where there is one, draws while this one learns.
     with ThreadPoolExecutor(1) as pool, closing(ahead(pool, drawn, range(loop.step, steps), _AHEAD)) as examples:
         for _, example in zip(loop, examples, strict=True):
-            loop.descend(optimizer, training_loss(pipeline, example.result()))
+            loss_of = partial(training_loss, pipeline, example.result())
+            loss = loop.parts.backward(optimizer, generator.batch_size, loss_of)
+            optimizer.step()
+            loop.stepped(loss)
             if loop.due(generator.checkpoint_every):
                 loop.save()
                 loop.report(loop.mean_loss(since=max(0, loop.step - generator.checkpoint_every)))
@@ -116,6 +119,7 @@ def fit(generator: NativeGenerator, train: PatchPart, work: Path, progress: Call
         "n_fire_patches": len(stream.fire_ids),
         "parameters": sum(parameter.numel() for parameter in unet.parameters()),
         "loss_final": sum(last) / len(last),
+        **loop.parts.facts,
     }
 
 
@@ -145,13 +149,13 @@ def noisy_example(pipeline: NativeInpaintPipeline, crops: Crops, rng: np.random.
     )
 
 
-def training_loss(pipeline: NativeInpaintPipeline, example: Example) -> torch.Tensor:
-    """Return the weighted mean squared error of v inside the edit masks."""
+def training_loss(pipeline: NativeInpaintPipeline, example: Example, part: slice = slice(None)) -> torch.Tensor:
+    """Return the weighted mean squared error of v inside the edit masks, or what some of the crops add to it."""
     device = pipeline.unet.device
-    target, ground, label, edit, valid, noise, timesteps = (torch.from_numpy(array).to(device) for array in example)
+    weight = torch.from_numpy(example.valid * example.edit * (1 + (_LABEL_WEIGHT - 1) * example.label)).to(device)
+    target, ground, label, edit, _, noise, timesteps = (torch.from_numpy(array[part]).to(device) for array in example)
     noisy = pipeline.scheduler.add_noise(target, noise, timesteps)
     velocity = pipeline.scheduler.get_velocity(target, noise, timesteps)
     predicted = pipeline.unet(network_input(noisy, ground, label, edit), timesteps).sample
-    weight = valid * edit * (1 + (_LABEL_WEIGHT - 1) * label)
     error = (predicted - velocity).square().mean(dim=1, keepdim=True)
-    return (error * weight).sum() / weight.sum().clamp(min=1)
+    return (error * weight[part]).sum() / weight.sum().clamp(min=1)

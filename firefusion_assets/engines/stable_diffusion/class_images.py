@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from diffusers import DiffusionPipeline
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.devices import free_cached_memory
+from firefusion_assets.core.memory import Parts
 from firefusion_assets.engines.stable_diffusion.method_settings import PriorPreservation
 from firefusion_assets.engines.stable_diffusion.sampling import WindowSampler
 from firefusion_assets.engines.stable_diffusion.settings import PRETRAINED_GUIDANCE
@@ -51,6 +52,7 @@ def make_class_images(
     )
     scheduler = pipeline.scheduler
     sampler = WindowSampler(pipeline, settings, factor, prior.class_prompt)
+    parts = Parts("lower generator.resolution", progress)
     for first in range(0, len(views), _BATCH):
         numbers = range(first, min(first + _BATCH, len(views)))
         if all(_file(work, number).is_file() for number in numbers):
@@ -58,14 +60,14 @@ def make_class_images(
         chosen = [views[number] for number in numbers]
         windows = stretch.to_model(np.stack([view.dn for view in chosen]))
         masks = np.stack([view.mask for view in chosen])
-        painted = sampler(windows, masks, [seeding.derive_seed(seed, "class image", number) for number in numbers])
+        seeds = [seeding.derive_seed(seed, "class image", number) for number in numbers]
+        painted = parts.joined(sampler, windows, masks, seeds)
         composed = np.where(masks[:, None], np.rint(stretch.to_dn(painted)), np.stack([view.dn for view in chosen]))
         for number, dn in zip(numbers, composed.astype(np.uint16), strict=True):
             write_atomically(_file(work, number), partial(_save, dn=dn))
         progress(f"{numbers.stop} of {len(views)} class images")
     pipeline.scheduler = scheduler
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_cached_memory()
 
 
 def read_class_images(views: GroundViews, work: Path) -> Iterator[View]:

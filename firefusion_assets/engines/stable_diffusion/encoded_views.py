@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.atomic_files import write_atomically
+from firefusion_assets.core.devices import moved
 from firefusion_assets.engines.stable_diffusion.enlarging import enlarge, latent_mask, without_hidden
 from firefusion_assets.engines.stable_diffusion.stretch import Stretch
 from firefusion_assets.engines.stable_diffusion.views import View
@@ -101,9 +102,9 @@ class ViewStream:
         positions = range(first, first + n)
         size = len(self.examples.mean)
         rows = [seeding.cycled_index(position, size, self.seed, self.name) for position in positions]
-        examples = Examples(*(_moved(values[rows], device) for values in self.examples))
+        examples = Examples(*(moved(values[rows], device) for values in self.examples))
         draws = [self._draw(position, examples.mean.shape[1:], timesteps) for position in positions]
-        own, noise, steps, dropping = (_moved(torch.stack(values), device) for values in zip(*draws, strict=True))
+        own, noise, steps, dropping = (moved(torch.stack(values), device) for values in zip(*draws, strict=True))
         return examples, Noised(examples.mean + examples.std * own, noise, steps, dropping)
 
     def _draw(self, position: int, shape: torch.Size, timesteps: int) -> tuple[torch.Tensor, ...]:
@@ -111,11 +112,6 @@ class ViewStream:
         generator = torch.Generator().manual_seed(seeding.derive_seed(self.seed, self.name, "noise", position))
         own, noise = torch.randn((2, *shape), generator=generator)
         return own, noise, torch.randint(timesteps, (), generator=generator), torch.rand((), generator=generator)
-
-
-def _moved(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    # From pinned memory the copy waits for nothing: the next batch is made while the GPU works on this one.
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def made_from(file: Path) -> str | None:

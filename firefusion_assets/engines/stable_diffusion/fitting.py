@@ -1,6 +1,7 @@
 """Fitting engine `stable-diffusion`: constants here, the training in a process of its own."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from firefusion_assets.core.gpu_usage import GpuUsage, told_by_child
 from firefusion_assets.core.training_loop import remove_checkpoints
 from firefusion_assets.engines.contract import TrainerError
 from firefusion_assets.engines.launching import trainer_command
@@ -15,7 +17,7 @@ from firefusion_assets.engines.stable_diffusion import class_images, encoded_vie
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob
 from firefusion_assets.engines.stable_diffusion.pixels import Pixels
 from firefusion_assets.engines.stable_diffusion.settings import StableDiffusionGenerator
-from firefusion_assets.engines.stable_diffusion.trainer import HISTORY_FILE, LOCK_FILE, finetune
+from firefusion_assets.engines.stable_diffusion.trainer import HISTORY_FILE, LOCK_FILE, TOLD_FILE, finetune
 from firefusion_assets.patchstore import PatchPart
 from firefusion_assets.study.engine import Progress, Run
 
@@ -52,12 +54,14 @@ def fit(
     remove_checkpoints(work)
     for folder in (class_images.FOLDER, encoded_views.FOLDER):
         shutil.rmtree(work / folder, ignore_errors=True)
-    for left in (file, work / LOCK_FILE):
+    told = json.loads((work / TOLD_FILE).read_text())
+    told_by_child(told["gpu"] and GpuUsage(*told["gpu"]))
+    for left in (file, work / LOCK_FILE, work / TOLD_FILE):
         left.unlink(missing_ok=True)
     with (work / HISTORY_FILE).open(newline="") as history:
         losses = [float(row["loss"]) for row in csv.DictReader(history)]
     last = losses[-max(1, len(losses) // 10) :]
-    return {"n_steps": len(losses), "loss_final": sum(last) / len(last)}
+    return {"n_steps": len(losses), "loss_final": sum(last) / len(last), **told["facts"]}
 
 
 def prepare(generator: StableDiffusionGenerator, train: PatchPart, work: Path) -> Path:

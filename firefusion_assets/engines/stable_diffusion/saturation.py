@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL
 
-from firefusion_assets.core.devices import compute_device
+from firefusion_assets.core.devices import compute_device, free_cached_memory
 from firefusion_assets.engines.stable_diffusion.base_model import load_vae
 from firefusion_assets.engines.stable_diffusion.enlarging import area_mean, enlarge
 from firefusion_assets.engines.stable_diffusion.latents import decoded, encoded
@@ -41,8 +41,7 @@ def fit_saturation(generator: StableDiffusionGenerator, train: PatchPart, stretc
     factor = generator.resolution // generator.window(train.meta.patch_size)
     after = np.concatenate([_through(vae, view, stretch, factor) for view in chosen], axis=1)
     del vae
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the trainer is another process, and needs the room
+    free_cached_memory()  # the trainer is another process, and needs the room
     ranked = -np.sort(-after, axis=1)
     return tuple(float(values[count - 1]) if count else None for values, count in zip(ranked, counts, strict=True))
 

@@ -174,7 +174,7 @@ class StableDiffusionGenerator(Engine):
         import torch
 
         gpus = torch.cuda.device_count()
-        if sampling.mixed_precision == "fp16" and not gpus:
+        if sampling.mixed_precision == "fp16" and not gpus and not torch.backends.mps.is_available():
             yield "sampling.mixed_precision: fp16 needs a GPU; use bf16 or no"
         if not fitting or self.method == "none":
             return

@@ -3,9 +3,13 @@
 What views hold stands in `views`, what is trained in `network`.
 """
 
-from collections.abc import Callable, Iterator
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
+from itertools import product
 from typing import Any, Final
 
 import torch
@@ -17,6 +21,8 @@ from filelock import FileLock
 
 from firefusion_assets.core import seeding
 from firefusion_assets.core.devices import tensor_float32
+from firefusion_assets.core.gpu_usage import own_usage
+from firefusion_assets.core.memory import device_memory
 from firefusion_assets.core.training_loop import TrainingLoop, write_losses
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES, load_base_of
 from firefusion_assets.engines.stable_diffusion.class_images import make_class_images, read_class_images
@@ -39,6 +45,9 @@ from firefusion_assets.engines.stable_diffusion.views import FireViews, GroundVi
 
 HISTORY_FILE: Final = "history.csv"
 LOCK_FILE: Final = "trainer.lock"
+TOLD_FILE: Final = "trainer.json"
+"""What the trainer tells whoever started it: what it used of the GPU, and facts."""
+_TOO_LARGE: Final = "lower generator.train_batch_size and raise gradient_accumulation_steps as much"
 _REPORT_EVERY: Final = 25
 _EMA_DECAY: Final = 0.9999
 _NOT_OF_THE_JOB: Final[dict[str, Any]] = {
@@ -70,7 +79,7 @@ def finetune(job: FinetuningJob, progress: Callable[[str], None]) -> None:
 
 
 def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[str], None]) -> None:
-    generator, work = job.generator, job.work
+    generator, work, began = job.generator, job.work, time.monotonic()
     rank, n_processes = accelerator.process_index, accelerator.num_processes
     if generator.gradient_accumulation_steps % n_processes:
         raise ValueError(
@@ -119,19 +128,32 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
     n_timesteps = scheduler.config.num_train_timesteps
     batch_size, batches = generator.train_batch_size, generator.gradient_accumulation_steps
     own_batches = range(rank, batches, n_processes)
-    for step in loop:
+
+    def backward(step: int, parts: Sequence[slice]) -> torch.Tensor:
+        """Return the loss of this process's batches of a step, gone through in parts."""
+        prepared.zero_grad()  # of an attempt that memory ran out in
         total = torch.zeros((), device=accelerator.device)
-        for number in own_batches:
+        for number, part in product(own_batches, parts):
+            first = (step * batches + number) * batch_size
             loss = torch.zeros((), device=accelerator.device)
-            with nullcontext() if number == own_batches[-1] else accelerator.no_sync(model):
+            with nullcontext() if (number, part) == (own_batches[-1], parts[-1]) else accelerator.no_sync(model):
                 for (stream, weight), text in zip(streams, texts, strict=True):
-                    first = (step * batches + number) * batch_size
-                    examples, noised = stream.batch(first, batch_size, n_timesteps, accelerator.device)
+                    # Draws belong to places, so that a part has those of the whole.
+                    places = range(first, first + batch_size)[part]
+                    examples, noised = stream.batch(places.start, len(places), n_timesteps, accelerator.device)
                     text = without_prompt(text, empty, noised.dropping < generator.prompt_dropout)
                     losses = denoising_loss(model, scheduler, examples, noised, text, generator)
-                    loss = loss + weight * losses.mean()
+                    loss = loss + weight * losses.sum() / batch_size
                 accelerator.backward(loss * n_processes / batches)  # gradients are averaged over the processes
             total += loss.detach() / batches
+        return total
+
+    for step in loop:
+        if n_processes == 1:
+            total = loop.parts.work(batch_size, partial(backward, step))
+        else:  # the others wait for gradients of as many parts
+            with device_memory(_TOO_LARGE):
+                total = backward(step, [slice(None)])
         accelerator.clip_grad_norm_(parameters.values(), generator.max_grad_norm)
         prepared.step()
         prepared.zero_grad()
@@ -144,6 +166,8 @@ def _finetune(job: FinetuningJob, accelerator: Accelerator, progress: Callable[[
             average.copy_to(parameters.values())
         publish(pipeline, generator, work)
         write_losses(work / HISTORY_FILE, loop.losses)
+        used = own_usage((time.monotonic() - began) * n_processes)
+        (work / TOLD_FILE).write_text(json.dumps({"gpu": used, "facts": loop.parts.facts}))
 
 
 def _encoded(

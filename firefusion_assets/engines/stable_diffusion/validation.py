@@ -1,5 +1,6 @@
 """A look at the model while it is trained: some fires of the train part, painted anew after so many steps."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from firefusion_assets.core import seeding
+from firefusion_assets.core.memory import Parts
 from firefusion_assets.engines.stable_diffusion.base_model import DTYPES
 from firefusion_assets.engines.stable_diffusion.families import text_encoders
 from firefusion_assets.engines.stable_diffusion.job import FinetuningJob, open_part
@@ -37,8 +39,9 @@ def validation_picture(pipeline: DiffusionPipeline, job: FinetuningJob, step: in
     pipeline.unet.eval()
     dtype = DTYPES[generator.mixed_precision]
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        parts = Parts("leave out generator.validation_steps", logging.getLogger(__name__).warning)
         sampler = WindowSampler(pipeline, Sampling(batch_size=_VIEWS), factor, generator.instance_prompt)
-        painted = np.where(masks[:, None], sampler(stretched, masks, seeds), stretched)
+        painted = np.where(masks[:, None], parts.joined(sampler, stretched, masks, seeds), stretched)
     pipeline.scheduler = scheduler
     pipeline.unet.train(training)
     for part, home in lent.items():

@@ -14,7 +14,6 @@ import pandas as pd
 
 from firefusion_assets.report.inputs import ConfigResult, DetectorResult, ReportInputs
 from firefusion_assets.report.statistics.intervals import (
-    FEW_GROUPS,
     Counts,
     Interval,
     dice,
@@ -22,6 +21,7 @@ from firefusion_assets.report.statistics.intervals import (
     effective_groups,
 )
 from firefusion_assets.report.statistics.swap_test import LEVEL, holm, replicates_needed, swap_test
+from firefusion_assets.study.models import FEW_GROUPS
 
 Verdict = Literal["better", "worse", "no claim", "not decidable"]
 

@@ -7,8 +7,6 @@ import numpy.typing as npt
 from scipy import stats
 
 _DRAWS: Final = 2000
-FEW_GROUPS: Final = 10
-"""Below so many groups with fire an interval is called unreliable."""
 
 Counts = npt.NDArray[np.int64]
 """Pixels found, falsely found and missed: int64 (u, G, 3) by replicate and group."""

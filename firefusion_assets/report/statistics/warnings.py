@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from firefusion_assets.report.inputs import ReportInputs
 from firefusion_assets.report.statistics.contrasts import contrasts
-from firefusion_assets.report.statistics.intervals import FEW_GROUPS
+from firefusion_assets.study.models import FEW_GROUPS
 
 FEW_SCENES = 10
 FEW_FIRE_SCENES = 3

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,19 @@ import numpy.typing as npt
 import pytest
 import torch
 import yaml
+from diffusers import UNet2DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 from scipy.stats import ks_2samp
 
 from firefusion_assets.core.dilation import dilated
+from firefusion_assets.core.memory import Parts
 from firefusion_assets.engines.native.calibration import Calibration
 from firefusion_assets.engines.native.contrast import Contrast, fill_in, fit_contrast, zones
 from firefusion_assets.engines.native.crops import Crops, CropStream, crop_of, stacked
 from firefusion_assets.engines.native.diffusion_noise import NoiseMix, fit_noise
-from firefusion_assets.engines.native.fitting import fit
+from firefusion_assets.engines.native.fitting import Example, fit, noisy_example, training_loss
 from firefusion_assets.engines.native.painter import NativePainter
 from firefusion_assets.engines.native.pipeline import NativeInpaintPipeline
 from firefusion_assets.engines.native.scaling import Scaling, fit_scaling
@@ -31,6 +35,7 @@ from firefusion_assets.engines.windows import next_window
 from firefusion_assets.patchstore import Patch, Patches, PatchPart, PatchWriter, StoreMeta
 from firefusion_assets.study.augmentation import Augmentation
 from firefusion_assets.study.models import Study
+from firefusion_assets_tests.builders.small_devices import hold_at_most
 
 SIZE = 24
 BANDS = ("B2", "B6", "B7")
@@ -521,6 +526,47 @@ def test_training_on_physics_first_is_more_of_the_same_loop(train: PatchPart, mo
     assert messages[-1].startswith("step 12 of 12") and facts["n_fire_patches"] == 3
     assert (tmp_path / "history.csv").read_text().count("\n") == 13
     assert not np.array_equal(paint(tmp_path), paint(model))
+
+
+def test_a_device_that_holds_less_than_a_batch_learns_the_same_and_says_so(
+    train: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, told = TINY.model_copy(update={"batch_size": 5}), list[str]()
+    weights, facts = {}, {}
+    for place, limit in (("whole", 5), ("parts", 2)):
+        (tmp_path / place).mkdir()
+        sizes = hold_at_most(limit, UNet2DModel, monkeypatch)
+        facts[place] = fit(generator, train, tmp_path / place, told.append)
+        weights[place] = load_file(tmp_path / place / "unet" / "diffusion_pytorch_model.safetensors")
+    assert sizes[:3] == [5, 3, 2] and sizes.count(5) == 1, "it is tried once"
+    assert facts["parts"]["examples_at_once"] == 2 and "examples_at_once" not in facts["whole"]
+    assert any("going on with 2 at a time" in line for line in told)
+    whole, parts = (np.loadtxt(tmp_path / place / "history.csv", skiprows=1, delimiter=",") for place in weights)
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
+    whole, parts = (np.concatenate([value.ravel() for value in found.values()]) for found in weights.values())
+    # Adam steps as far where a gradient is nothing but rounding, as of biases before a normalisation.
+    assert np.linalg.norm(parts - whole) < 1e-4 * np.linalg.norm(whole)
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient(
+    train: PatchPart, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, whose rounding hides no wrong share."""
+    pipeline = NativeInpaintPipeline.from_pretrained(model)
+    pipeline.unet.double()
+    *arrays, timesteps = noisy_example(pipeline, stream(train).batch(0, 5), np.random.default_rng(1))
+    example = Example(*(array.astype(np.float64) for array in arrays), timesteps)
+    gradients = []
+    for limit in (5, 2, 1):
+        hold_at_most(limit, UNet2DModel, monkeypatch)
+        weights = [*pipeline.unet.parameters()]
+        parts, loss_of = Parts("", print), partial(training_loss, pipeline, example)
+        loss = parts.backward(torch.optim.SGD(weights), 5, loss_of)
+        assert parts.facts == ({} if limit == 5 else {"examples_at_once": limit})
+        gradients.append(torch.cat([loss[None], *(weight.grad.flatten() for weight in weights)]))  # type: ignore[union-attr]
+    whole = gradients[0]
+    for of_parts in gradients[1:]:
+        assert (of_parts - whole).norm() < 1e-12 * whole.norm()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionInpaintPipeline
+from diffusers import (
+    DiffusionPipeline,
+    EulerDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file
 
 from firefusion_assets.engines import launching
@@ -33,6 +38,7 @@ from firefusion_assets.study.engine import Run
 from firefusion_assets_tests.builders.finetuning import ADAPTERS, UNET, files, finetune, generator
 from firefusion_assets_tests.builders.painting import paint_fires
 from firefusion_assets_tests.builders.parts import BANDS
+from firefusion_assets_tests.builders.small_devices import hold_at_most
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +186,19 @@ def test_less_memory_and_smaller_batches_learn_the_same(trained: Trained, base: 
     np.testing.assert_allclose(losses(trained(gradient_accumulation_steps=2)), losses(large), rtol=1e-4)
     np.testing.assert_allclose(losses(trained(mixed_precision="bf16")), losses(plain), rtol=0.05)
     assert 1e-6 < update_difference(trained(mixed_precision="bf16"), plain, base) < 0.7
+
+
+def test_a_device_that_holds_less_than_a_batch_learns_the_same_and_says_so(
+    trained: Trained, base: Path, part: PatchPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: Settings = {"train_batch_size": 3, "gradient_accumulation_steps": 2, "prior_preservation": PRIOR}
+    whole = trained(**changes)
+    sizes = hold_at_most(2, UNet2DConditionModel, monkeypatch)
+    facts = finetune(generator(base, **changes), part, tmp_path)
+    assert facts["examples_at_once"] == 2 and sizes.count(3) == 1, "3 fires are tried once"
+    assert set(files(tmp_path)) == set(files(whole))
+    assert update_difference(tmp_path, whole, base) < 1e-2
+    np.testing.assert_allclose(losses(tmp_path), losses(whole), rtol=1e-4)
 
 
 def test_the_average_is_that_of_the_weights_after_each_step(trained: Trained) -> None:
