@@ -36,6 +36,7 @@ class Lineage:
         self.folder = folder
         self.store = store
         self._configs: dict[str, Augmentation] = {}
+        self._fingerprints: dict[tuple[AssetName, str], str] = {}
 
     @cached_property
     def study(self) -> Study:
@@ -73,7 +74,7 @@ class Lineage:
         return digest([asset.name, asset.version, asset.settings(self.of_patches, UNPARTITIONED), raw_input])
 
     def fingerprint(self, asset: AssetName, key: str) -> str:
-        """Return today's fingerprint of an asset.
+        """Return today's fingerprint of an asset; found out once, as what it follows from is read once.
 
         Args:
             asset: any asset but the report, whose object depends on all keys.
@@ -86,8 +87,13 @@ class Lineage:
             return self._patches.fingerprint
         if asset == REPORT:
             raise ValueError("the report has no fingerprint by key; see steps.collecting.report_fingerprint")
-        upstream = [fingerprint for _, fingerprint in self.upstream(asset, key)]
-        return digest([asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream])
+        known = (asset, pointer_key(asset, key))
+        if known not in self._fingerprints:
+            upstream = [fingerprint for _, fingerprint in self.upstream(asset, key)]
+            self._fingerprints[known] = digest(
+                [asset, ASSETS[asset].version, ASSETS[asset].settings(self, key), upstream]
+            )
+        return self._fingerprints[known]
 
     def upstream(self, asset: AssetName, key: str) -> list[ObjectId]:
         """Return the objects that an asset is made from; a config counts by its own settings."""

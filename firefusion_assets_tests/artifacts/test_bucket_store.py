@@ -255,11 +255,13 @@ def test_who_dies_elsewhere_is_followed_when_its_lease_expires(
     killed = maker(url, tmp_path / "there", log, kill_at=2)
     killed.communicate(timeout=100)
     assert list(Bucket(url).sizes("asset/.locks")) == ["f"]
+    assert machine("here").being_made() == {("asset", "f")}, "its lease was renewed lately"
     monkeypatch.setattr(lease, "LEASE_S", 1.0)
     told: list[str] = []
     begin = time.monotonic()
     machine("here").build("asset", "f", make_files(a="hello"), told.append)
     assert time.monotonic() - begin > 1.0
+    assert machine("here").being_made() == set()
     assert told == ["another machine is making asset/.locks/f; waiting for it"]
     assert not Bucket(url).sizes("asset/.locks")
     # What died comes back, with its own bytes: those of the bucket count.
