@@ -4,7 +4,6 @@ Threads read ahead, since rasterio and numpy let others run; patches are written
 three patches a thread and one small table row for each, whatever their number.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +16,7 @@ import pandas as pd
 
 from firefusion_assets.core.folders import some_of
 from firefusion_assets.core.prefetch import ahead
+from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.ingest.patch_files import Expected, Kind, checked_patch, read_files
 from firefusion_assets.ingest.patch_table import Taken, patch_row
 from firefusion_assets.ingest.product_patches import take_products
@@ -115,7 +115,7 @@ def _take_files(study: Study, source: SourceListing, writer: PatchWriter, progre
         source.mask_ignore,
     )
     taken, kinds = Taken(), dict[Kind, list[str]]()
-    threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    threads = min(usable_cores(), _MOST_THREADS)
     read = partial(read_files, expected=expected)
     with ThreadPoolExecutor(threads) as pool, closing(ahead(pool, read, source.inputs, 2 * threads)) as readings:
         for number, (item, reading) in enumerate(zip(source.inputs, readings, strict=True)):

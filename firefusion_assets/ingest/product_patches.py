@@ -6,7 +6,6 @@ less than reading every product twice, and lets one writer keep the products' or
 Each holds two rows of patches in memory; on disk there are at most as many such files as processes, and two more.
 """
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import psutil
 
+from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.core.workers import Workers
 from firefusion_assets.ingest.cutting import ProductPatch, Strip, strips
 from firefusion_assets.ingest.patch_table import Georeference, Taken, patch_row
@@ -119,7 +119,7 @@ def _store(job: _Job, cut: _Cut, writer: PatchWriter) -> None:
 def _cut_all(jobs: Sequence[_Job], progress: Callable[[str], None]) -> Generator[_Cut, None, None]:
     """Yield what each job gave, in their order; a single process is this one."""
     affordable = psutil.virtual_memory().available // _PROCESS_MEMORY
-    workers = min(len(jobs), len(os.sched_getaffinity(0)), affordable)
+    workers = min(len(jobs), usable_cores(), affordable)
     if workers < 2:
         yield from map(_cut, jobs)
         return

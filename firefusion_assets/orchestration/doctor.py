@@ -15,6 +15,7 @@ from firefusion_assets.artifacts.damage import DAMAGED
 from firefusion_assets.artifacts.store import ArtifactStore
 from firefusion_assets.core.gpu_leases import gpu_lock, local_gpus
 from firefusion_assets.core.locks import is_held
+from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.orchestration.executors import GPU_POOL
 
@@ -66,7 +67,7 @@ def _installation() -> Iterator[Finding]:
     lacking = "install a torch that is built for this driver" if local_gpus() and not names else ""
     if torch.backends.mps.is_available():
         names.append("Apple GPU")
-    yield Finding("devices", f"{len(os.sched_getaffinity(0))} CPU cores; {', '.join(names) or 'no GPU'}", lacking)
+    yield Finding("devices", f"{usable_cores()} CPU cores; {', '.join(names) or 'no GPU'}", lacking)
 
 
 def _disk(store: Path, home: Path) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 Writes the files, scene by scene, in as many processes as there are cores. Each has one patch in memory at a time.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.transform import Affine
 
+from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.core.workers import Progress, Workers
 from firefusion_assets.landsat.bands import FILE_BANDS
 from firefusion_assets.landsat.names import PatchName
@@ -43,7 +43,7 @@ def simulate(dataset: SimulationSettings, folder: Path, progress: Progress) -> N
     """
     for name in (IMAGES, MASKS):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    workers = min(dataset.scenes, len(os.sched_getaffinity(0)))
+    workers = min(dataset.scenes, usable_cores())
     if workers == 1:
         for number, scene in enumerate(scenes(dataset), 1):
             _write_scene(folder, scene)

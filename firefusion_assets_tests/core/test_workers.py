@@ -172,6 +172,27 @@ class TwoArgumentsError(Exception):
         super().__init__(f"{file}, line {line}")
 
 
+WATCHER = """
+import os, sys, time
+del os.pidfd_open
+from firefusion_assets.core.processes import end_with
+end_with(int(sys.argv[1]))
+print("watching", flush=True)
+time.sleep(300)
+"""
+
+
+def test_where_the_kernel_does_not_tell_of_an_end_it_is_looked_for() -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as parent,
+        subprocess.Popen([sys.executable, "-c", WATCHER, str(parent.pid)], stdout=subprocess.PIPE, text=True) as child,
+    ):
+        assert child.stdout is not None and child.stdout.readline() == "watching\n"
+        assert child.poll() is None
+        parent.kill()  # and is a zombie until it is waited for
+        assert child.wait(60) == 1
+
+
 def raising(slot: int) -> Callable[[int, Progress], None]:
     """Get ready to raise an error that the parent can't read, deaf to a polite end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
