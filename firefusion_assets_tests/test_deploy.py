@@ -3,17 +3,16 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 import yaml
 
 from firefusion_assets_tests.builders.commands import cli_command
+from firefusion_assets_tests.builders.databases import postgres_server
 from firefusion_assets_tests.builders.studies import REPOSITORY, lineage_of, write_study
 
 DEPLOY = REPOSITORY / "deploy"
@@ -117,29 +116,9 @@ def test_a_slurm_submission_makes_the_report(tmp_path: Path) -> None:
 
 @pytest.fixture
 def postgres() -> Iterator[str]:
-    """The address of an empty database of Debian's server, on loopback."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not found or (os.geteuid() == 0 and shutil.which("runuser") is None):
-        pytest.skip("needs PostgreSQL's server")
-    pytest.importorskip("dagster_postgres", reason="needs the extra postgres")
-    folder = Path(mkdtemp(prefix="firefusion-postgres-"))
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(folder / "data")
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-    run = {"check": True, "cwd": folder, "stdout": subprocess.DEVNULL}
-    subprocess.run([*user, str(found[-1] / "initdb"), "-D", data, "-U", "firefusion", "-A", "trust"], **run)  # type: ignore[call-overload]
-    control = [*user, str(found[-1] / "pg_ctl"), "-D", data, "-w"]
-    subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], **run)  # type: ignore[call-overload]
-    try:
-        yield f"postgresql+psycopg2://firefusion@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
-        shutil.rmtree(folder)
+    """The address of an empty database."""
+    with postgres_server() as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -14,8 +14,6 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from firefusion_assets.core.errors import RequestError
-
 _GPUS: Final = Path("/proc/driver/nvidia/gpus")
 
 
@@ -27,35 +25,23 @@ def local_gpus() -> list[str]:
     return [str(index) for index in range(len(list(_GPUS.iterdir())))] if _GPUS.is_dir() else []
 
 
-def gpus_a_step() -> int:
-    """Return how many local GPUs a GPU step takes: FIREFUSION_GPUS_PER_STEP, 1 by default.
-
-    Raises:
-        RequestError: if that is no number from 1.
-    """
-    text = os.environ.get("FIREFUSION_GPUS_PER_STEP", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise RequestError(f"FIREFUSION_GPUS_PER_STEP: {text!r} is no number from 1")
-    return int(text)
-
-
 def gpu_lock(gpu: str) -> Path:
     """Return the file that a step locks while it uses a local GPU."""
     return Path(gettempdir()) / f"firefusion-gpu-{gpu}.lock"
 
 
 @contextmanager
-def leased_gpus() -> Iterator[None]:
-    """Hold as many local GPUs as a step takes; Dagster limits how many steps run, not which devices each takes.
+def leased_gpus(wanted: int) -> Iterator[None]:
+    """Hold so many local GPUs, or all of fewer; Dagster limits how many steps run, not which devices each takes.
 
     Works as long as the step has not used CUDA yet, since CUDA reads CUDA_VISIBLE_DEVICES once.
     """
     gpus = local_gpus()
-    if len(gpus) < 2:
+    if wanted == 0 or len(gpus) < 2:
         yield
         return
     locks = {gpu: FileLock(gpu_lock(gpu)) for gpu in gpus}
-    wanted = min(gpus_a_step(), len(gpus))
+    wanted = min(wanted, len(gpus))
     leased = list(islice((gpu for gpu, lock in locks.items() if _try(lock)), wanted))
     # In the order of the devices, so that two steps that wait never hold what the other waits for.
     if len(leased) < wanted:

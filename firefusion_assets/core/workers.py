@@ -189,9 +189,9 @@ class _Worker:
         return f"exit code {code}"
 
     def leave(self) -> list[SpawnProcess]:
-        """Take no more work; return the process, if it was ever needed, which may leave when it has nothing to do."""
+        """Take no more work; return the process, if it ever started, which may leave when it has nothing to do."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        return self._context.started
+        return [process for process in self._context.started if process.pid is not None]
 
 
 def _wait_for(processes: list[SpawnProcess]) -> None:

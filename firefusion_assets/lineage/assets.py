@@ -38,7 +38,6 @@ class Asset:
         settings: returns the part of study and config, as JSON values, that its object depends on, given the lineage
             and the key of a config.
         per_config: one object for each config; otherwise one for each study.
-        gpu: its step uses a GPU where there is one.
         parts: objects without a key of their own that its step builds on the way, by their names in the store.
         pieces: name in the store of the objects that it is put together from, which may be made by several steps; see
             `lineage.pieces`. Empty if it is made in one piece.
@@ -50,7 +49,6 @@ class Asset:
     upstream: tuple[AssetName, ...]
     settings: Callable[["Lineage", str], Any]
     per_config: bool = True
-    gpu: bool = False
     parts: tuple[str, ...] = ()
     pieces: str = ""
     sections: tuple[str, ...] = ()
@@ -141,7 +139,6 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             6,
             ("landsat_patches", "scene_split", "augmentation_config"),
             _model,
-            gpu=True,
             parts=(TRAIN_STATISTICS,),
             pieces="fitted_models",
             sections=("generator", "replicates"),
@@ -158,7 +155,6 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             7,
             ("landsat_patches", "finetuned_model", "inpainting_masks"),
             _painted,
-            gpu=True,
             parts=("painted_chunks", TRAIN_STATISTICS, REAL_NETWORK),
             pieces="painted_replicates",
             sections=("sampling", "screening"),
@@ -177,7 +173,6 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             4,
             ("landsat_patches", "scene_split", "augmented_lmdb"),
             _training,
-            gpu=True,
             parts=(TRAIN_STATISTICS,),
             pieces="trained_networks",
             sections=("training", "evaluation.threshold", "replicates"),
@@ -187,7 +182,6 @@ ASSETS: Final[Mapping[AssetName, Asset]] = {
             3,
             ("trained_unet", "landsat_patches", "scene_split"),
             _evaluation,
-            gpu=True,
             pieces="scored_networks",
             sections=("evaluation",),
         ),

@@ -22,7 +22,7 @@ def build_defs(lineage: Lineage) -> dg.Definitions:
     partitions = dg.StaticPartitionsDefinition(augmentation_keys(lineage.folder))
     lineage_assets = dg.Definitions(
         assets=[asset.of_study(lineage.study, partitions) for asset in LINEAGE],
-        executor=executor(),
+        executor=executor(lineage.study.resources),
         jobs=[fire_map_job(lineage)],
         resources={"workspace": Workspace(study_folder=str(lineage.folder), artifacts=lineage.store.place)},
     )

@@ -17,7 +17,7 @@ from firefusion_assets.core.gpu_leases import gpu_lock, local_gpus
 from firefusion_assets.core.locks import is_held
 from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.orchestration.executors import GPU_POOL
+from firefusion_assets.orchestration.step_options import GPU_POOL
 
 _PACKAGES: Final = ("firefusion-assets", "dagster", "torch", "diffusers", "rasterio")
 _LITTLE_DISK: Final = 10 * 2**30

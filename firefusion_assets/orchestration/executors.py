@@ -1,60 +1,71 @@
-"""Where steps run: the executor, the GPU pool and tags.
+"""Where steps run: the executor.
 
 Nothing here knows what a step does.
 """
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import dagster as dg
 
 from firefusion_assets.core.errors import RequestError
-from firefusion_assets.core.gpu_leases import gpus_a_step, local_gpus
+from firefusion_assets.core.gpu_leases import local_gpus
+from firefusion_assets.orchestration.step_options import DEVICE_TAG
+from firefusion_assets.study.resources import Resources
 
-GPU_POOL: Final = "gpu"
-"""Pool of all steps that use a GPU; its limit is the number of GPUs (dagster.yaml)."""
+BROKER: Final = "FIREFUSION_CELERY_BROKER"
+"""Names the Redis that celery's queues and results are in; its address may hold a password."""
 
-GPU_OP_TAGS: Final[dict[str, Any]] = {
-    # Each executor reads its own key and ignores the others.
-    "firefusion/device": "gpu",  # multiprocess: tag_concurrency_limits below
-    "dagster-celery/queue": "gpu",  # celery: dagster-celery worker start -q gpu
-    "dagster-k8s/config": {
-        "container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}},
-        "pod_spec_config": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]},
-    },
+_PACKAGES: Final[dict[str, tuple[str, str]]] = {
+    "celery": ("dagster_celery", "celery_executor"),
+    "k8s": ("dagster_k8s", "k8s_job_executor"),
+    "ray": ("dagster_ray", "ray_executor"),
 }
-"""Op tags of all steps that use a GPU."""
+"""Of executors that are extras the package and what it calls them."""
 
 
-def executor() -> dg.ExecutorDefinition:
-    """Return the executor that FIREFUSION_EXECUTOR names: multiprocess (default), in_process, k8s or celery.
+def executor(resources: Resources) -> dg.ExecutorDefinition:
+    """Return the executor that FIREFUSION_EXECUTOR names, by default multiprocess.
+
+    Args:
+        resources: what steps ask for.
 
     Raises:
-        RequestError: for another name.
+        RequestError: for another name, or for one whose extra isn't installed or set up.
     """
     name = os.environ.get("FIREFUSION_EXECUTOR", "multiprocess")
-    match name:
-        case "multiprocess":
-            gpu_steps = max(1, len(local_gpus()) // gpus_a_step())
-            return dg.multiprocess_executor.configured(
-                {
-                    # Steps are heavy: a second one at most, or one a GPU; never two on a GPU, dagster.yaml or not.
-                    "max_concurrent": max(2, gpu_steps),
-                    "tag_concurrency_limits": [{"key": "firefusion/device", "value": "gpu", "limit": gpu_steps}],
-                    # Only what the code location imports anyway: nothing that touches CUDA.
-                    "start_method": {
-                        "forkserver": {"preload_modules": ["firefusion_assets.orchestration.code_location"]}
-                    },
-                }
-            )
-        case "in_process":
-            return dg.in_process_executor
-        case "k8s":
-            from dagster_k8s import k8s_job_executor
+    if name == "in_process":
+        return dg.in_process_executor
+    if name == "multiprocess":
+        return _multiprocess(resources)
+    if name not in _PACKAGES:
+        known = ", ".join(["in_process", "multiprocess", *_PACKAGES])
+        raise RequestError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; known are {known}")
+    package, attribute = _PACKAGES[name]
+    if find_spec(package) is None:
+        raise RequestError(f"FIREFUSION_EXECUTOR: {name} isn't installed; pip install 'firefusion-assets[{name}]'")
+    found: dg.ExecutorDefinition = getattr(import_module(package), attribute)
+    return found.configured(_celery_settings()) if name == "celery" else found
 
-            return k8s_job_executor
-        case "celery":
-            from dagster_celery import celery_executor
 
-            return celery_executor
-    raise RequestError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; use multiprocess, in_process, k8s or celery")
+def _multiprocess(resources: Resources) -> dg.ExecutorDefinition:
+    most = max(resources.of(step).gpus for step in Resources.model_fields)
+    gpu_steps = max(1, len(local_gpus()) // max(1, most))
+    return dg.multiprocess_executor.configured(
+        {
+            # Steps are heavy: a second one at most, or one a GPU; never two on a GPU, dagster.yaml or not.
+            "max_concurrent": max(2, gpu_steps),
+            "tag_concurrency_limits": [{"key": DEVICE_TAG, "value": "gpu", "limit": gpu_steps}],
+            # Only what the code location imports anyway: nothing that touches CUDA.
+            "start_method": {"forkserver": {"preload_modules": ["firefusion_assets.orchestration.code_location"]}},
+        }
+    )
+
+
+def _celery_settings() -> dict[str, Any]:
+    if not os.environ.get(BROKER, "").startswith(("redis://", "rediss://")):
+        raise RequestError(f"{BROKER}: names no Redis; FIREFUSION_EXECUTOR=celery needs redis://HOST:6379/0")
+    # By its name, since runs keep their configuration.
+    return {"broker": {"env": BROKER}, "backend": {"env": BROKER}}

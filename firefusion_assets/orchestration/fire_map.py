@@ -7,8 +7,8 @@ from pydantic import Field
 
 from firefusion_assets.core.gpu_leases import leased_gpus
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL
 from firefusion_assets.orchestration.step import rounded, user_errors
+from firefusion_assets.orchestration.step_options import step_options
 
 
 class FireMapConfig(dg.Config):
@@ -22,13 +22,13 @@ class FireMapConfig(dg.Config):
 
 def fire_map_job(lineage: Lineage) -> dg.JobDefinition:
     """Return the job `<study>_fire_map`; each scene becomes a materialization of `<study>/fire_map`."""
-    study = lineage.study.name
+    study, resources = lineage.study.name, lineage.study.resources.fire_map
 
-    @dg.op(pool=GPU_POOL, tags=GPU_OP_TAGS, out=dg.Out(dg.Nothing))
+    @dg.op(out=dg.Out(dg.Nothing), **step_options(resources))
     def map_fires(context: dg.OpExecutionContext, config: FireMapConfig) -> None:
         from firefusion_assets.steps.mapping import load_model, map_record, map_scenes, network_folders
 
-        with user_errors(), leased_gpus():
+        with user_errors(), leased_gpus(resources.gpus):
             today = Lineage(lineage.folder, lineage.store)
             model = load_model(network_folders(today, config.model), config.threshold)
             paths = [lineage.folder / scene for scene in config.scenes]

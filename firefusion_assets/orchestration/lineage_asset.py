@@ -1,7 +1,7 @@
 """The one shape of an asset: the table of the lineage and a function become an asset of Dagster."""
 
 from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, cast
@@ -13,10 +13,10 @@ from firefusion_assets.lineage.assets import ASSETS, REPORT, Asset, AssetName
 from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
-from firefusion_assets.orchestration.executors import GPU_OP_TAGS, GPU_POOL
 from firefusion_assets.orchestration.fanout import fanned_out, fanout
 from firefusion_assets.orchestration.resources import Workspace
 from firefusion_assets.orchestration.step import Step, user_errors
+from firefusion_assets.orchestration.step_options import step_options
 from firefusion_assets.steps.addresses import page_address
 from firefusion_assets.steps.object_checks import NOTHING_DAMAGED
 from firefusion_assets.study import Study
@@ -45,23 +45,23 @@ class LineageAsset:
     def of_study(self, study: Study, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         """Return the asset of one study; its key is `<study>/<asset>`, its partitions are the study's configs."""
         asset, key = self.asset, dg.AssetKey([study.name, self.asset.name])
+        resources = study.resources.of(asset.name)
+        options = step_options(resources)
         own_partitions = partitions if asset.per_config else None
         shown: dict[str, Any] = {
             "description": f"{cleandoc(self.run.__doc__ or '')}\n\n[Read more]({page_address(self.page)})",
             "group_name": self.group,
             "kinds": {*self.kinds},
             "owners": [*study.owners],
-            "tags": {"firefusion/study": study.name, "firefusion/device": "gpu" if asset.gpu else "cpu"},
+            "tags": {"firefusion/study": study.name, "firefusion/device": "gpu" if resources.gpus else "cpu"},
             "partitions_def": own_partitions,
             "code_version": str(asset.version),
             "check_specs": checks.specs(key, own_partitions, *self.checks, NOTHING_DAMAGED),
         }
         if asset.pieces and (shares := fanout()) > 1:
             upstream = [dg.AssetKey([study.name, name]) for name in asset.upstream]
-            options = {"pool": GPU_POOL, "tags": GPU_OP_TAGS} if asset.gpu else {}
             return fanned_out(key, upstream, shares, self, options=options, **shown)
-        if asset.gpu:
-            shown |= {"pool": GPU_POOL, "op_tags": GPU_OP_TAGS}
+        shown |= {"pool": options["pool"], "op_tags": options["tags"]}
         if asset.name == REPORT:
             shown["automation_condition"] = FOLLOWS
             if study.automation.enabled:
@@ -103,20 +103,23 @@ class LineageAsset:
 
     def piece(self, context: dg.AssetExecutionContext, workspace: Workspace, number: int, shares: int) -> None:
         """Make the pieces of a share."""
-        with user_errors(), self._devices():
+        with user_errors():
             step = self._step(context, workspace)
-            step.build_ahead(self.pieces(step).share(number, shares))
+            with self._devices(step):
+                step.build_ahead(self.pieces(step).share(number, shares))
 
     def gather(self, context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
         """Make the asset, of what pieces of it there are."""
-        with user_errors(), self._devices():
-            return self.run(self._step(context, workspace))
+        with user_errors():
+            step = self._step(context, workspace)
+            with self._devices(step):
+                return self.run(step)
 
     def _step(self, context: dg.AssetExecutionContext, workspace: Workspace) -> Step:
         return Step(self.asset.name, workspace.lineage(), context)
 
-    def _devices(self) -> AbstractContextManager[None]:
-        return leased_gpus() if self.asset.gpu else nullcontext()
+    def _devices(self, step: Step) -> AbstractContextManager[None]:
+        return leased_gpus(step.lineage.study.resources.of(self.asset.name).gpus)
 
 
 def lineage_asset(

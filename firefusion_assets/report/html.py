@@ -91,7 +91,9 @@ def build_report(inputs: ReportInputs, folder: Path) -> tuple[pd.DataFrame, list
         states=states_table(inputs),
         notes=notes_table(inputs),
         looked_at=inputs.looked_at,
-        settings=yaml.safe_dump(inputs.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        settings=yaml.safe_dump(
+            inputs.study.model_dump(mode="json", exclude={"resources"}), sort_keys=False, allow_unicode=True
+        ),
         orphans=inputs.orphans,
         colours={
             "mask": MASK_COLOUR,

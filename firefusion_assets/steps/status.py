@@ -79,7 +79,7 @@ def report_fingerprint(lineage: Lineage) -> str:
         metrics = asset_state(lineage, "dice_metrics", key)
         figures.append([key, metrics.state, metrics.artifact and metrics.artifact.fingerprint])
     data = [lineage.find(asset, UNPARTITIONED).fingerprint for asset in ("landsat_patches", "scene_split")]
-    study = lineage.study.model_dump(mode="json", exclude={"automation", "owners"})
+    study = lineage.study.model_dump(mode="json", exclude={"automation", "owners", "resources"})
     return digest([ASSETS[REPORT].version, study, data, figures, orphans(lineage)])
 
 

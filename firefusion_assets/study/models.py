@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from firefusion_assets.landsat.bands import FALSE_COLOUR
+from firefusion_assets.study.resources import Resources
 from firefusion_assets.study.source import Source
 from firefusion_assets.study.strict import Slug, StrictModel
 
@@ -207,6 +208,8 @@ class Study(StrictModel):
     """How the report looks."""
     automation: Automation = Automation()
     """What runs by itself."""
+    resources: Resources = Resources()
+    """What steps ask executors for."""
 
     @property
     def composite(self) -> tuple[str, ...]:

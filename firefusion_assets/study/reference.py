@@ -14,6 +14,7 @@ from firefusion_assets.study.masks import Masks
 from firefusion_assets.study.models import Study
 from firefusion_assets.study.part import Part
 from firefusion_assets.study.registry import known
+from firefusion_assets.study.resources import StepResources
 from firefusion_assets.study.rule import Rule
 from firefusion_assets.study.source import Source
 
@@ -61,7 +62,7 @@ def _flat(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]
     """Yield the keys of a model and of the models in it, with dots between them."""
     for name, field in model.model_fields.items():
         inner = _model(field)
-        if inner is None or issubclass(inner, Part):
+        if inner is None or issubclass(inner, Part | StepResources):
             yield f"{prefix}{name}", field
         else:
             yield from _flat(inner, f"{prefix}{name}.")

@@ -8,6 +8,7 @@ import yaml
 
 from firefusion_assets.artifacts.store import UNPARTITIONED
 from firefusion_assets.lineage.assets import ASSETS
+from firefusion_assets.steps.status import report_fingerprint
 from firefusion_assets_tests.builders.studies import lineage_of, write_study
 
 
@@ -83,3 +84,15 @@ def test_what_pictures_show_reaches_no_object(study: Path) -> None:
     file.write_text(yaml.safe_dump(values))
     assert lineage_of(study).study.composite == ("B6",)
     assert {asset: lineage_of(study).fingerprint(asset, "native") for asset in assets} == before
+
+
+def test_what_steps_ask_executors_for_reaches_no_object(study: Path) -> None:
+    assets = [asset for asset in ASSETS if asset != "augmentation_report"]
+    lineage, file = lineage_of(study), study / "study.yaml"
+    lineage.store.point("scene_split", UNPARTITIONED, lineage.build("scene_split", "", lambda work: {}, print))
+    before = [lineage.fingerprint(asset, "native") for asset in assets], report_fingerprint(lineage)
+    asked = "resources: {trained_unet: {cores: 64, memory_gb: 512, gpus: 8}, dice_metrics: {gpus: 0}}"
+    file.write_text(f"{file.read_text()}\n{asked}\n")
+    changed = lineage_of(study)
+    assert changed.study.resources.trained_unet.gpus == 8 and changed.study.resources.dice_metrics.cores == 4
+    assert ([changed.fingerprint(asset, "native") for asset in assets], report_fingerprint(changed)) == before

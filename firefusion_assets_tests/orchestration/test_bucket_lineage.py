@@ -1,31 +1,17 @@
 """The whole lineage with its objects in a bucket: equal to that in a folder, and made once for all machines."""
 
-import json
 import os
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from firefusion_assets_tests.builders.bucket_server import KEY_ID, SECRET, bucket_server
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment
+from firefusion_assets_tests.builders.published import objects
 from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, write_study
-
-
-def objects(root: Path) -> dict[str, Any]:
-    """Return the contents of all objects below a folder, but for what they cost."""
-    found: dict[str, Any] = {}
-    for manifest in root.glob("[!.]*/[!.]*/manifest.json"):
-        for path in (path for path in manifest.parent.rglob("*") if path.is_file() and path.name != "lock.mdb"):
-            name = path.relative_to(root).as_posix()
-            content = json.loads(path.read_text()) if path == manifest else path.read_bytes()
-            if path == manifest:
-                del content["cost"]
-            found[name] = content
-    return found
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_assets_look_the_same_however_many_steps_make_them(
         node = three.resolve_assets_def(asset_key(name)).node_def
         assert isinstance(node, dg.GraphDefinition) == (name in FANNED_OUT), name
         if isinstance(node, dg.GraphDefinition):
-            gpu = {one.name for one in node.nodes if "dagster-k8s/config" in one.definition.tags}
+            gpu = {one.name for one in node.nodes if "dagster-celery/queue" in one.definition.tags}
             assert {one.name for one in node.nodes} == {"plan", "piece", "gather"} and gpu == {"piece", "gather"}
 
 

@@ -75,6 +75,7 @@ dataset: {source: simulated, scens: 3, bands: [B7, B99]}
 training: {bands: [B7], arhitecture: unet, steps: 0}
 replicates: {count: 0}
 split: {folds: 2}
+resources: {trained_units: {gpus: 1}, dice_metrics: {gpu: 1, cores: 0}, scene_split: 4}
 colour: red
 """,
     )
@@ -90,6 +91,10 @@ colour: red
         "training.steps: ",
         "replicates.count: Input should be greater than or equal to 1",
         "split.folds: 2 folds leave too little to train on",
+        "resources.trained_units: unknown key; did you mean trained_unet?",
+        "resources.dice_metrics.gpu: unknown key; did you mean gpus?",
+        "resources.dice_metrics.cores: Input should be greater than or equal to 1",
+        "resources.scene_split: holds 4, expected keys with values; known here: cores, memory_gb, gpus",
         "colour: unknown key; known here: name, description",
     ):
         assert expected in text, expected

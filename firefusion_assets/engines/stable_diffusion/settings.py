@@ -185,7 +185,7 @@ class StableDiffusionGenerator(Engine):
         if self.gradient_accumulation_steps % max(1, gpus):
             yield (
                 f"generator.gradient_accumulation_steps: {self.gradient_accumulation_steps} can't be shared out over "
-                f"{gpus} GPUs; make it a multiple, or lower FIREFUSION_GPUS_PER_STEP"
+                f"{gpus} GPUs; make it a multiple, or lower resources.finetuned_model.gpus in study.yaml"
             )
 
     def fingerprint_part(self, folder: Path, hash_folder: Callable[[Path], str]) -> Any:
