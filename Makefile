@@ -7,8 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # OpenMP threads spin while others run; the steps bring their own processes where cores allow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast lint docs bench ui data prune clean
-demo test test-fast lint docs bench ui data prune: $(VENV)/.ready
+.PHONY: demo test test-fast test-cluster lint docs bench ui data prune clean
+demo test test-fast test-cluster lint docs bench ui data prune: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,15 @@ test:  ## the tests
 
 test-fast:  ## the tests that neither train nor start processes: under 90 s on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-cluster: export FIREFUSION_TEST_CLUSTER := 1
+test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucket, of which some are killed: 10 minutes
+	@missing=""; \
+	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
+	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" -ne 0 ]; then echo "first: sudo apt-get install$$missing"; exit 1; fi; \
+	if [ -n "$$missing" ]; then apt-get update --quiet=2 && apt-get install --quiet=2 --yes $$missing; fi
+	$(BIN)/python -m pytest -rs -m cluster firefusion_assets_tests/orchestration/test_cluster.py
 
 lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks examples

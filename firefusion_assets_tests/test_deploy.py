@@ -13,7 +13,7 @@ import yaml
 
 from firefusion_assets_tests.builders.commands import cli_command
 from firefusion_assets_tests.builders.databases import postgres_server
-from firefusion_assets_tests.builders.studies import REPOSITORY, lineage_of, write_study
+from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_STUDY, lineage_of, write_study
 
 DEPLOY = REPOSITORY / "deploy"
 QUICK = {
@@ -77,6 +77,17 @@ def test_the_run_launcher_of_the_chart_takes_its_configuration() -> None:
     assert claims == {mount["name"] for mount in deployment["volumeMounts"]}
 
 
+def test_systemd_takes_the_unit_of_a_worker(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd")
+    text = (DEPLOY / "celery" / "firefusion-worker@.service").read_text()
+    programs = str(Path(sys.executable).parent)
+    unit = tmp_path / "firefusion-worker@gpu.service"
+    unit.write_text(text.replace("/opt/firefusion/bin", programs))
+    checked = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert checked.returncode == 0 and unit.name not in checked.stderr, checked.stderr
+
+
 SBATCH = """#!{python}
 import os, subprocess, sys
 arguments = sys.argv[1:]
@@ -91,13 +102,14 @@ print(number)
 @pytest.mark.slow
 def test_a_slurm_submission_makes_the_report(tmp_path: Path) -> None:
     """With an `sbatch` that runs each job at once."""
-    study, log, programs = write_study(tmp_path / "study", configs=QUICK), tmp_path / "jobs", tmp_path / "bin"
+    asking = TINY_STUDY + "resources: {trained_unet: {gpus: 2}}\n"
+    study, log, programs = write_study(tmp_path / "study", asking, QUICK), tmp_path / "jobs", tmp_path / "bin"
     programs.mkdir()
     sbatch = programs / "sbatch"
     sbatch.write_text(SBATCH.format(python=sys.executable, log=str(log)))
     sbatch.chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY), "FIREFUSION_SBATCH": "--gres=gpu:2"}
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY), "FIREFUSION_SBATCH": "--partition=a100"}
     script = str(DEPLOY / "slurm" / "submit.sh")
     done = subprocess.run([script, str(study)], env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -107,7 +119,8 @@ def test_a_slurm_submission_makes_the_report(tmp_path: Path) -> None:
     waits = [job[job.index("--dependency") + 1] if "--dependency" in job else "" for job in jobs]
     assert waits[0] == "" and waits[1] == waits[2] and waits[1].startswith("afterok:")
     assert waits[3].startswith("afterany:") and len(waits[3].split(":")) == 3
-    assert ["--gres=gpu:2" in job for job in jobs] == [False, True, True, False]
+    for option in ("--gres=gpu:2", "--cpus-per-task=4", "--mem=32000M", "--partition=a100"):
+        assert [option in job for job in jobs] == [False, True, True, False]
     report = lineage_of(study).store.pointed("augmentation_report", "_")
     assert report is not None
     table = (report.path / "comparison.csv").read_text()

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs a study on a Slurm cluster: patches and split first, then a job a config, then the report.
 #   deploy/slurm/submit.sh STUDY [KEY...]       (without a key: all configs)
-# Study and objects have to lie on a file system that all nodes share. Options of sbatch for the GPU jobs:
-#   FIREFUSION_SBATCH="--partition=gpu --gres=gpu:1 --cpus-per-task=8 --mem=32G --time=24:00:00"
+# Study and objects have to lie on a file system that all nodes share. Jobs of configs ask for what the most demanding
+# step does (`resources` in study.yaml); more options of sbatch for them, of which the last one counts:
+#   FIREFUSION_SBATCH="--partition=gpu --time=48:00:00"
 set -euo pipefail
 
 study=$(realpath "$1")
@@ -13,7 +14,18 @@ if [ ${#keys[@]} -eq 0 ]; then
         keys+=("$(basename "$file" .yaml)")
     done
 fi
-read -ra gpu_options <<< "${FIREFUSION_SBATCH:---gres=gpu:1 --cpus-per-task=4 --mem=32G --time=24:00:00}"
+asked=$(python - "$study" << 'EOF'
+import sys
+from pathlib import Path
+
+from firefusion_assets.study import load_study
+
+most = load_study(Path(sys.argv[1])).resources.most()
+gpus = f"--gres=gpu:{most.gpus} " if most.gpus else ""
+print(f"{gpus}--cpus-per-task={most.cores} --mem={most.memory_gb * 1000:.0f}M --time=24:00:00")
+EOF
+)
+read -ra options <<< "$asked ${FIREFUSION_SBATCH:-}"
 logs="$study/slurm"
 mkdir -p "$logs"
 
@@ -30,7 +42,7 @@ submit() {
 data=$(submit --job-name firefusion-data --wrap "$(job --to scene_split)")
 jobs=()
 for key in "${keys[@]}"; do
-    jobs+=("$(submit "${gpu_options[@]}" --job-name "firefusion-$key" --dependency "afterok:$data" \
+    jobs+=("$(submit "${options[@]}" --job-name "firefusion-$key" --dependency "afterok:$data" \
         --wrap "$(job "$key" --to dice_metrics)")")
 done
 # The report is made even if a config failed: it says which one is missing.

@@ -22,6 +22,7 @@ from dagster_celery.executor import CeleryExecutor
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 
+import firefusion_assets.orchestration.code_location  # noqa: F401  - once, before a process is forked for each step
 from firefusion_assets.orchestration.executors import BROKER
 
 _LOST_AFTER_S: Final = 120

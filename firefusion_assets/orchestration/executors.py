@@ -40,6 +40,8 @@ def executor(resources: Resources) -> dg.ExecutorDefinition:
         return dg.in_process_executor
     if name == "multiprocess":
         return _multiprocess(resources)
+    if name == "slurm":
+        raise RequestError("FIREFUSION_EXECUTOR: Slurm gets a job a config instead, by deploy/slurm/submit.sh")
     if name not in _PACKAGES:
         known = ", ".join(["in_process", "multiprocess", *_PACKAGES])
         raise RequestError(f"FIREFUSION_EXECUTOR: {name!r} is unknown; known are {known}")
@@ -51,8 +53,7 @@ def executor(resources: Resources) -> dg.ExecutorDefinition:
 
 
 def _multiprocess(resources: Resources) -> dg.ExecutorDefinition:
-    most = max(resources.of(step).gpus for step in Resources.model_fields)
-    gpu_steps = max(1, len(local_gpus()) // max(1, most))
+    gpu_steps = max(1, len(local_gpus()) // max(1, resources.most().gpus))
     return dg.multiprocess_executor.configured(
         {
             # Steps are heavy: a second one at most, or one a GPU; never two on a GPU, dagster.yaml or not.

@@ -73,3 +73,12 @@ class Resources(StrictModel):
         """Return what a step asks for, by the name of its asset or job."""
         resources: StepResources = getattr(self, step)
         return resources
+
+    def most(self) -> StepResources:
+        """Return what is enough for each step."""
+        steps = [self.of(step) for step in type(self).model_fields]
+        return StepResources(
+            cores=max(step.cores for step in steps),
+            memory_gb=max(step.memory_gb for step in steps),
+            gpus=max(step.gpus for step in steps),
+        )

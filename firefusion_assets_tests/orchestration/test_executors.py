@@ -80,6 +80,12 @@ def test_an_extra_that_is_missing_is_named(name: str, monkeypatch: pytest.Monkey
         executor(Resources())
 
 
+def test_slurm_is_served_by_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIREFUSION_EXECUTOR", "slurm")
+    with pytest.raises(RequestError, match=r"^FIREFUSION_EXECUTOR: Slurm .*deploy/slurm/submit.sh$"):
+        executor(Resources())
+
+
 def test_the_password_of_celerys_redis_is_in_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     celery = pytest.importorskip("dagster_celery", reason="needs the extra celery")
     given = []
