@@ -2,9 +2,9 @@
 
     dagster-celery worker start -A firefusion_assets.orchestration.celery_worker -q gpu
 
-A worker acknowledges a step when it is done, and Redis gives out again what wasn't acknowledged within _LOST_AFTER_S.
-Steps take longer than that, so a worker that lives says so of each of its steps. Where the process of a step is killed
-and its worker lives, as when memory runs out, the worker has it run once more.
+A worker acknowledges a step when it is done, and what isn't acknowledged for _LOST_AFTER_S is given to another. Steps
+take longer than that, so a worker that lives says so of each of its steps. Where the process of a step is killed and
+its worker lives, as when memory runs out, the worker has it run once more.
 """
 
 import multiprocessing
@@ -26,8 +26,6 @@ import firefusion_assets.orchestration.code_location  # noqa: F401  - once, befo
 from firefusion_assets.orchestration.executors import BROKER
 
 _LOST_AFTER_S: Final = 120
-_SAY_SO_EVERY_S: Final = 20
-_LOOK_EVERY_S: Final = 10
 _RUN_AGAIN_AFTER_S: Final = 10
 
 
@@ -38,7 +36,8 @@ class KeepSteps(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         """Begin to say so; called with each connection."""
-        self._timer = parent.timer.call_repeatedly(_SAY_SO_EVERY_S, self._say_so, (parent,))
+        lost_after_s = parent.app.conf.broker_transport_options["visibility_timeout"]
+        self._timer = parent.timer.call_repeatedly(lost_after_s / 6, self._say_so, (parent,))
 
     def stop(self, parent: Consumer) -> None:
         """End it."""
@@ -62,12 +61,15 @@ def _may_start_processes(**_: object) -> None:
     process._config["authkey"] = AuthenticationString(process.authkey)  # type: ignore[attr-defined]
 
 
-def _app() -> Any:
+def worker_app(lost_after_s: float = _LOST_AFTER_S) -> Any:
+    """Return an app whose workers are taken for lost when they haven't said for so long that they live."""
     address = os.environ[BROKER]
     transport = {
-        "visibility_timeout": _LOST_AFTER_S,
-        "unacked_restore_interval": _LOOK_EVERY_S,
+        "visibility_timeout": lost_after_s,
+        "unacked_restore_interval": lost_after_s / 12,
         "unacked_restore_throttle": 1,
+        # Of a worker that is killed while it looks for the steps of others.
+        "unacked_mutex_expire": int(lost_after_s),
     }
     # Steps are heavy: one at a time, each in a process of its own, so that its memory is freed, a GPU's too.
     settings = {"worker_concurrency": 1, "worker_max_tasks_per_child": 1, "broker_transport_options": transport}
@@ -78,4 +80,4 @@ def _app() -> Any:
     return made
 
 
-app = _app()
+app = worker_app()
