@@ -52,7 +52,7 @@ class KeepSteps(bootsteps.StartStopStep):
                 client.zadd(channel.unacked_index_key, stamps, xx=True)
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]
+@worker_process_init.connect
 def _may_start_processes(**_: object) -> None:
     """Let a step start processes, which those of celery's pool may not; ours end with it by themselves."""
     process = multiprocessing.current_process()

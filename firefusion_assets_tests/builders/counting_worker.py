@@ -11,7 +11,7 @@ LOST_AFTER_S: Final = 3
 app = worker_app(LOST_AFTER_S)
 
 
-@app.task(acks_late=True)  # type: ignore[untyped-decorator]
+@app.task(acks_late=True)
 def wait(begun: str, until: str) -> None:
     """Add a line to a file, then wait until another is there."""
     with Path(begun).open("a") as lines:
