@@ -33,6 +33,7 @@ class KeepSteps(bootsteps.StartStopStep):
     """Keeps Redis from giving out the steps of a worker that lives."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
+    _timer: Any = None
 
     def start(self, parent: Consumer) -> None:
         """Begin to say so; called with each connection."""
@@ -40,8 +41,9 @@ class KeepSteps(bootsteps.StartStopStep):
         self._timer = parent.timer.call_repeatedly(lost_after_s / 6, self._say_so, (parent,))
 
     def stop(self, parent: Consumer) -> None:
-        """End it."""
-        self._timer.cancel()
+        """End it; called too where a connection broke before it began."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _say_so(self, consumer: Consumer) -> None:
         channel = consumer.task_consumer.channel
