@@ -26,7 +26,8 @@ import firefusion_assets.orchestration.code_location  # noqa: F401  - once, befo
 from firefusion_assets.orchestration.executors import BROKER
 
 _LOST_AFTER_S: Final = 120
-_RUN_AGAIN_AFTER_S: Final = 10
+NOT_LOST: Final = {"acks_late": True, "retry_on_worker_lost": True, "max_retries": 1, "default_retry_delay": 10}
+"""Options of a task that is run again; the delay in seconds."""
 
 
 class KeepSteps(bootsteps.StartStopStep):
@@ -78,7 +79,7 @@ def worker_app(lost_after_s: float = _LOST_AFTER_S) -> Any:
     executor = CeleryExecutor(RetryMode.DISABLED, broker=address, backend=address, config_source=settings)
     made = make_app(executor.app_args())
     made.steps["consumer"].add(KeepSteps)
-    create_task(made, acks_late=True, retry_on_worker_lost=True, max_retries=1, default_retry_delay=_RUN_AGAIN_AFTER_S)
+    create_task(made, **NOT_LOST)
     return made
 
 

@@ -4,14 +4,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from firefusion_assets.orchestration.celery_worker import worker_app
+from firefusion_assets.orchestration.celery_worker import NOT_LOST, worker_app
 
 LOST_AFTER_S: Final = 3
 
 app = worker_app(LOST_AFTER_S)
 
 
-@app.task(acks_late=True)
+@app.task(**NOT_LOST)
 def wait(begun: str, until: str) -> None:
     """Add a line to a file, then wait until another is there."""
     with Path(begun).open("a") as lines:
