@@ -25,7 +25,7 @@ from dagster_celery.tasks import create_task
 import firefusion_assets.orchestration.code_location  # noqa: F401  - once, before a process is forked for each step
 from firefusion_assets.orchestration.executors import BROKER
 
-_LOST_AFTER_S: Final = 120
+_LOST_AFTER_S: Final = 60
 NOT_LOST: Final = {"acks_late": True, "retry_on_worker_lost": True, "max_retries": 1, "default_retry_delay": 10}
 """Options of a task that is run again; the delay in seconds."""
 
