@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,15 @@ def worker(machine: Path, queue: str, environment: Mapping[str, str]) -> Iterato
     finally:
         for master in psutil.Process(process.pid).children() if process.poll() is None else ():
             master.terminate()
-        process.wait(timeout=60)
+        with suppress(subprocess.TimeoutExpired):  # it ends its step first
+            process.wait(timeout=60)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_for(what: Callable[[], bool], run: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 500
+    deadline = time.monotonic() + 900
     while not what():
         assert run.poll() is None, "the run ended too early"
         assert time.monotonic() < deadline
