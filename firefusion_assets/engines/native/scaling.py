@@ -48,13 +48,14 @@ class Scaling(NamedTuple):
 
 def fit_scaling(train: PatchPart, seed: int) -> Scaling:
     """Measure the darkest pixels, IQR and range of the train part."""
-    dark, first, third, high = band_quantiles(train, seed, (_RARE, 0.25, 0.75, 1 - _RARE))
-    low = dark
+    darkest, first, third, high = band_quantiles(train, seed, (_RARE, 0.25, 0.75, 1 - _RARE))
+    low = darkest
     for patch in map(train.read, train.statistics.fire):
         fire = patch.bands[:, patch.label & ~patch.ignore]
         low, high = np.minimum(low, fire.min(axis=1)), np.maximum(high, fire.max(axis=1))
-    measured = (dark, np.maximum(third - first, 1), low, high)
-    return Scaling(*(tuple(map(float, one)) for one in measured), train.meta.dn_max)
+    measured = (darkest, np.maximum(third - first, 1), low, high)
+    dark, iqr, lowest, highest = (tuple(map(float, one)) for one in measured)
+    return Scaling(dark, iqr, lowest, highest, train.meta.dn_max)
 
 
 def _column(values: tuple[float, ...]) -> npt.NDArray[np.float32]:
