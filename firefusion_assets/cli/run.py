@@ -53,10 +53,11 @@ def _materialize(keys: list[str], to: str, study: str) -> None:
     from firefusion_assets.cli.progress import StepLines, diverted_output
     from firefusion_assets.lineage.assets import ASSETS
     from firefusion_assets.orchestration import running
+    from firefusion_assets.orchestration.instance import dagster_home
     from firefusion_assets.steps.object_checks import ALL_CURRENT, meaning
 
     warned: dict[tuple[str, str], Sequence[str]] = {}
-    log = running.dagster_home() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    log = dagster_home() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     log.parent.mkdir(exist_ok=True)
     try:
         with diverted_output(log) as stream:

@@ -73,7 +73,7 @@ def doctor(study: StudyOption = None) -> None:
     """Tell versions, devices, disk, Dagster's pool, slots and locks, and what to mend; changes nothing."""
     from firefusion_assets.cli.terminal import print_table
     from firefusion_assets.orchestration.doctor import examine
-    from firefusion_assets.orchestration.running import dagster_home
+    from firefusion_assets.orchestration.instance import dagster_home
 
     lineage = open_study(study)
     findings = list(examine(lineage, dagster_home()))

@@ -25,7 +25,7 @@ def ui(
 ) -> None:
     """Show a study in Dagster's UI until Ctrl-C: the runs of `firefusion run`, schedules, pictures and reports."""
     from firefusion_assets.cli.show import report_server_of
-    from firefusion_assets.orchestration.running import dagster_home
+    from firefusion_assets.orchestration.instance import open_instance
 
     if workspace is None:
         lineage = open_study(study)
@@ -35,7 +35,8 @@ def ui(
         shown = ["-w", str(workspace)]
     else:
         raise RequestError(f"--workspace {workspace}: there is no such file")
-    dagster_home()
+    with open_instance():
+        pass  # Dagster's several processes find it set up
     # The UI loads the very code that this command runs.
     command = [sys.executable, "-m", "dagster", "dev", *shown, "-h", "127.0.0.1", "-p", str(port)]
     typer.echo(f"Dagster: http://127.0.0.1:{port}/   Reports: {address()}/")

@@ -17,6 +17,7 @@ from firefusion_assets.core.gpu_leases import gpu_lock, local_gpus
 from firefusion_assets.core.locks import is_held
 from firefusion_assets.core.processes import usable_cores
 from firefusion_assets.lineage.fingerprints import Lineage
+from firefusion_assets.orchestration.instance import open_instance
 from firefusion_assets.orchestration.step_options import GPU_POOL
 
 _PACKAGES: Final = ("firefusion-assets", "dagster", "torch", "diffusers", "rasterio")
@@ -48,7 +49,7 @@ def examine(lineage: Lineage, home: Path) -> Iterator[Finding]:
     """
     yield from _installation()
     yield from _disk(lineage.store.root, home)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         yield from _pool(instance)
     yield from _leases()
     yield from _store(lineage.store)

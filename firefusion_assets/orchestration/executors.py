@@ -3,6 +3,7 @@
 Nothing here knows what a step does.
 """
 
+import multiprocessing
 import os
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ import dagster as dg
 
 from firefusion_assets.core.errors import RequestError
 from firefusion_assets.core.gpu_leases import local_gpus
+from firefusion_assets.core.processes import end_with
 from firefusion_assets.orchestration.step_options import DEVICE_TAG
 from firefusion_assets.study.resources import Resources
 
@@ -63,6 +65,16 @@ def _multiprocess(resources: Resources) -> dg.ExecutorDefinition:
             "start_method": {"forkserver": {"preload_modules": ["firefusion_assets.orchestration.code_location"]}},
         }
     )
+
+
+def end_with_run(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
+    """End this process as soon as its run's is gone, where the executor started it for a step of that run.
+
+    A run that is killed can't end its steps, which would go on beside those of the next run.
+    """
+    run = multiprocessing.parent_process()
+    if run is not None and run.pid is not None and context.job_def.executor_def.name == dg.multiprocess_executor.name:
+        end_with(run.pid)
 
 
 def _celery_settings() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from firefusion_assets.core.gpu_leases import leased_gpus
 from firefusion_assets.lineage.fingerprints import Lineage
-from firefusion_assets.orchestration.step import rounded, user_errors
+from firefusion_assets.orchestration.step import rounded, running_step
 from firefusion_assets.orchestration.step_options import step_options
 
 
@@ -28,7 +28,7 @@ def fire_map_job(lineage: Lineage) -> dg.JobDefinition:
     def map_fires(context: dg.OpExecutionContext, config: FireMapConfig) -> None:
         from firefusion_assets.steps.mapping import load_model, map_record, map_scenes, network_folders
 
-        with user_errors(), leased_gpus(resources.gpus):
+        with running_step(context), leased_gpus(resources.gpus):
             today = Lineage(lineage.folder, lineage.store)
             model = load_model(network_folders(today, config.model), config.threshold)
             paths = [lineage.folder / scene for scene in config.scenes]

@@ -15,7 +15,7 @@ from firefusion_assets.orchestration import checks
 from firefusion_assets.orchestration.automation import FOLLOWS, REPORT_FRESHNESS
 from firefusion_assets.orchestration.fanout import fanned_out, fanout
 from firefusion_assets.orchestration.resources import Workspace
-from firefusion_assets.orchestration.step import Step, user_errors
+from firefusion_assets.orchestration.step import Step, running_step
 from firefusion_assets.orchestration.step_options import step_options
 from firefusion_assets.steps.addresses import page_address
 from firefusion_assets.steps.object_checks import NOTHING_DAMAGED
@@ -93,7 +93,7 @@ class LineageAsset:
 
     def plan(self, context: dg.AssetExecutionContext, workspace: Workspace, shares: int) -> tuple[int, Sequence[int]]:
         """Return how many shares of its pieces there are, at most so many, and which of them have something to make."""
-        with user_errors():
+        with running_step(context):
             step = self._step(context, workspace)
             if step.is_finished():
                 return 0, []
@@ -103,14 +103,14 @@ class LineageAsset:
 
     def piece(self, context: dg.AssetExecutionContext, workspace: Workspace, number: int, shares: int) -> None:
         """Make the pieces of a share."""
-        with user_errors():
+        with running_step(context):
             step = self._step(context, workspace)
             with self._devices(step):
                 step.build_ahead(self.pieces(step).share(number, shares))
 
     def gather(self, context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
         """Make the asset, of what pieces of it there are."""
-        with user_errors():
+        with running_step(context):
             step = self._step(context, workspace)
             with self._devices(step):
                 return self.run(step)

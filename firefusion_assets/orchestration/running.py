@@ -7,14 +7,12 @@ say is read from the instance's event log, the one place where all executors wri
 """
 
 import importlib
-import shutil
 import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,12 +21,12 @@ import dagster as dg
 from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.orchestration.failures import first_cause, is_interruption, last_failures, reason
-from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag
+from firefusion_assets.orchestration.instance import home_folder, open_instance
+from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag, set_up_pool
 
 if TYPE_CHECKING:
     from firefusion_assets.steps.overview import Failures
 
-_PROJECT: Final = Path(__file__).parents[2]
 _INVOCATION: Final = "firefusion/invocation"
 """Tag by which the events of a run are found while it runs."""
 _LISTEN_EVERY_S: Final = 0.3
@@ -60,28 +58,11 @@ class News:
     warnings: tuple[str, ...] = ()
 
 
-def home_folder() -> Path:
-    """Return where DAGSTER_HOME is, or would be: that of `make ui` where the environment names none."""
-    beside = _PROJECT if (_PROJECT / "dagster.yaml").is_file() else Path.cwd()
-    return Path(environ.get("DAGSTER_HOME") or beside / ".dagster_home").resolve()
-
-
-def dagster_home() -> Path:
-    """Return DAGSTER_HOME, set in the environment; the folder is made."""
-    given, home, settings = environ.get("DAGSTER_HOME"), home_folder(), _PROJECT / "dagster.yaml"
-    home.mkdir(parents=True, exist_ok=True)
-    if not given and settings.is_file() and not (home / settings.name).exists():
-        shutil.copy(settings, home)
-    environ["DAGSTER_HOME"] = str(home)
-    return home
-
-
 def failures_at_home(study: str) -> "Failures":
     """Return the `last_failures` of a study that DAGSTER_HOME knows of, where there is one."""
     if not home_folder().is_dir():
         return {}
-    dagster_home()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         return last_failures(study, instance)
 
 
@@ -111,12 +92,14 @@ def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -
         RunError: if a step failed.
         KeyboardInterrupt: if the run was interrupted.
     """
-    instance, invocation = dg.DagsterInstance.get(), uuid.uuid4().hex
+    invocation = uuid.uuid4().hex
     job = dg.build_reconstructable_job(__name__, lineage_job.__name__)
     tags = {_INVOCATION: invocation} | process_tag() | ({"dagster/partition": key} if key else {})
-    free_slots_of_dead_runs(instance)
-    with _listening(instance, invocation, tell) as ear:
-        success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
+    with open_instance() as instance:
+        set_up_pool(instance)
+        free_slots_of_dead_runs(instance)
+        with _listening(instance, invocation, tell) as ear:
+            success = dg.execute_job(job, instance, tags=tags, asset_selection=assets).success
     if ear.interrupted:
         raise KeyboardInterrupt
     if not success:

@@ -1,7 +1,4 @@
-"""Slots of pools that a dead run still holds: who starts a run frees them, since there may be no daemon that does.
-
-A run that waits for such a slot would wait for ever.
-"""
+"""The pool of GPU steps and its slots, which who starts a run gets ready, since there may be no daemon that does."""
 
 import os
 import socket
@@ -9,6 +6,9 @@ from typing import Final
 
 import dagster as dg
 import psutil
+from sqlalchemy.exc import DBAPIError
+
+from firefusion_assets.orchestration.executors import GPU_POOL
 
 _PROCESS: Final = "firefusion/process"
 
@@ -18,8 +18,31 @@ def process_tag() -> dict[str, str]:
     return {_PROCESS: f"{socket.gethostname()} {os.getpid()}"}
 
 
+def set_up_pool(instance: dg.DagsterInstance) -> None:
+    """Make the pool, as Dagster else does when a step first asks for a slot.
+
+    In PostgreSQL that fails for all but one of those who do it at once, maybe on several machines.
+    """
+    events = instance.event_log_storage
+    if not events.supports_global_concurrency_limits or instance.global_op_concurrency_default_limit is None:
+        return
+
+    def is_there() -> bool:
+        return any(pool.name == GPU_POOL for pool in events.get_pool_limits())
+
+    if not is_there():
+        try:
+            events.initialize_concurrency_limit_to_default(GPU_POOL)
+        except DBAPIError:
+            if not is_there():
+                raise
+
+
 def free_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Free the slots of runs that are gone or have ended, and of those whose process is gone; these have failed."""
+    """Free the slots of runs that are gone or have ended, and of those whose process is gone; these have failed.
+
+    A run that waits for such a slot would wait for ever.
+    """
     events = instance.event_log_storage
     if not events.supports_global_concurrency_limits:
         return

@@ -15,6 +15,7 @@ from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.lineage.pieces import Pieces
 from firefusion_assets.orchestration.checks import nothing_damaged, result
 from firefusion_assets.orchestration.columns import column_schema
+from firefusion_assets.orchestration.executors import end_with_run
 from firefusion_assets.steps.addresses import address_of
 from firefusion_assets.steps.object_checks import answers
 
@@ -115,8 +116,11 @@ class Step:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn errors that a person can repair into one clear failure without a retry."""
+def running_step(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+    """What holds for each step: it ends with its run, and errors that a person can repair are one clear failure
+    without a retry.
+    """
+    end_with_run(context)
     try:
         yield
     except (UserError, FileNotFoundError) as error:

@@ -150,8 +150,8 @@ def test_a_failure_ends_with_its_reason_and_remedy_once(tmp_path: Path) -> None:
 def test_without_a_home_it_is_that_of_make_ui(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("nux: {enabled: false}\n")
     script = (
-        "import sys; from pathlib import Path; from firefusion_assets.orchestration import running\n"
-        "running._PROJECT = Path(sys.argv[1]); print(running.dagster_home())"
+        "import sys; from pathlib import Path; from firefusion_assets.orchestration import instance\n"
+        "instance._PROJECT = Path(sys.argv[1]); print(instance.dagster_home())"
     )
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     output = subprocess.run(

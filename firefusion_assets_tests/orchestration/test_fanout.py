@@ -1,11 +1,8 @@
 """Several steps share the pieces of an asset: the same bytes as one step, and what fails or is killed goes on alone."""
 
 import json
-import os
 import re
-import signal
 import subprocess
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from firefusion_assets.orchestration.fanout import fanout
 from firefusion_assets.segmentation.training import TrainingJob
 from firefusion_assets.steps import prune, unets
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment
+from firefusion_assets_tests.builders.killing import killed_when
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
 from firefusion_assets_tests.builders.studies import (
@@ -268,17 +266,8 @@ def test_a_run_killed_in_a_mapped_step_goes_on_to_the_bytes_of_one_step(
     killed, whole = (write_study(tmp_path / name / "study", SLOWER_STUDY, SLOWER) for name in ("killed", "whole"))
     environment = cli_environment(killed, tmp_path / "home") | {"FIREFUSION_FANOUT": "2"}
     command = cli_command("firefusion", "run", "baseline", "--to", "trained_unet")
-    run = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
-        start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 200
-    while not list(killed.glob("artifacts/trained_networks/.work/*/fold-0/replicate-1/checkpoint-*.pt")):
-        assert run.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait(timeout=30)
+    unfinished = "artifacts/trained_networks/.work/*/fold-0/replicate-1/checkpoint-*.pt"
+    killed_when(lambda: [*killed.glob(unfinished)], command, environment)
     assert not list(killed.glob("artifacts/trained_unet/*/manifest.json"))
     first = {path: path.stat().st_mtime_ns for path in killed.glob("artifacts/*/*/manifest.json")}
 

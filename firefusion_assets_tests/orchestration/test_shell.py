@@ -1,10 +1,6 @@
 """What a user does in a shell: materialize, dg launch, mistakes, two runs at once, kill -9 and again."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +8,9 @@ import pandas as pd
 import pytest
 
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment, run_cli, run_cli_at_once
+from firefusion_assets_tests.builders.killing import killed_when
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
 from firefusion_assets_tests.builders.studies import (
-    REPOSITORY,
     LoadDefinitions,
     lineage_of,
     materialize,
@@ -77,20 +73,6 @@ def equal_content(folder: Path) -> dict[str, str]:
             continue
         hashes[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
     return hashes
-
-
-def killed_when(condition: Callable[[], bool], command: list[str], environment: dict[str, str]) -> None:
-    run = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
-        start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert run.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait(timeout=30)  # a killed process ends as soon as the kernel lets it
 
 
 @pytest.mark.usefixtures("all_cores")  # then networks are trained in processes of their own, which have to end too
