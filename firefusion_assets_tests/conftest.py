@@ -35,8 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, {sorted(CORES)[int(worker.removeprefix("gw")) % len(CORES)]})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that the workers end at about the same time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that the workers end at about the same time; leave faults to who asks for them."""
+    if "faults" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("faults"):
+                item.add_marker(pytest.mark.skip(reason="causes faults for minutes: make test-faults"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -1,8 +1,9 @@
 """An artifact store whose objects are in a bucket: what is read lies in a local cache, and what is made is uploaded.
 
-The bucket is laid out as a folder is (`store.py`), and like there an object is finished once its manifest stands. An
-object is fetched whole, when its `path` is first asked for, and its files are compared with their hashes on arrival. So
-whoever only asks whether there is an object, or what its facts are, fetches nothing but its manifest.
+The bucket is laid out as a folder is (`store.py`), but an object's files are named by their hashes. As in a folder it
+is finished once its manifest stands. It is fetched whole, when its `path` is first asked for, and its files are compared
+with their hashes on arrival. So whoever only asks whether there is an object, or what its facts are, fetches its
+manifest and nothing else.
 
     <asset>/.locks/<fingerprint>     the lease of the machine that makes the object
     <asset>/.work/<fingerprint>/     a copy of the unfinished attempt, renewed every few minutes
@@ -148,7 +149,7 @@ class BucketStore(ArtifactStore):
         broken, key = super().verify(asset, fingerprint), f"{asset}/{fingerprint}"
         if (manifest := self._bucket.read(f"{key}/{MANIFEST}")) is not None:
             files, sizes = hashes(manifest), self._bucket.sizes(key)
-            wrong = [name for name, entry in (files or {}).items() if sizes.get(name) != entry["bytes"]]
+            wrong = [name for name, entry in (files or {}).items() if sizes.get(entry["sha256"]) != entry["bytes"]]
             if wrong or files is None:
                 self._bucket.remove([f"{key}/{MANIFEST}"])
                 self._cache.forget(self.root / asset / fingerprint)
@@ -193,16 +194,20 @@ class BucketStore(ArtifactStore):
         asset, fingerprint, folder = artifact.asset, artifact.fingerprint, artifact.folder
         key, files = f"{asset}/{fingerprint}", json.loads((folder / MANIFEST).read_text())["files"]
         try:
-            there = hashes(self._bucket.read(f"{key}/{MANIFEST}") or b"")
-            if there is not None and there != files:
-                self._set_aside(folder, [f"{folder}: another machine published other bytes first"], _LOG.warning)
-                return
+            manifest = self._bucket.read_version(f"{key}/{MANIFEST}")
+            there = hashes(manifest.content) if manifest else None
             if there is None:
                 upload(self._bucket, key, files, folder)
                 if not is_held(self._bucket, _lease(asset, fingerprint), self._cache.holder()):
                     return
-                self._bucket.write(f"{key}/{MANIFEST}", folder / MANIFEST)
+                # On the condition that none came meanwhile: this process may have stood still since it looked.
+                own, seen = (folder / MANIFEST).read_bytes(), manifest.version if manifest else None
+                if self._bucket.write_if(f"{key}/{MANIFEST}", own, seen) is None:
+                    return
             self._work_copy(asset, fingerprint).remove()
+            if there is not None and there != files:
+                self._set_aside(folder, [f"{folder}: another machine published other bytes first"], _LOG.warning)
+                return
         except BucketError as error:
             raise ArtifactError(f"{error}\nWhat was made is in {folder}; run again to upload it") from error
         n_bytes = sum(entry["bytes"] for entry in files.values())

@@ -13,6 +13,7 @@ size and hash of every file. What an object means is none of the store's busines
 import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -171,11 +172,13 @@ class ArtifactStore:
             cost = making.meter.read()
             manifest: dict[str, Any] = {"facts": facts, "cost": cost, "uses": sorted(used), "settings": settings}
             self._publish(work, target, manifest)
-        except OSError as error:
-            if error.errno not in _DISK_ERRORS:
+        except UserError:
+            raise
+        except Exception as error:
+            if (told := _of_the_disk(error)) is None:
                 raise
             raise ArtifactError(
-                f"{asset}/{fingerprint} could not be written: {error}. What was published before is intact; "
+                f"{asset}/{fingerprint} could not be written: {told}. What was published before is intact; "
                 f"free space or repair the disk below {self.root} and run again: it goes on from {work}"
             ) from error
         finally:
@@ -256,6 +259,15 @@ def link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _of_the_disk(error: BaseException | None) -> BaseException | None:
+    """Return the error of the disk that led to an error, if one did; many libraries have but words for it."""
+    while error is not None:
+        if getattr(error, "errno", None) in _DISK_ERRORS or os.strerror(errno.ENOSPC) in str(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _made(folder: Path) -> Path:

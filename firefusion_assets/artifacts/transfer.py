@@ -1,4 +1,8 @@
-"""The files of one object on their way to a bucket and from it, several side by side."""
+"""The files of one object on their way to a bucket and from it, several side by side.
+
+In a bucket a file is named by its hash, so that whoever uploads an object that another one has published meanwhile
+never writes over a file of it, however late.
+"""
 
 import json
 from collections.abc import Mapping
@@ -25,6 +29,11 @@ def hashes(manifest: bytes) -> Hashes | None:
         return None
 
 
+def place_of(key: str, entry: Mapping[str, Any]) -> str:
+    """Return where a file of an object is in the bucket."""
+    return f"{key}/{entry['sha256']}"
+
+
 def upload(bucket: Bucket, key: str, files: Hashes, folder: Path) -> None:
     """Upload an object's files, and not its manifest.
 
@@ -32,7 +41,7 @@ def upload(bucket: Bucket, key: str, files: Hashes, folder: Path) -> None:
         BucketError: if the bucket is away.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda name: bucket.write(f"{key}/{name}", folder / name), files))
+        list(pool.map(lambda name: bucket.write(place_of(key, files[name]), folder / name), files))
 
 
 def fetch(bucket: Bucket, key: str, files: Hashes, folder: Path) -> None:
@@ -51,11 +60,11 @@ def fetch(bucket: Bucket, key: str, files: Hashes, folder: Path) -> None:
         if path.is_file() and sha256(path) == entry["sha256"]:
             return
         for _ in range(2):
-            if bucket.fetch(f"{key}/{name}", path, entry["bytes"]) == entry["sha256"]:
+            if bucket.fetch(place_of(key, entry), path, entry["bytes"]) == entry["sha256"]:
                 return
         raise ArtifactError(
-            f"{bucket.url}/{key}/{name}: isn't what was published, fetched twice. Remove {key}/{MANIFEST} from the "
-            "bucket; the object is made again when it is needed"
+            f"{bucket.url}/{place_of(key, entry)}: {name} isn't what was published, fetched twice. Remove "
+            f"{key}/{MANIFEST} from the bucket; the object is made again when it is needed"
         )
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -185,7 +185,8 @@ class TrainingLoop:
         self.mean_loss(since=self._saved)
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
         state |= {"job": self._job, "losses": self.losses}
-        write_atomically(self._work / f"checkpoint-{self.step:07d}.pt", partial(torch.save, state))
+        # By a handle: given a path, torch has no words for a full disk.
+        write_atomically(self._work / f"checkpoint-{self.step:07d}.pt", partial(_save, state))
         self._saved = self.step
         for old in _checkpoints(self._work)[: -self._keep]:
             old.unlink()
@@ -201,6 +202,11 @@ class TrainingLoop:
             self._losses = state["losses"]
             self._progress(f"{self._label}resumed at step {self.step} of {self._steps}")
         self._saved = self.step
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(state, file)
 
 
 def learning_rate(schedule: str, highest: float, step: int, steps: int, warm_up: int) -> float:

@@ -68,7 +68,7 @@ class Workers(Generic[T, R]):
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._threads.shutdown(wait=error is None, cancel_futures=True)
-        processes = [process for worker in self._workers for process in worker.leave()]
+        processes = [process for worker in self._workers for process in worker.leave() if process.pid is not None]
         if error is None:
             _wait_for(processes)
         for end in (SpawnProcess.terminate, SpawnProcess.kill):
@@ -159,7 +159,8 @@ class _Worker:
         try:
             outcome = self._pool.submit(_work_on, item, *self._first)
             self._sender.close()  # the process's end is now the only one
-            while not wait([outcome], _LISTEN_S).done:
+            while not outcome.done():  # what `wait` calls done leaves out what was cancelled when the pool was left
+                wait([outcome], _LISTEN_S)
                 self._listen()
             self._listen()
             result, used = outcome.result()

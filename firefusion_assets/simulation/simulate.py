@@ -91,10 +91,12 @@ def _name(scene: Scene, number: int, label: str | None = None) -> PatchName:
 def _write(path: Path, pixels: npt.NDArray[np.generic], bands: tuple[str, ...], crs: str, transform: Affine) -> None:
     """Write (C, H, W) as a GeoTIFF with band descriptions."""
     count, height, width = pixels.shape
-    path.unlink(missing_ok=True)  # GDAL looks into a file before it replaces it, and stops at a torn one
-    with rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=pixels.dtype,
-        crs=crs, transform=transform, compress="deflate", interleave="band",
-    ) as file:  # fmt: skip
-        file.write(pixels)
-        file.descriptions = bands
+    # By way of memory: GDAL closes a file that it couldn't write to a full disk as if it were whole.
+    with rasterio.MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", height=height, width=width, count=count, dtype=pixels.dtype,
+            crs=crs, transform=transform, compress="deflate", interleave="band",
+        ) as file:  # fmt: skip
+            file.write(pixels)
+            file.descriptions = bands
+        path.write_bytes(memory.read())

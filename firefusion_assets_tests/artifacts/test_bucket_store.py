@@ -1,5 +1,6 @@
 """Objects in a bucket, on a real S3 server: fetched once, made once, whole or not there, whoever dies."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from firefusion_assets.artifacts import bucket, cache, lease, work_copy
@@ -102,7 +104,8 @@ def test_what_one_machine_made_another_finds_and_fetches_once(machine: Machine, 
         assert contents(pointed.path) == contents(made.path)
     again = there.find("asset", "f1", whole=True)
     assert again is not None and contents(again.path) == contents(made.path)
-    assert sorted(fetched) == [f"asset/f1/sub/{name}.txt" for name in "abc"]
+    whole = (b"hello", b"", b"x" * 100)
+    assert sorted(fetched) == sorted(f"asset/f1/{hashlib.sha256(content).hexdigest()}" for content in whole)
     assert pointed.path != made.path
     assert there.find("asset", "missing") is None and there.pointed("asset", "missing") is None
 
@@ -136,10 +139,11 @@ def test_what_arrives_damaged_is_fetched_again_and_then_named(
     assert found is not None and (found.path / "sub" / "a.txt").read_text() == "hello" and len(fetched) == 2
 
     monkeypatch.setattr(Bucket, "fetch", counted)
-    Bucket(url).write("asset/f/sub/a.txt", b"HELLO")
+    hello = f"asset/f/{hashlib.sha256(b'hello').hexdigest()}"
+    Bucket(url).write(hello, b"HELLO")
     damaged = machine("third").find("asset", "f")
     assert damaged is not None
-    with pytest.raises(ArtifactError, match=r"asset/f/sub/a\.txt: isn't what was published, fetched twice\. Remove"):
+    with pytest.raises(ArtifactError, match=rf"{hello}: sub/a\.txt isn't what was published, fetched twice\. Remove"):
         _ = damaged.path
     assert machine("third").find("asset", "f") is not None and not damaged.folder.exists()
     # The remedy of the message.
@@ -181,30 +185,38 @@ def test_a_damaged_manifest_or_pointer_is_as_if_there_were_none(machine: Machine
     assert there.pointed("asset", "key") is None
 
 
+BEFORE_MANIFEST = -1
+"""A moment of `MAKER`, besides numbers of written files."""
 MAKER = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from firefusion_assets.artifacts import bucket, lease, work_copy
 from firefusion_assets.artifacts.bucket_store import open_store
 lease._LOOK_S = 0.05
+SIGNAL, MARK, BEFORE_MANIFEST = signal.SIGKILL, 0, -1
 url, kill_at, kill_after, log = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
-writes, real = [], bucket.Bucket.write
+writes, real, real_if = [], bucket.Bucket.write, bucket.Bucket.write_if
 
 def write(self, key, content):
     if isinstance(content, Path):
         writes.append(key)
         if len(writes) == kill_at:
-            threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(kill_after, os.kill, (os.getpid(), SIGNAL)).start()
     real(self, key, content)
 
-bucket.Bucket.write = write
+def write_if(self, key, content, version):
+    if kill_at == BEFORE_MANIFEST and key.endswith("manifest.json"):
+        os.kill(os.getpid(), SIGNAL)
+    return real_if(self, key, content, version)
+
+bucket.Bucket.write, bucket.Bucket.write_if = write, write_if
 
 def make(work):
     with log.open("a") as file:
         print(os.getpid(), file=file)
     time.sleep(0.3)
     for number in range(4):
-        (work / f"file-{number}").write_bytes(bytes([number]) * 12_000_000)
+        (work / f"file-{number}").write_bytes(bytes([number + MARK]) * 12_000_000)
     return {}
 
 made = open_store(url).build("asset", "f", make)
@@ -235,7 +247,41 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_no_object_and_loses_nothing(
     found = machine("elsewhere").find("asset", "f")
     assert found is not None
     assert contents(found.path)["file-2"] == b"\2" * 12_000_000
-    assert sorted(place.sizes("")) == [*(f"asset/f/file-{number}" for number in range(4)), "asset/f/manifest.json"]
+    hashes = (hashlib.sha256(bytes([number]) * 12_000_000).hexdigest() for number in range(4))
+    assert {*place.sizes("")} == {*(f"asset/f/{one}" for one in hashes), "asset/f/manifest.json"}
+
+
+@pytest.mark.parametrize("moment", [2, BEFORE_MANIFEST])
+def test_who_is_woken_after_its_lease_was_taken_over_writes_over_nothing(
+    machine: Machine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Both make other bytes, as GPUs may."""
+    monkeypatch.setattr(lease, "LEASE_S", 1.0)
+    frozen = subprocess.Popen(
+        [
+            sys.executable, "-c", MAKER.replace("signal.SIGKILL, 0", "signal.SIGSTOP, 100"),
+            url, str(moment), "0", str(tmp_path / "log"),
+        ],
+        env=os.environ | {"FIREFUSION_CACHE": str(tmp_path / "there")}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while psutil.Process(frozen.pid).status() != psutil.STATUS_STOPPED:
+        assert frozen.poll() is None
+        time.sleep(0.02)
+    files = {f"file-{number}": bytes([number]) * 12_000_000 for number in range(4)}
+
+    def make(work: Path) -> dict[str, Any]:
+        for name, content in files.items():
+            (work / name).write_bytes(content)
+        return {}
+
+    machine("here").build("asset", "f", make)
+    frozen.send_signal(signal.SIGCONT)
+    assert "file-3" in frozen.communicate(timeout=100)[0] and frozen.returncode == 0
+    for name in ("there", "third"):
+        found = machine(name).find("asset", "f", whole=True)
+        assert found is not None
+        assert {name: one for name, one in contents(found.path).items() if name != "manifest.json"} == files
+    assert not Bucket(url).sizes("asset/.locks") and not Bucket(url).sizes("asset/.work")
 
 
 def test_two_makers_on_two_machines_make_it_once(url: str, tmp_path: Path) -> None:
@@ -447,7 +493,7 @@ def test_what_lacks_bytes_in_the_bucket_is_told_and_sent_again(machine: Machine,
     here = machine("here")
     here.build("asset", "f", make_files(a="hello"))
     assert here.verify("asset", "f") == []
-    Bucket(url).write("asset/f/sub/a.txt", b"hell")
+    Bucket(url).write(f"asset/f/{hashlib.sha256(b'hello').hexdigest()}", b"hell")
     (told,) = here.verify("asset", "f")
     assert told.startswith(f"{url}/asset/f/sub/a.txt: isn't as it was published")
     assert machine("there").find("asset", "f") is None

@@ -1,8 +1,10 @@
-"""What is published below a folder of objects."""
+"""What a store holds once a lineage has run, for comparison with what another one holds."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+from firefusion_assets.lineage.assets import REPORT
 
 
 def objects(root: Path) -> dict[str, Any]:
@@ -15,4 +17,18 @@ def objects(root: Path) -> dict[str, Any]:
             if path == manifest:
                 del content["cost"]
             found[name] = content
+    return found
+
+
+def published(root: Path) -> dict[str, Any]:
+    """Return what manifests say of all objects below a store's folder: facts, uses, settings, and hashes of all files.
+
+    Costs are left out; of a report, which tells how long all took, only the names of its files are kept.
+    """
+    found = {}
+    for path in root.glob("[!.]*/[!.]*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        del manifest["cost"]
+        place = path.parent.relative_to(root).as_posix()
+        found[place] = sorted(manifest["files"]) if place.startswith(REPORT) else manifest
     return found

@@ -67,6 +67,12 @@ def test_an_error_of_the_work_is_raised_as_it_is() -> None:
         list(pool.as_done([-1]))
 
 
+def test_an_error_while_more_work_waits_ends_the_pool() -> None:
+    for _ in range(3):  # whether the next item has reached the process by then is a matter of chance
+        with pytest.raises(ValueError, match="is negative"), Workers(1, squaring, name_of, print) as pool:
+            list(pool.as_done(range(-500, 0)))
+
+
 def test_a_killed_worker_is_named_and_one_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """Several steps share the pieces of an asset: the same bytes as one step, and what fails or is killed goes on alone."""
 
-import json
 import re
 import subprocess
 import warnings
@@ -20,6 +19,7 @@ from firefusion_assets.steps import prune, unets
 from firefusion_assets_tests.builders.commands import cli_command, cli_environment
 from firefusion_assets_tests.builders.killing import killed_when
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
+from firefusion_assets_tests.builders.published import published
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
 from firefusion_assets_tests.builders.studies import (
     REPOSITORY,
@@ -95,17 +95,6 @@ def steps_of(result: dg.ExecuteInProcessResult | dg.JobExecutionResult, event_ty
     return [key.removeprefix("tiny__") for key in keys if key and "." in key]
 
 
-def published(study: Path) -> dict[str, Any]:
-    """What manifests say of all objects, but for costs; of a report, which tells how long all took, names alone."""
-    found = {}
-    for path in (study / "artifacts").glob("[!.]*/[!.]*/manifest.json"):
-        manifest = json.loads(path.read_text())
-        del manifest["cost"]
-        place = path.parent.relative_to(study / "artifacts").as_posix()
-        found[place] = sorted(manifest["files"]) if place.startswith(REPORT) else manifest
-    return found
-
-
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """One study made by one step an asset, and the same by up to four; two configs each."""
@@ -147,7 +136,7 @@ SHOWN = {("native", asset) for asset in FANNED_OUT} | {("baseline", "trained_une
 
 @pytest.mark.slow
 def test_every_file_of_every_object_is_the_same(studies: dict[int, Path]) -> None:
-    one, four = published(studies[1]), published(studies[4])
+    one, four = published(studies[1] / "artifacts"), published(studies[4] / "artifacts")
     assert one == four
     assert {place.partition("/")[0] for place in one} >= {*ASSETS, *(ASSETS[asset].pieces for asset in FANNED_OUT)}
     assert all(one[place] for place in one)
@@ -167,11 +156,11 @@ def test_a_run_that_finds_everything_finished_plans_and_gathers(
     studies: dict[int, Path], load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FIREFUSION_FANOUT", "3")
-    before = published(studies[4])
+    before = published(studies[4] / "artifacts")
     assert steps_of(materialize(load_definitions(studies[4]), "native")) == [
         f"{asset}.{step}" for asset in FANNED_OUT for step in ("plan", "gather")
     ]
-    assert published(studies[4]) == before
+    assert published(studies[4] / "artifacts") == before
 
 
 @pytest.mark.slow
