@@ -1,9 +1,9 @@
 """An artifact store whose objects are in a bucket: what is read lies in a local cache, and what is made is uploaded.
 
 The bucket is laid out as a folder is (`store.py`), but an object's files are named by their hashes. As in a folder it
-is finished once its manifest stands. It is fetched whole, when its `path` is first asked for, and its files are compared
-with their hashes on arrival. So whoever only asks whether there is an object, or what its facts are, fetches its
-manifest and nothing else.
+is finished once its manifest stands. It is fetched whole, when its `path` is first asked for, and its files are
+compared with their hashes on arrival. So whoever only asks whether there is an object, or what its facts are, fetches
+its manifest and nothing else.
 
     <asset>/.locks/<fingerprint>     the lease of the machine that makes the object
     <asset>/.work/<fingerprint>/     a copy of the unfinished attempt, renewed every few minutes

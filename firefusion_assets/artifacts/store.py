@@ -33,6 +33,8 @@ from firefusion_assets.core.locks import is_held
 _LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_NO_SPACE = 2**20
+"""Bytes below which a disk counts as full when something couldn't be written."""
 UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
 
@@ -49,6 +51,7 @@ class ArtifactStore:
 
     Attributes:
         damages_found: a line for each object or pointer that was found damaged through this instance.
+        made: the objects that were made through this instance.
     """
 
     verified: ClassVar = "every file is as it was published"
@@ -57,6 +60,7 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damages_found: list[str] = []
+        self.made: set[ObjectId] = set()
 
     @property
     def place(self) -> str:
@@ -175,7 +179,7 @@ class ArtifactStore:
         except UserError:
             raise
         except Exception as error:
-            if (told := _of_the_disk(error)) is None:
+            if (told := _of_the_disk(error, work)) is None:
                 raise
             raise ArtifactError(
                 f"{asset}/{fingerprint} could not be written: {told}. What was published before is intact; "
@@ -183,6 +187,7 @@ class ArtifactStore:
             ) from error
         finally:
             being_made.reset(outer)
+        self.made.add((asset, fingerprint))
         note_use(asset, fingerprint)
         return self._described(asset, fingerprint, manifest)
 
@@ -261,11 +266,13 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _of_the_disk(error: BaseException | None) -> BaseException | None:
-    """Return the error of the disk that led to an error, if one did; many libraries have but words for it."""
+def _of_the_disk(error: BaseException | None, disk: Path) -> str | None:
+    """Return what the disk said where that led to an error; many libraries tell it in other ways than a number."""
+    no_space, is_full = os.strerror(errno.ENOSPC), shutil.disk_usage(disk).free < _NO_SPACE
     while error is not None:
-        if getattr(error, "errno", None) in _DISK_ERRORS or os.strerror(errno.ENOSPC) in str(error):
-            return error
+        told, number = str(error), getattr(error, "errno", None)
+        if number in _DISK_ERRORS or no_space in told or (isinstance(error, OSError) and number is None and is_full):
+            return f"{no_space} ({told})" if is_full and no_space not in told else told
         error = error.__cause__ or error.__context__
     return None
 

@@ -13,16 +13,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
 
-from firefusion_assets.artifacts.store import MANIFEST
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.orchestration.failures import first_cause, is_interruption, last_failures, reason
 from firefusion_assets.orchestration.instance import home_folder, open_instance
 from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag, set_up_pool
+from firefusion_assets.orchestration.step import MADE_NOW
 
 if TYPE_CHECKING:
     from firefusion_assets.steps.overview import Failures
@@ -171,9 +170,8 @@ class _Ear:
                 self._began[asset] = entry.timestamp
                 self._tell(News(asset, "started"))
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
-            folder = Path(str(event.materialization.metadata["path"].value))
-            new = (folder / MANIFEST).stat().st_mtime >= self._began[asset]
-            self._outcomes[asset] = "made" if new else "found"
+            made = event.materialization.metadata[MADE_NOW].value
+            self._outcomes[asset] = "made" if made else "found"
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:

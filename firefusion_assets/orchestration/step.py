@@ -22,6 +22,9 @@ from firefusion_assets.steps.object_checks import answers
 PICTURE_LIMIT: Final = 90_000
 """Bytes of a picture in an event: the event log carries each of them."""
 
+MADE_NOW: Final = "made_by_this_run"
+"""Metadata of an object: whether this run made it, and not an earlier one."""
+
 _PREVIEW_WIDTH: Final = 360
 """px; wider pictures are cut by the UI's table."""
 
@@ -83,7 +86,7 @@ class Step:
         sheet: str = "sheet.png",
         **metadata: Any,
     ) -> dg.MaterializeResult:
-        """Return what Dagster shows of an object: its picture, facts, costs, path and columns.
+        """Return what Dagster shows of an object: its picture, facts, costs, path and columns, and whether it was made.
 
         Args:
             artifact: the object.
@@ -101,6 +104,8 @@ class Step:
         shown |= metadata
         facts = {**artifact.facts, **artifact.cost}
         shown |= {name: rounded(value) for name, value in facts.items() if isinstance(value, int | float | str)}
+        made = self.lineage.store_of(self.asset).made
+        shown[MADE_NOW] = (artifact.asset, artifact.fingerprint) in made
         shown["path"] = dg.MetadataValue.path(str(artifact.path))
         if table_file and (tables := sorted(artifact.path.glob(table_file))):
             shown["dagster/column_schema"] = column_schema(self.asset, tables[0])

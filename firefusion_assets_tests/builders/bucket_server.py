@@ -9,9 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,17 +20,32 @@ SECRET: Final = "sEcReT-of-the-test-bucket-4711"  # noqa: S105
 KEY_ID: Final = "AKIDFIREFUSIONTEST"
 
 
-@dataclass(frozen=True)
 class Server:
     """One server with all of its parts.
 
+    Args:
+        command: that runs it.
+        folder: for its data.
+        url: of the S3 interface.
+
     Attributes:
         process: it.
-        url: of the S3 interface.
     """
 
-    process: "subprocess.Popen[bytes]"
-    url: str
+    def __init__(self, command: Sequence[str], folder: Path, url: str) -> None:
+        self._command, self._folder, self.url = command, folder, url
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._folder)
+        _wait_for(self.url, self.process, self._folder / "log")
+
+    def stop(self) -> None:
+        """Kill it; its data stay."""
+        self.process.kill()
+        self.process.wait()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -70,21 +84,16 @@ def bucket_server(folder: Path) -> Iterator[Server]:
         ports = iter([free.getsockname()[1] for free in sockets])
     options = [f"-{name}.{kind}={next(ports)}" for name in names for kind in ("port", "port.grpc")]
     url = f"http://127.0.0.1:{options[6].rpartition('=')[2]}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program, "server", "-s3", "-filer", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-                "-master.volumeSizeLimitMB=64", "-volume.max=100", *options,
-            ],
-            stdout=log, stderr=log, cwd=folder,
-        )  # fmt: skip
+    command = [
+        program, "server", "-s3", "-filer", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=64", "-volume.max=100", *options,
+    ]  # fmt: skip
+    server = Server(command, folder, url)
     try:
-        _wait_for(url, process, folder / "log")
-        yield Server(process, url)
+        yield server
     finally:
-        process.kill()
-        process.wait()
+        server.stop()
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -41,12 +41,12 @@ def test_a_disk_that_is_full_at_every_object_is_told_and_the_work_goes_on(
     tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is full but for some pages when an object is begun, and full when it is first published."""
+    # All in this process, which is the one that fills the disk.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     undisturbed = write_study(tmp_path / "study")
     assert materialize(load_definitions(undisturbed), "native").success
     told, refused, rng = list[str](), set[str](), generator(14, "pages left")
     real_make, real_publish = ArtifactStore._make, ArtifactStore._publish
-    # In this process, which is the one that fills the disk.
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     with small_disk(tmp_path / "disk", 64) as disk:
 
         def publish(self: ArtifactStore, work: Path, target: Path, manifest: dict[str, Any]) -> None:
