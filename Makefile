@@ -7,8 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 # OpenMP threads spin while others run; the steps bring their own processes where cores allow.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast test-cluster lint docs bench ui data prune clean
-demo test test-fast test-cluster lint docs bench ui data prune: $(VENV)/.ready
+.PHONY: demo test test-fast test-cluster test-faults lint docs bench ui data prune clean
+demo test test-fast test-cluster test-faults lint docs bench ui data prune: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,11 @@ test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucke
 	if [ -n "$$missing" ] && [ "$$(id -u)" -ne 0 ]; then echo "first: sudo apt-get install$$missing"; exit 1; fi; \
 	if [ -n "$$missing" ]; then apt-get update --quiet=2 && apt-get install --quiet=2 --yes $$missing; fi
 	$(BIN)/python -m pytest -rs -m cluster firefusion_assets_tests/orchestration/test_cluster.py
+
+FAULTS := $(addprefix firefusion_assets_tests/,$(addsuffix .py,artifacts/test_store artifacts/test_bucket_store \
+	core/test_workers $(addprefix orchestration/test_,bucket_away damage first_runs full_disk kills orphans places_and_times slots)))
+test-faults:  ## every fault of docs/reliability.md: kills, full disks, lost machines; as root for those that mount a disk
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow or faults" $(FAULTS)
 
 lint:  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check firefusion_assets firefusion_assets_tests benchmarks examples

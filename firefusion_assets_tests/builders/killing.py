@@ -48,7 +48,7 @@ def kill_and_wait(run: "subprocess.Popen[bytes]") -> None:
 
 def all_gone(processes: Sequence[psutil.Process]) -> None:
     """Wait until processes have ended by themselves; the others are killed, and named."""
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     names = []
     for process in alive:
         names.append(f"{process.pid} {process.cmdline()}")
