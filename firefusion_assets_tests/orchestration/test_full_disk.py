@@ -37,6 +37,7 @@ def test_a_disk_that_fills_up_while_scenes_are_simulated_is_told_once(tmp_path: 
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(900)
 def test_a_disk_that_is_full_at_every_object_is_told_and_the_work_goes_on(
     tmp_path: Path, load_definitions: LoadDefinitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
