@@ -8,7 +8,7 @@ import dagster as dg
 import psutil
 from sqlalchemy.exc import DBAPIError
 
-from firefusion_assets.orchestration.executors import GPU_POOL
+from firefusion_assets.orchestration.step_options import GPU_POOL
 
 _PROCESS: Final = "firefusion/process"
 
