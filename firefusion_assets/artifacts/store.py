@@ -10,10 +10,8 @@ A manifest holds what the object was made from (`uses` and `settings`), what its
 size and hash of every file. What an object means is none of the store's business.
 """
 
-import errno
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from filelock import FileLock, Timeout
 from firefusion_assets.artifacts.artifact import Artifact, ObjectId
 from firefusion_assets.artifacts.cost import CostMeter
 from firefusion_assets.artifacts.damage import damages, set_aside, sha256
+from firefusion_assets.artifacts.disk_errors import told_by_disk
 from firefusion_assets.artifacts.making import Making, being_made, note_use
 from firefusion_assets.core.atomic_files import flush, write_atomically
 from firefusion_assets.core.errors import UserError
@@ -32,9 +31,6 @@ from firefusion_assets.core.locks import is_held
 
 _LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-_NO_SPACE = 2**20
-"""Bytes below which a disk counts as full when something couldn't be written."""
 UNPARTITIONED = "_"
 """Key of an unpartitioned asset's pointer; no slug, so that no config can take it."""
 
@@ -179,7 +175,7 @@ class ArtifactStore:
         except UserError:
             raise
         except Exception as error:
-            if (told := _of_the_disk(error, work)) is None:
+            if (told := told_by_disk(error, work)) is None:
                 raise
             raise ArtifactError(
                 f"{asset}/{fingerprint} could not be written: {told}. What was published before is intact; "
@@ -264,17 +260,6 @@ def link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _of_the_disk(error: BaseException | None, disk: Path) -> str | None:
-    """Return what the disk said where that led to an error; many libraries tell it in other ways than a number."""
-    no_space, is_full = os.strerror(errno.ENOSPC), shutil.disk_usage(disk).free < _NO_SPACE
-    while error is not None:
-        told, number = str(error), getattr(error, "errno", None)
-        if number in _DISK_ERRORS or no_space in told or (isinstance(error, OSError) and number is None and is_full):
-            return f"{no_space} ({told})" if is_full and no_space not in told else told
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _made(folder: Path) -> Path:
