@@ -20,7 +20,7 @@ import dagster as dg
 from firefusion_assets.core.errors import UserError
 from firefusion_assets.orchestration.failures import first_cause, is_interruption, last_failures, reason
 from firefusion_assets.orchestration.instance import home_folder, open_instance
-from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag, set_up_pool
+from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, pool_limit, process_tag, set_up_pool
 from firefusion_assets.orchestration.step import MADE_NOW
 
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ def steps_to(asset: str) -> list[dg.AssetKey]:
     graph = _definitions().resolve_asset_graph()
     last = [key for key in graph.get_all_asset_keys() if key.path[-1] == asset]
     return sorted(dg.AssetSelection.assets(*last).upstream().resolve(graph))
+
+
+def runs_at_once() -> int:
+    """Return how many configs keep all GPUs busy: the slots of their pool; one where steps run in the run's process."""
+    if lineage_job().executor_def.name == dg.in_process_executor.name:
+        return 1
+    with open_instance() as instance:
+        set_up_pool(instance)
+        return max(1, pool_limit(instance))
 
 
 def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -> None:

@@ -38,6 +38,13 @@ def set_up_pool(instance: dg.DagsterInstance) -> None:
                 raise
 
 
+def pool_limit(instance: dg.DagsterInstance) -> int:
+    """Return how many GPU steps may run at once; 1 where the pool has no limit."""
+    events = instance.event_log_storage
+    limits = events.get_pool_limits() if events.supports_global_concurrency_limits else []
+    return next((pool.limit for pool in limits if pool.name == GPU_POOL), 1)
+
+
 def free_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
     """Free the slots of runs that are gone or have ended, and of those whose process is gone; these have failed.
 
