@@ -1,9 +1,11 @@
 """Runs of the command that are killed, and what there is of them then."""
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ import psutil
 
 from firefusion_assets_tests.builders.studies import REPOSITORY
 
-LONGEST_S: Final = 200.0
+LONGEST_S: Final = 600.0
 
 
 def started(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -23,11 +25,13 @@ def started(command: Sequence[str], environment: Mapping[str, str]) -> "subproce
 
 
 def wait_until(condition: Callable[[], object], run: "subprocess.Popen[bytes]") -> None:
-    """Wait until something holds while a run goes on."""
+    """Wait until something holds while a run goes on; where it never does, the run is killed."""
     deadline = time.monotonic() + LONGEST_S
     while not condition():
-        assert run.poll() is None, f"the run ended with {run.returncode} before it could be disturbed"
-        assert time.monotonic() < deadline
+        if run.poll() is not None or time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+            raise AssertionError(f"the run ended with {run.poll()}, or went on for too long, before it was disturbed")
         time.sleep(0.02)
 
 
