@@ -133,7 +133,7 @@ def test_an_object_holds_the_files_of_its_pieces_once_and_costs_what_they_did(tm
 
 
 def test_threads_follow_from_all_trainings_of_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 6)
     monkeypatch.setattr(parallel.torch.cuda, "device_count", lambda: 0)
     before = torch.get_num_threads()
     for n_jobs, at_once, threads in ((1, 1, 6), (2, 2, 3), (4, 4, 1), (40, 6, 1)):

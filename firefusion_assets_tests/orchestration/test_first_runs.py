@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firefusion_assets_tests.builders.postgres_server import postgres_server
+from firefusion_assets_tests.builders.databases import postgres_server
 from firefusion_assets_tests.builders.studies import REPOSITORY
 
 pytestmark = pytest.mark.slow
