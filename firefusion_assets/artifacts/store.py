@@ -174,7 +174,7 @@ class ArtifactStore:
             self._publish(work, target, manifest)
         except UserError:
             raise
-        except Exception as error:  # torch, LMDB and safetensors tell of a full disk by errors that share no other class
+        except Exception as error:  # torch's, LMDB's and others' words for a full disk share no class below it
             if (told := told_by_disk(error, work)) is None:
                 raise
             raise ArtifactError(
