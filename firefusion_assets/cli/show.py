@@ -157,10 +157,8 @@ def _row(lineage: "Lineage", group: "list[AssetState]", states: "list[AssetState
     """Return the row of assets of one config that have one state for one reason."""
     from firefusion_assets.steps.overview import unmet_checks
 
-    headline, checks = (
-        lineage.study.report.headline,
-        [check for state in group for check in unmet_checks(lineage, state)],
-    )
+    headline = lineage.study.report.headline
+    checks = [check for state in group for check in unmet_checks(lineage, state)]
     first, names = group[0], ", ".join(state.asset for state in group)
     if first.key and len(group) == sum(state.key == first.key for state in states):
         names = "all"

@@ -68,7 +68,7 @@ class Workers(Generic[T, R]):
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._threads.shutdown(wait=error is None, cancel_futures=True)
-        processes = [process for worker in self._workers for process in worker.leave() if process.pid is not None]
+        processes = [process for worker in self._workers for process in worker.leave()]
         if error is None:
             _wait_for(processes)
         for end in (SpawnProcess.terminate, SpawnProcess.kill):
