@@ -151,7 +151,7 @@ def test_two_users_run_at_once_on_one_database(postgres: str, tmp_path: Path) ->
         )
     runs = [
         subprocess.Popen(
-            cli_command("firefusion", "run", key, "--study", str(study)),
+            cli_command("firefusion", "run", key, "--to", "inpainting_masks", "--study", str(study)),
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for key, environment in zip(QUICK, environments, strict=True)
@@ -163,7 +163,7 @@ def test_two_users_run_at_once_on_one_database(postgres: str, tmp_path: Path) ->
     assert all(
         len([*(store.root / asset).glob("*/manifest.json")]) == 1 for asset in ("landsat_patches", "scene_split")
     )
-    assert store.keys("dice_metrics") == sorted(QUICK)
+    assert store.keys("inpainting_masks") == sorted(QUICK)
     for environment in environments:
         listed = subprocess.run(
             cli_command("dagster", "run", "list"), env=environment, capture_output=True, text=True, timeout=200

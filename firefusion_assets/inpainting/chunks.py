@@ -19,7 +19,6 @@ import pandas as pd
 from firefusion_assets.artifacts.artifact import Artifact
 from firefusion_assets.artifacts.hashes import digest
 from firefusion_assets.artifacts.store import ArtifactStore
-from firefusion_assets.core.memory import Parts
 from firefusion_assets.core.workers import Workers
 from firefusion_assets.inpainting.plan import Plan
 from firefusion_assets.patchstore import PatchPart
@@ -109,6 +108,8 @@ class _Worker:
     """Paints chunks in one process; the painter is loaded when it is first needed."""
 
     def __init__(self, job: PaintJob, load_painter: Callable[[], Painter], store: ArtifactStore) -> None:
+        from firefusion_assets.core.memory import Parts  # torch takes seconds; what is found needs none
+
         self._job, self._load, self._store = job, load_painter, store
         self._painter: Painter | None = None
         self._parts = Parts("a single patch is too large for it; make the windows of the model smaller", _LOG.warning)

@@ -8,7 +8,7 @@ import pytest
 
 from firefusion_assets_tests.builders.commands import cli_command, firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline
-from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, asset_key, materialize, write_study
+from firefusion_assets_tests.builders.studies import REPOSITORY, LoadDefinitions, materialize, write_study
 
 CONFIGS = {
     "wildfire": """
@@ -25,8 +25,7 @@ def test_a_prepared_job_is_run_by_the_printed_command(tmp_path: Path, load_defin
     save_tiny_pipeline(study / "base")
     refusal = firefusion_refuses("fine-tune", "wildfire", work, study=study)
     assert refusal.endswith("firefusion run --to scene_split\n")
-    data = [asset_key(asset) for asset in ("landsat_patches", "scene_split")]
-    assert materialize(load_definitions(study), "wildfire", asset_selection=data).success
+    assert materialize(load_definitions(study), "wildfire", to="scene_split").success
     for arguments, reason in (
         (("native", work), "'native' has engine native, which has no trainer of its own"),
         (("wildfire", work, "--fold", "1"), "--fold: there is no fold 1; the study has 0"),

@@ -147,9 +147,9 @@ def test_a_tracked_lineage_tells_all_it_makes_and_makes_the_same(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     plain, told_study = (write_study(tmp_path / name) for name in ("plain", "told"))
-    assert materialize(load_definitions(plain), "native").success
+    assert materialize(load_definitions(plain), "native", to="dice_metrics").success
     monkeypatch.setenv(tracking.TRACKER, "tensorboard")
-    assert materialize(load_definitions(told_study), "native").success
+    assert materialize(load_definitions(told_study), "native", to="dice_metrics").success
 
     runs = told_study / "tracking" / "tensorboard" / "native"
     names = {folder.name for folder in runs.iterdir()}

@@ -41,7 +41,7 @@ def test_held_back_patches_are_learned_from_and_no_others(tmp_path: Path, load_d
     lineage = lineage_of(study)
     # The study that keeps two more shows which they are.
     richer = write_study(tmp_path / "richer", SCARCE.replace("patches: 2}", "patches: 4}"), CONFIGS)
-    assert materialize(load_definitions(richer), "baseline").success
+    assert materialize(load_definitions(richer), "baseline", to="scene_split").success
     next_ones = train_part(lineage_of(richer)) - train_part(lineage)
     base = lineage.find("landsat_patches", "_").path
     sun = pd.read_parquet(base / "patches.parquet").set_index("patch_id")["sun_elevation"]

@@ -33,7 +33,7 @@ def test_a_train_part_is_measured_once_for_all_configs_of_each_fold(
     monkeypatch.setattr(folds, "measure", measure)
     defs = load_definitions(study)
     for key in TINY_CONFIGS:
-        assert materialize(defs, key).success
+        assert materialize(defs, key, to="augmented_lmdb").success
     lineage = lineage_of(study)
     all_folds = folds.read_folds(lineage)
     assert sorted(measured) == sorted(fold.train.ids for fold in all_folds)

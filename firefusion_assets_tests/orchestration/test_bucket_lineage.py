@@ -16,13 +16,12 @@ from firefusion_assets_tests.builders.studies import REPOSITORY, TINY_CONFIGS, w
 
 @pytest.mark.slow
 def test_a_second_machine_makes_nothing_and_both_equal_a_folder(tmp_path: Path) -> None:
-    configs = {key: TINY_CONFIGS[key] for key in ("copy-paste", "native")}
-    study = write_study(tmp_path / "study", configs=configs)
+    study = write_study(tmp_path / "study", configs={"copy-paste": TINY_CONFIGS["copy-paste"]})
 
     def run(name: str, environment: Mapping[str, str], *arguments: str) -> str:
         shell = {**cli_environment(study, tmp_path / f"home-{name}"), **environment}
         done = subprocess.run(
-            cli_command("firefusion", *(arguments or ("run", "native"))),
+            cli_command("firefusion", *(arguments or ("run", "copy-paste"))),
             env=shell | {"FIREFUSION_CACHE": str(tmp_path / name)},
             capture_output=True, text=True, cwd=REPOSITORY, timeout=280,
         )  # fmt: skip
@@ -34,7 +33,7 @@ def test_a_second_machine_makes_nothing_and_both_equal_a_folder(tmp_path: Path) 
         place = {"FIREFUSION_ARTIFACTS": "s3://objects/all", **server.environment}
         first, second = run("first", place), run("second", place)
         status, verified, pruned = (run("third", place, command) for command in ("status", "verify", "prune"))
-    assert "objects in s3://objects/all/tiny" in status and re.search(r"native +all +current", status)
+    assert "objects in s3://objects/all/tiny" in status and re.search(r"copy-paste +all +current", status)
     assert "objects in s3://objects/all/tiny: every file in the bucket has its size" in verified
     assert "objects of a bucket aren't pruned" in pruned
     # Whether enough is tested follows from the split's table.

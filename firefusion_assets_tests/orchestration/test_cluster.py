@@ -81,15 +81,15 @@ def in_the_middle_of(pieces: str, machine: Path) -> bool:
 
 
 def in_bucket(url: str) -> dict[str, Any]:
-    """Return the contents of all objects in a bucket, but for what they cost."""
+    """Return the contents of all objects in a bucket, by the names that their manifests give, but for what they cost."""
     bucket, found = Bucket(url), dict[str, Any]()
-    for name in bucket.sizes(""):
-        content = bucket.read(name)
-        assert content is not None
-        if not any(part.startswith(".") for part in name.split("/")) and "/keys/" not in name:
-            found[name] = json.loads(content) if name.endswith("/manifest.json") else content
-            if name.endswith("/manifest.json"):
-                del found[name]["cost"]
+    for key in bucket.sizes(""):
+        folder, _, name = key.rpartition("/")
+        if name == "manifest.json":
+            found[key] = manifest = json.loads(bucket.read(key) or b"")
+            del manifest["cost"]
+            for file, entry in manifest["files"].items():
+                found[f"{folder}/{file}"] = bucket.read(f"{folder}/{entry['sha256']}")
     return found
 
 

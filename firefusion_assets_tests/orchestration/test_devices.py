@@ -7,7 +7,7 @@ import pytest
 from firefusion_assets_tests.builders.waiting_engine import fits_on_two_devices
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_two_gpu_steps_run_at_once_each_on_a_device_of_its_own(tmp_path: Path) -> None:
     # Each ends once both have begun; where one waits for the other they take all of their time.
     one, other = fits_on_two_devices(tmp_path, n_keys=2, seconds=120, meets=2)

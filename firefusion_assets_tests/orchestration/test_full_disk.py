@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 FULL = r"could not be written: .*No space left on device.*\. What was published before is intact; free space"
 
 
-@pytest.mark.parametrize("n_left", [3 * 4096, 40 * 4096])
+@pytest.mark.parametrize("n_left", [pytest.param(3 * 4096, marks=pytest.mark.faults), 40 * 4096])
 def test_a_disk_that_fills_up_while_scenes_are_simulated_is_told_once(tmp_path: Path, n_left: int) -> None:
     with small_disk(tmp_path / "disk", 32) as disk:
         study, home = write_study(disk / "study"), tmp_path / "home"

@@ -76,7 +76,7 @@ def test_a_marker_outside_the_train_part_changes_nothing_that_is_fitted(
     write_patches(plain, set())
     defs = load_definitions(plain)
     for key in TINY_CONFIGS:
-        assert materialize(defs, key).success
+        assert materialize(defs, key, to="trained_unet").success
     lineage = lineage_of(plain)
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     outside = set(split.loc[split["part"] != "train", "patch_id"])
@@ -85,7 +85,7 @@ def test_a_marker_outside_the_train_part_changes_nothing_that_is_fitted(
     write_patches(marked, outside)
     defs = load_definitions(marked)
     for key in TINY_CONFIGS:
-        assert materialize(defs, key).success
+        assert materialize(defs, key, to="trained_unet").success
         assert fitted_content(plain, key) == fitted_content(marked, key), key
     # The marker is really in the store that the marked study read.
     base = lineage_of(marked).find("landsat_patches", "_").path / "base.lmdb"
@@ -96,11 +96,11 @@ def test_a_marker_outside_the_train_part_changes_nothing_that_is_fitted(
 def test_the_same_check_sees_a_change_in_a_train_scene(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     plain, changed = (write_study(tmp_path / name, STUDY) for name in ("plain", "changed"))
     write_patches(plain, set())
-    assert materialize(load_definitions(plain), "copy-paste").success
+    assert materialize(load_definitions(plain), "copy-paste", to="trained_unet").success
     lineage = lineage_of(plain)
     split = pd.read_parquet(lineage.find("scene_split", "_").path / "split.parquet")
     write_patches(changed, set(split.loc[split["part"] == "train", "patch_id"][:1]))
-    assert materialize(load_definitions(changed), "copy-paste").success
+    assert materialize(load_definitions(changed), "copy-paste", to="trained_unet").success
     before, after = fitted_content(plain, "copy-paste"), fitted_content(changed, "copy-paste")
     assert before != after
     assert before["normalisation"] != after["normalisation"]

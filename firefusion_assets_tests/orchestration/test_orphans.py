@@ -9,7 +9,7 @@ from firefusion_assets_tests.builders.killing import kill_and_wait, processes_of
 from firefusion_assets_tests.builders.slow_study import SLOWER, SLOWER_STUDY
 from firefusion_assets_tests.builders.studies import write_study
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 
 
 @pytest.mark.usefixtures("all_cores")  # then networks are trained in processes of their own

@@ -11,7 +11,7 @@ import pytest
 from firefusion_assets_tests.builders.commands import run_cli
 from firefusion_assets_tests.builders.disks import read_only
 from firefusion_assets_tests.builders.published import published
-from firefusion_assets_tests.builders.studies import TINY_CONFIGS, write_study
+from firefusion_assets_tests.builders.studies import TINY_CONFIGS, LoadDefinitions, materialize, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -39,14 +39,14 @@ def study_and_home(made: Path, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def test_a_moved_study_makes_nothing_again_and_equals_one_that_is_made_there(
-    study_and_home: tuple[Path, Path], made: Path, tmp_path: Path
+    study_and_home: tuple[Path, Path], made: Path, tmp_path: Path, load_definitions: LoadDefinitions
 ) -> None:
     study, home = study_and_home
     again = run_cli("firefusion", "run", "copy-paste", study=study, home=home)
     assert again.returncode == 0 and again.stdout.count(" found") == ASSETS, again.stdout + again.stderr
     assert "stale" not in run_cli("firefusion", "status", study=study, home=home).stdout
     other = write_study(tmp_path / "other" / "study", configs=CONFIGS)
-    assert run_cli("firefusion", "run", "copy-paste", study=other, home=tmp_path / "other" / "home").returncode == 0
+    assert materialize(load_definitions(other), "copy-paste").success
     assert published(study / "artifacts") == published(other / "artifacts")
     reports = [*study.glob("artifacts/augmentation_report/*/*")]
     for path in (path for path in study.glob("artifacts/[!.]*/*/**/*") if path.is_file() and path not in reports):
@@ -61,10 +61,10 @@ def test_a_study_that_cannot_be_written_runs_with_its_objects_elsewhere(
     with read_only(study):
         with pytest.raises(OSError, match="Read-only"):
             (study / "written").touch()
-        ran = run_cli("firefusion", "run", "copy-paste", study=study, home=tmp_path / "home")
-        assert ran.returncode == 0 and ran.stdout.count(" made in ") == ASSETS, ran.stderr
+        ran = run_cli("firefusion", "run", "copy-paste", "--to", "augmented_lmdb", study=study, home=tmp_path / "home")
+        assert ran.returncode == 0 and ran.stdout.count(" made in ") == ASSETS - 3, ran.stderr
         status = run_cli("firefusion", "status", study=study, home=tmp_path / "home")
-        assert status.returncode == 0 and "stale" not in status.stdout and "missing" not in status.stdout
+        assert status.returncode == 0 and "stale" not in status.stdout and status.stdout.count("missing") == 3
     assert sorted(path.name for path in study.iterdir()) == ["augmentations", "study.yaml"]
 
 

@@ -244,6 +244,7 @@ LONG = DREAMBOOTH.replace("max_train_steps: 4", "max_train_steps: 40").replace("
 TO_MODEL = ("landsat_patches", "scene_split", "augmentation_config", "finetuned_model")
 
 
+@pytest.mark.faults
 def test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights(
     tmp_path: Path, load_definitions: LoadDefinitions
 ) -> None:

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from firefusion_assets.lineage.assets import ASSETS
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.patchstore.export import export
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
-from firefusion_assets_tests.builders.studies import LoadDefinitions, asset_key, lineage_of, materialize, write_study
+from firefusion_assets_tests.builders.studies import LoadDefinitions, lineage_of, materialize, write_study
 
 BANDS = ("B2", "B5", "B6", "B7")
 
@@ -106,11 +105,6 @@ generator: {engine: copy-paste}
 sampling: {images: 2, batch_size: 2}
 screening: {detectors: [murphy], min_detected: 0}
 """
-_UP_TO_THE_OVERLAY = [
-    asset_key(asset, "exported")
-    for asset in ASSETS
-    if asset not in ("trained_unet", "dice_metrics", "augmentation_report")
-]
 
 
 @pytest.mark.slow
@@ -123,7 +117,7 @@ def test_the_command_exports_a_config_of_a_study(
     defs = load_definitions(study)
     refusal = firefusion_refuses("export", "pasted", tmp_path / "early", study=study)
     assert refusal.endswith("has not been made; make it first: firefusion run pasted\n")
-    assert materialize(defs, "pasted", asset_selection=_UP_TO_THE_OVERLAY).success
+    assert materialize(defs, "pasted", to="augmented_lmdb").success
     firefusion("export", "pasted", tmp_path / "out", study=study)
     lineage = lineage_of(study)
     real = set(Patches(lineage.find("landsat_patches", "_").path / "base.lmdb").base_ids)

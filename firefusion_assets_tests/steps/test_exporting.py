@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from rio_cogeo.cogeo import cog_validate
 
-from firefusion_assets.lineage.assets import ASSETS, AssetName
+from firefusion_assets.lineage.assets import AssetName
 from firefusion_assets.lineage.fingerprints import Lineage
 from firefusion_assets.patchstore import Patch, Patches, PatchWriter, StoreMeta
 from firefusion_assets.steps.coco_export import annotated
@@ -24,7 +24,6 @@ from firefusion_assets.steps.gis_export import outcomes
 from firefusion_assets_tests.builders.commands import firefusion, firefusion_refuses
 from firefusion_assets_tests.builders.studies import (
     TINY_CONFIGS,
-    asset_key,
     lineage_of,
     loaded,
     materialize,
@@ -52,8 +51,6 @@ screening: {detectors: [murphy], min_detected: 0.9}
 """,
     "more-real": "generator: {engine: more-real, patches: 2}",
 }
-MEASURED = ("trained_unet", "dice_metrics", "augmentation_report")
-UP_TO_THE_OVERLAY = [asset_key(asset) for asset in ASSETS if asset not in MEASURED]
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         with pytest.MonkeyPatch.context() as patch:
             defs = loaded(study, patch)
             assert all(materialize(defs, key).success for key in ("baseline", "copy-paste"))
-            assert materialize(defs, "more-real", asset_selection=UP_TO_THE_OVERLAY).success
+            assert materialize(defs, "more-real", to="augmented_lmdb").success
     finally:
         os.sched_setaffinity(0, cores)
     firefusion("export", "copy-paste", folder / "gis", "--form", "gis", study=study)

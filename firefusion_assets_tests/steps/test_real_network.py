@@ -40,7 +40,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
     with pytest.MonkeyPatch.context() as patched:
         defs = loaded(study, patched)
         for key in CONFIGS:
-            assert materialize(defs, key).success
+            assert materialize(defs, key, to="augmented_lmdb").success
     return lineage_of(study)
 
 

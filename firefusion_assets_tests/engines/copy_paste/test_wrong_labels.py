@@ -41,7 +41,7 @@ def test_paint_is_that_of_copy_paste_and_labels_are_not(tmp_path: Path, load_def
     study = write_study(tmp_path / "study", TINY_STUDY, TINY_CONFIGS | {"wrong": wrong})
     defs, lineage = load_definitions(study), lineage_of(study)
     for key in ("copy-paste", "wrong"):
-        assert materialize(defs, key).success
+        assert materialize(defs, key, to="augmented_lmdb").success
     base = lineage.find("landsat_patches", "_").path / "base.lmdb"
     right, shifted = (
         Patches(base, [lineage.find("augmented_lmdb", key).path / "overlay.lmdb"]) for key in ("copy-paste", "wrong")

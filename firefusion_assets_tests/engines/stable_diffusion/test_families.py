@@ -57,7 +57,7 @@ def trained(family: dict[str, str], part: PatchPart, tmp_path_factory: pytest.Te
     [
         {},
         {"prior_preservation": PRIOR, "gradient_checkpointing": True},
-        {"mixed_precision": "bf16", "validation_steps": 2},
+        {"validation_steps": 2},
         {"method": "lora", "lora": LORA},
         {"method": "lora", "lora": LORA, "mixed_precision": "bf16", "gradient_checkpointing": True},
     ],

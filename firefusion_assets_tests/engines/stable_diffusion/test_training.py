@@ -94,7 +94,7 @@ def update_difference(folder: Path, other: Path, base: Path) -> float:
          {UNET, TEXT_ENCODER}),
         (LORA, {UNET}),
         (KEPT, None),
-        (LORA | {"mixed_precision": "bf16", "gradient_checkpointing": True, "prior_preservation": PRIOR}, {UNET}),
+        (LORA | {"gradient_checkpointing": True, "prior_preservation": PRIOR}, {UNET}),
         ({"mixed_precision": "bf16"}, {UNET}),
         ({"use_ema": True, "snr_gamma": 5.0, "lr_scheduler": "cosine", "lr_warmup_steps": 1}, {UNET}),
         ({"area": "patch", "training_masks": "mixed", "loss_area": "latent", "stretch": "percentile"}, {UNET}),
