@@ -81,7 +81,7 @@ def in_the_middle_of(pieces: str, machine: Path) -> bool:
 
 
 def in_bucket(url: str) -> dict[str, Any]:
-    """Return the contents of all objects in a bucket, by the names that their manifests give, but for what they cost."""
+    """Return the contents of all objects in a bucket, by the names in their manifests, but for what they cost."""
     bucket, found = Bucket(url), dict[str, Any]()
     for key in bucket.sizes(""):
         folder, _, name = key.rpartition("/")
