@@ -1,6 +1,7 @@
 """What README and docs show works: YAML is valid, commands and their options exist, links lead somewhere."""
 
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,16 @@ def test_the_stable_diffusion_example_is_valid() -> None:
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert {"demo", "test"} <= set(re.findall(r"`?make ([\w-]+)`?(?: +#|`)", ALL)) <= targets
+
+
+def test_every_fault_is_part_of_make_test_faults() -> None:
+    printed = subprocess.run(["make", "-n", "test-faults"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    tests = REPOSITORY / "firefusion_assets_tests"
+    marked = [
+        path for path in tests.rglob("test_*.py") if re.search(r"^@?.*pytest\.mark\.faults", path.read_text(), re.M)
+    ]
+    assert len(marked) > 5
+    assert [path for path in marked if str(path.relative_to(REPOSITORY)) not in printed.stdout] == []
 
 
 def test_the_commands_that_are_named_exist_and_all_are_listed() -> None:
