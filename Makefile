@@ -32,7 +32,7 @@ test-fast:  ## the tests that neither train nor start processes: under 90 s on t
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-cluster: export FIREFUSION_TEST_CLUSTER := 1
-test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucket, of which some are killed: 10 minutes
+test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucket, of which some are killed: 7 minutes
 	@missing=""; \
 	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
@@ -42,7 +42,8 @@ test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucke
 
 FAULTS := $(addprefix firefusion_assets_tests/,$(addsuffix .py,artifacts/test_store artifacts/test_bucket_store \
 	core/test_workers $(addprefix orchestration/test_,bucket_away damage devices first_runs full_disk kills orphans \
-	places_and_times shell slots))) \
+	celery_worker fanout places_and_times shell slots))) \
+	firefusion_assets_tests/test_deploy.py firefusion_assets_tests/inpainting/test_shards.py \
 	firefusion_assets_tests/orchestration/test_stable_diffusion_lineage.py::test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights
 test-faults:  ## every fault of docs/reliability.md: kills, full disks, lost machines; as root for those that mount a disk
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow or faults" $(FAULTS)

@@ -99,7 +99,7 @@ print(number)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_slurm_submission_makes_the_report(tmp_path: Path) -> None:
     """With an `sbatch` that runs each job at once."""
     asking = TINY_STUDY + "resources: {trained_unet: {gpus: 2}}\n"

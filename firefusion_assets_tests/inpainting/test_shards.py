@@ -233,6 +233,7 @@ def test_painting_killed_halfway_ends_with_its_processes_and_goes_on_to_the_same
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
 
+@pytest.mark.faults
 def test_two_shards_paint_the_same_bytes_with_stable_diffusion(root: Path) -> None:
     # Not above: the processes that paint with copy-paste import this module, and diffusers takes them seconds.
     from firefusion_assets_tests.builders.pipelines import save_tiny_pipeline

@@ -17,7 +17,7 @@ from firefusion_assets_tests.builders.commands import cli_command
 from firefusion_assets_tests.builders.databases import redis_server
 from firefusion_assets_tests.builders.studies import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 APP = "firefusion_assets_tests.builders.counting_worker"
 
 

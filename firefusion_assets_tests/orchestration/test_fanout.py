@@ -239,15 +239,15 @@ screening: {detectors: [], min_changed: 0}
 def test_a_trainer_with_processes_of_its_own_reports_to_the_step_of_its_share(
     tmp_path: Path, load_definitions: LoadDefinitions
 ) -> None:
-    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 2}\n", {"sd": FINE_TUNED})
+    study = write_study(tmp_path / "study", TINY_STUDY + "split: {folds: 3}\n", {"sd": FINE_TUNED})
     save_tiny_pipeline(study / "model")
     result = materialize(load_definitions(study), "sd", to="finetuned_model")
-    assert result.success and len(steps_of(result)) == 4
+    assert result.success and len(steps_of(result)) == 5
     model = lineage_of(study).find("finetuned_model", "sd").path
-    assert len(list(model.glob("fold-*/history.csv"))) == 2 and (model / "sheet.png").is_file()
+    assert len(list(model.glob("fold-*/history.csv"))) == 3 and (model / "sheet.png").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_run_killed_in_a_mapped_step_goes_on_to_the_bytes_of_one_step(
     tmp_path: Path, load_definitions: LoadDefinitions
 ) -> None:
