@@ -59,7 +59,7 @@ _RERUN_S: Final = 30.0
 _RERUN_FROM_BUCKET_S: Final = 60.0
 """What a run that makes nothing may take."""
 _N_KEYS: Final = 10
-_FIT_S: Final = 30.0
+_FIT_S: Final = 60.0
 
 
 def measure() -> Iterator[tuple[str, float, float]]:

@@ -56,7 +56,7 @@ def run(
 
 
 def _materialize(keys: list[str], to: str, study: str) -> None:
-    """Run the lineage for each key, as many at once as there are GPUs, and keep Dagster's own words in a file."""
+    """Run the lineage for each key, as many at once as keep all GPUs busy; keep Dagster's own words in a file."""
     from firefusion_assets.cli.progress import diverted_output
     from firefusion_assets.orchestration import running
     from firefusion_assets.orchestration.instance import dagster_home

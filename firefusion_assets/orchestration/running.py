@@ -80,12 +80,16 @@ def steps_to(asset: str) -> list[dg.AssetKey]:
 
 
 def runs_at_once() -> int:
-    """Return how many configs keep all GPUs busy: the slots of their pool; one where steps run in the run's process."""
+    """Return how many configs keep all GPUs busy; one where steps run in the run's process, or there is one GPU.
+
+    One more than there are slots in the pool, so that a GPU doesn't wait while the next config's other steps run.
+    """
     if lineage_job().executor_def.name == dg.in_process_executor.name:
         return 1
     with open_instance() as instance:
         set_up_pool(instance)
-        return max(1, pool_limit(instance))
+        slots = pool_limit(instance)
+        return slots + 1 if slots > 1 else 1
 
 
 def run(assets: Sequence[dg.AssetKey], key: str, tell: Callable[[News], None]) -> None:
