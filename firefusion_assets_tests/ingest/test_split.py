@@ -27,7 +27,7 @@ def table(fires: list[list[int]], **columns: object) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(
     fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=5, max_size=15),
     folds=st.sampled_from([1, 3, 4, 5]),
@@ -56,7 +56,7 @@ def test_parts_come_close_to_their_shares_of_fire() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(
     fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=2, max_size=15),
     by=st.sampled_from(["group", "patch"]),
@@ -83,7 +83,7 @@ def test_seventy_and_thirty_percent() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(
     fires=st.lists(st.lists(st.integers(0, 500), min_size=1, max_size=6), min_size=5, max_size=15),
     folds=st.sampled_from([1, 3, 5]),
