@@ -41,11 +41,11 @@ test-cluster:  ## one key on celery's workers with Redis, PostgreSQL and a bucke
 	$(BIN)/python -m pytest -rs -m cluster firefusion_assets_tests/orchestration/test_cluster.py
 
 FAULTS := $(addprefix firefusion_assets_tests/,$(addsuffix .py,artifacts/test_store artifacts/test_bucket_store \
-	core/test_workers $(addprefix orchestration/test_,bucket_away damage devices first_runs full_disk kills orphans \
-	celery_worker fanout places_and_times shell slots))) \
+	core/test_workers $(addprefix orchestration/test_,bucket_away celery_worker damage devices fanout first_runs \
+	full_disk kills orphans places_and_times shell slots))) \
 	firefusion_assets_tests/test_deploy.py firefusion_assets_tests/inpainting/test_shards.py \
 	firefusion_assets_tests/orchestration/test_stable_diffusion_lineage.py::test_fine_tuning_killed_in_the_shell_goes_on_to_the_same_weights
-test-faults:  ## every fault of docs/reliability.md: kills, full disks, lost machines; as root for those that mount a disk
+test-faults:  ## every fault of docs/reliability.md, and what runs many processes for minutes; as root for those that mount a disk
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow or faults" $(FAULTS)
 
 lint:  ## ruff, mypy, and the direction of imports

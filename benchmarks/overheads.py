@@ -60,6 +60,7 @@ _RERUN_FROM_BUCKET_S: Final = 60.0
 """What a run that makes nothing may take."""
 _N_KEYS: Final = 10
 _FIT_S: Final = 60.0
+"""How long a GPU step takes; fitting takes minutes."""
 
 
 def measure() -> Iterator[tuple[str, float, float]]:

@@ -85,9 +85,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 def test_every_fault_is_part_of_make_test_faults() -> None:
     printed = subprocess.run(["make", "-n", "test-faults"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     tests = REPOSITORY / "firefusion_assets_tests"
-    marked = [
-        path for path in tests.rglob("test_*.py") if re.search(r"^@?.*pytest\.mark\.faults", path.read_text(), re.M)
-    ]
+    marked = [path for path in tests.rglob("test_*.py") if re.search(r"mark\.faults", path.read_text())]
     assert len(marked) > 5
     assert [path for path in marked if str(path.relative_to(REPOSITORY)) not in printed.stdout] == []
 

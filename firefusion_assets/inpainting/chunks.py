@@ -108,7 +108,7 @@ class _Worker:
     """Paints chunks in one process; the painter is loaded when it is first needed."""
 
     def __init__(self, job: PaintJob, load_painter: Callable[[], Painter], store: ArtifactStore) -> None:
-        from firefusion_assets.core.memory import Parts  # torch takes seconds; what is found needs none
+        from firefusion_assets.core.memory import Parts  # brings torch, seconds that whoever plans or finds saves
 
         self._job, self._load, self._store = job, load_painter, store
         self._painter: Painter | None = None

@@ -69,12 +69,15 @@ def materialize(
     defs: dg.Definitions, key: str, to: AssetName | None = None, raise_on_error: bool = True
 ) -> dg.ExecuteInProcessResult:
     """Run the lineage for one key in this process, as far as an asset; a report takes a third of a tiny one's time."""
-    graph = defs.resolve_asset_graph()
-    last = [key for key in graph.get_all_asset_keys() if key.path[-1] == to]
+    selection = None
+    if to is not None:
+        graph = defs.resolve_asset_graph()
+        (last,) = (asset for asset in graph.get_all_asset_keys() if asset.path[-1] == to)
+        selection = sorted(dg.AssetSelection.assets(last).upstream().resolve(graph))
     return lineage_job(defs).execute_in_process(
         partition_key=key,
         instance=dg.DagsterInstance.ephemeral(),
-        asset_selection=sorted(dg.AssetSelection.assets(*last).upstream().resolve(graph)) if to else None,
+        asset_selection=selection,
         raise_on_error=raise_on_error,
     )
 

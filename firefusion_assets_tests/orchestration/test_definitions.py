@@ -28,6 +28,12 @@ def test_loading_imports_nothing_heavy() -> None:
     assert output.stdout.strip() == "[]"
 
 
+def test_planning_imports_no_torch() -> None:
+    script = "import sys, firefusion_assets.steps.augmenting; print('torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert output.stdout.strip() == "False"
+
+
 def test_definitions_load_on_stable_api_only(tmp_path: Path, load_definitions: LoadDefinitions) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

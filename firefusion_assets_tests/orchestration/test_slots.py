@@ -8,9 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from firefusion_assets.orchestration.running import runs_at_once
 from firefusion_assets.orchestration.slots import free_slots_of_dead_runs, process_tag
 from firefusion_assets_tests.builders.commands import run_cli
-from firefusion_assets_tests.builders.studies import REPOSITORY, write_study
+from firefusion_assets_tests.builders.studies import REPOSITORY, loaded, write_study
 
 NEVER = "00000000-0000-0000-0000-000000000000"
 
@@ -62,6 +63,21 @@ def test_slots_of_the_dead_are_freed_and_those_of_the_living_kept(home: Path) ->
         assert instance.event_log_storage.get_concurrency_run_ids() == {living, elsewhere, untold}
         run = instance.get_run_by_id(killed)
         assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("executor", "slots", "runs"), [("multiprocess", 1, 1), ("multiprocess", 3, 4), ("in_process", 3, 1)]
+)
+def test_one_config_more_runs_than_there_are_gpus(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, executor: str, slots: int, runs: int
+) -> None:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu", slots)
+    loaded(write_study(tmp_path / "study"), monkeypatch)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("FIREFUSION_EXECUTOR", executor)
+    monkeypatch.delitem(sys.modules, "firefusion_assets.definitions")  # it reads the executor when it is loaded
+    assert runs_at_once() == runs
 
 
 @pytest.mark.slow
